@@ -15,6 +15,7 @@
 //! | [`recording`] | pure but for its encoders | grid, timeline, AAC, H.264, MP4, metadata |
 //! | [`devices`] | shell | microphone, speaker, camera: real, synthetic, from and to files |
 //! | [`net`] | shell | the UDP socket, interfaces |
+//! | [`platform`] | shell | the monotonic clock, thread priorities, CPU and memory of the process |
 //! | [`ui`] | shell | dashboard, preview window, plain and JSON event output |
 //! | [`engine`] | shell | threads and the queues between them; alone knows both sides |
 //! | [`cli`] | shell | command line, one file a subcommand |
@@ -35,6 +36,7 @@ pub mod clock;
 pub mod devices;
 pub mod engine;
 pub mod net;
+pub mod platform;
 pub mod protocol;
 pub mod recording;
 pub mod ui;

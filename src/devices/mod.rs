@@ -1,1 +1,3 @@
-//! Placeholder line replaced by the room's page.
+//! Devices, shell: microphone, speaker and camera; each real, synthetic, from or to a file, or off.
+
+pub mod spec;

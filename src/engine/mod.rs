@@ -1,1 +1,3 @@
-//! Placeholder line replaced by the room's page.
+//! The engine, shell: the threads of PRD 5.2 and the bounded queues between them.
+
+pub mod config;

@@ -1,0 +1,103 @@
+//! What a call or a recording is started with, already validated.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::devices::spec::{CameraSpec, MicSpec, SpeakerSpec};
+
+/// Who we are in the call.
+#[derive(Clone, Debug)]
+pub enum Role {
+    /// Begins the session and waits for guests.
+    Host(HostConfig),
+    /// Joins a session.
+    Guest(GuestConfig),
+    /// Records without a network.
+    Alone,
+}
+
+/// `hyperzoom host`.
+#[derive(Clone, Debug)]
+pub struct HostConfig {
+    /// Where to listen; `None` is the default port 7000 on all addresses.
+    pub listen: Option<SocketAddr>,
+    /// Who may join.
+    pub admit: Admit,
+    /// The invite's key, 16 bytes; `None` makes a new one.
+    pub key: Option<[u8; 16]>,
+    /// `--public ADDR[:PORT]`: what the invite shows.
+    pub public: Option<String>,
+    /// Record at once instead of from the first guest on.
+    pub record_now: bool,
+}
+
+/// Who may join (DESIGN section 5; the knock comes later).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admit {
+    /// Whoever has the invite's key.
+    Key,
+    /// Everybody.
+    All,
+}
+
+/// `hyperzoom join`.
+#[derive(Clone, Debug)]
+pub struct GuestConfig {
+    /// Host name or address as typed, with its port.
+    pub address: String,
+    /// UDP port.
+    pub port: u16,
+    /// The invite's key.
+    pub key: Option<[u8; 16]>,
+    /// Where to listen; `None` is any free port on all addresses.
+    pub listen: Option<SocketAddr>,
+}
+
+/// Size of a device's period.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Period {
+    /// The smallest that works.
+    Auto,
+    /// Frames at 48 kHz.
+    Frames(u32),
+}
+
+/// Everything that `host`, `join` and `record` need.
+#[derive(Clone, Debug)]
+pub struct CallConfig {
+    /// Host, guest or alone.
+    pub role: Role,
+    /// Display name.
+    pub name: String,
+    /// Session name, for the folder.
+    pub session: Option<String>,
+    /// Folder that gets the session's folder.
+    pub output: PathBuf,
+    /// Microphone.
+    pub mic: MicSpec,
+    /// Camera.
+    pub camera: CameraSpec,
+    /// Speaker.
+    pub speaker: SpeakerSpec,
+    /// Device period.
+    pub period: Period,
+    /// Live Opus bitrate, kbit/s.
+    pub audio_kbps: u32,
+    /// Live VP8 bitrate, kbit/s.
+    pub video_kbps: u32,
+    /// Files as inputs start over at their end.
+    pub loop_files: bool,
+    /// Ends by itself, counted from the recording's start.
+    pub duration: Option<Duration>,
+    /// Encoder for the recording; `None` is the best one.
+    pub encoder: Option<String>,
+    /// Start muted.
+    pub mute: bool,
+    /// Start with the camera off.
+    pub camera_off: bool,
+    /// The file keeps what is said while muted.
+    pub record_while_muted: bool,
+    /// Show the preview window from the start.
+    pub window: bool,
+}

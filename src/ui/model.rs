@@ -1,0 +1,322 @@
+//! The values that cross between the engine and whoever looks: events, commands, the snapshot.
+//!
+//! The JSON form of [`Event`] and [`Command`] is a contract with scripts: extend it, never break it.
+
+use serde::{Deserialize, Serialize};
+
+/// An [`Event`] and when it happened.
+#[derive(Clone, Debug, Serialize)]
+pub struct Stamped {
+    /// What happened.
+    #[serde(flatten)]
+    pub event: Event,
+    /// Seconds of the session clock; negative or 0 before there is one.
+    pub t: f64,
+}
+
+/// Something that happened. One JSON object a line with `--json`.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// The call can be joined, or the recorder runs.
+    Ready {
+        /// Local address and port that the socket is bound to; empty for `record`.
+        listen: String,
+        /// What to give to guests (the whole `ADDRESS:PORT#KEY`); absent for a guest.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        invite: Option<String>,
+        /// Public address, where one is known.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        public: Option<String>,
+    },
+    /// A member came in (or, for a guest, was there).
+    PeerJoined {
+        /// Participant id.
+        id: u8,
+        /// Display name, free of control characters.
+        name: String,
+    },
+    /// A member is gone.
+    PeerLeft {
+        /// Participant id.
+        id: u8,
+        /// Why.
+        reason: LeaveReason,
+    },
+    /// Nothing was heard from a member for more than a second.
+    PeerSilent {
+        /// Participant id.
+        id: u8,
+        /// How long, seconds.
+        seconds: f64,
+    },
+    /// A silent member is heard again.
+    PeerBack {
+        /// Participant id.
+        id: u8,
+        /// How long it was silent, seconds.
+        seconds: f64,
+    },
+    /// The offset to the session clock was measured.
+    Clock {
+        /// Session clock less local clock, milliseconds.
+        offset_ms: f64,
+        /// Half width of the interval that holds the truth, milliseconds.
+        uncertainty_ms: f64,
+        /// Rate difference, parts per million (0 until it is measured).
+        skew_ppm: f64,
+    },
+    /// The file is open and its first frame is due.
+    RecordingStarted {
+        /// The MP4 file.
+        path: String,
+    },
+    /// Once a second.
+    Stats(Stats),
+    /// Something is wrong and the program goes on.
+    Warning {
+        /// What.
+        what: String,
+        /// What to do.
+        #[serde(rename = "try")]
+        remedy: String,
+    },
+    /// Something failed.
+    Error {
+        /// What.
+        what: String,
+        /// What to do.
+        #[serde(rename = "try")]
+        remedy: String,
+    },
+    /// The file is closed and was read back.
+    RecordingFinished(Finished),
+    /// The last line.
+    Ended {
+        /// `end_key`, `signal`, `duration`, `command`, `refused`, `error`.
+        reason: String,
+    },
+}
+
+/// Why a member is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LeaveReason {
+    /// It said so.
+    Bye,
+    /// Five seconds without a packet (PRD 5.4).
+    Timeout,
+}
+
+/// The figures of one second.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Stats {
+    /// The file being written; absent before the recording has begun.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recording: Option<RecordingStats>,
+    /// The own microphone.
+    pub mic: MicStats,
+    /// CPU time of this process over the last second, 100 = one core.
+    pub cpu_percent: f64,
+    /// Resident memory, MiB.
+    pub rss_mb: f64,
+    /// The others.
+    pub peers: Vec<PeerStats>,
+}
+
+/// Counters of the recording (DESIGN: captured = encoded + cadence_discarded + withheld + queued).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct RecordingStats {
+    /// Length of the file so far.
+    pub seconds: f64,
+    /// Size of the file so far.
+    pub bytes: u64,
+    /// Pictures that the camera delivered since the recording's start.
+    pub frames_captured: u64,
+    /// Captured pictures that are in the file.
+    pub frames_encoded: u64,
+    /// Pipeline loss; must be 0.
+    pub frames_dropped: u64,
+    /// Pictures of a camera faster than 30 fps that had no slot.
+    pub cadence_discarded: u64,
+    /// Slots filled with the picture before.
+    pub frames_repeated: u64,
+    /// Slots filled with black (camera off, or none yet).
+    pub black_frames: u64,
+    /// Captured while the camera was switched off by the person.
+    pub withheld: u64,
+    /// Pictures that went through the scratch file.
+    pub spilled: u64,
+    /// Time one picture takes to encode, milliseconds, mean of the last second.
+    pub encode_ms: f64,
+    /// Time that pictures wait for the encoder, milliseconds.
+    pub queue_ms: f64,
+}
+
+/// The own microphone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct MicStats {
+    /// Highest sample of the last second, dBFS, -120 for silence.
+    pub peak_db: f64,
+    /// Mean power of the last second, dBFS.
+    pub rms_db: f64,
+    /// Overruns and underruns that the sound system has told of.
+    pub xruns: u64,
+}
+
+/// One peer's figures.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct PeerStats {
+    /// Participant id.
+    pub id: u8,
+    /// Round trip, milliseconds.
+    pub rtt_ms: f64,
+    /// Audio packets lost on the way here, percent of the last seconds.
+    pub loss_percent: f64,
+    /// Spread of the packets' delay, milliseconds.
+    pub jitter_ms: f64,
+    /// Depth of the playout buffer, milliseconds.
+    pub playout_ms: f64,
+    /// Mouth to ear as estimated, milliseconds.
+    pub audio_latency_ms: f64,
+    /// Share of what is heard that the decoder made up, percent.
+    pub concealed_percent: f64,
+    /// Sent to this peer, kbit/s, all headers counted.
+    pub sent_kbps: f64,
+    /// Received from this peer, kbit/s, all headers counted.
+    pub received_kbps: f64,
+    /// The picture seen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub video: Option<PeerVideo>,
+}
+
+/// A peer's picture as it arrives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct PeerVideo {
+    /// Pixels.
+    pub width: u32,
+    /// Pixels.
+    pub height: u32,
+    /// Frames shown per second.
+    pub fps: f64,
+    /// Video payload, kbit/s.
+    pub kbps: f64,
+    /// Capture at the sender to handing over for display here, milliseconds (needs both clocks).
+    pub delay_ms: f64,
+}
+
+/// The finished file.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Finished {
+    /// The MP4 file.
+    pub path: String,
+    /// Its folder.
+    pub folder: String,
+    /// Length.
+    pub seconds: f64,
+    /// Size.
+    pub bytes: u64,
+    /// See [`RecordingStats`].
+    pub frames_captured: u64,
+    /// See [`RecordingStats`].
+    pub frames_encoded: u64,
+    /// See [`RecordingStats`].
+    pub frames_dropped: u64,
+    /// See [`RecordingStats`].
+    pub cadence_discarded: u64,
+    /// See [`RecordingStats`].
+    pub frames_repeated: u64,
+    /// See [`RecordingStats`].
+    pub black_frames: u64,
+    /// See [`RecordingStats`].
+    pub withheld: u64,
+    /// Audio samples in the file, priming left out.
+    pub samples: u64,
+}
+
+/// What a key, a line on standard input or the window asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case")]
+pub enum Command {
+    /// Silence the own microphone, live and in the file.
+    Mute,
+    /// Take that back.
+    Unmute,
+    /// Show the own camera again.
+    CameraOn,
+    /// Black in the file, nothing sent.
+    CameraOff,
+    /// End the call as the end key does.
+    End,
+    /// Start the preview window, or close it.
+    #[serde(skip)]
+    ToggleWindow,
+}
+
+/// All that the dashboard and the window draw. Made by the engine, some 20 times a second.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// Seconds of the session clock.
+    pub session_seconds: f64,
+    /// Own id; `None` before WELCOME and for `record`.
+    pub own_id: Option<u8>,
+    /// Own display name.
+    pub own_name: String,
+    /// The whole join line for guests; `None` for a guest and for `record`.
+    pub invite_line: Option<String>,
+    /// `waiting for guests`, `connecting to …`, `in the call`, `recording`, `finishing`.
+    pub phase: String,
+    /// Own microphone is muted.
+    pub muted: bool,
+    /// Own camera is off.
+    pub camera_off: bool,
+    /// Name of the microphone with what was got (`Lab mic, 240 frames`).
+    pub mic_name: String,
+    /// Name of the speaker with what was got.
+    pub speaker_name: String,
+    /// Name of the camera with its format.
+    pub camera_name: String,
+    /// Level of the last 50 ms or so, dBFS.
+    pub mic_peak_db: f32,
+    /// Power of the same, dBFS.
+    pub mic_rms_db: f32,
+    /// Samples that hit full scale since the start.
+    pub clipped: u64,
+    /// The recorder; `None` before it has begun.
+    pub recording: Option<RecordingStats>,
+    /// The MP4 file.
+    pub recording_path: String,
+    /// The first thing that is wrong with the recording.
+    pub recording_trouble: Option<String>,
+    /// Free space in the output folder.
+    pub disk_free_bytes: Option<u64>,
+    /// Others, by id.
+    pub peers: Vec<PeerView>,
+    /// Whether real-time priority was granted, a line a thread (`talk: SCHED_FIFO 10`).
+    pub priorities: Vec<String>,
+    /// The preview window is up.
+    pub window_open: bool,
+    /// Newest last; the engine keeps some hundred.
+    pub log: Vec<String>,
+    /// CPU, 100 = one core.
+    pub cpu_percent: f64,
+    /// Resident memory, MiB.
+    pub rss_mb: f64,
+}
+
+/// One other member as the dashboard and the window show it.
+#[derive(Clone, Debug, Default)]
+pub struct PeerView {
+    /// Display name.
+    pub name: String,
+    /// Level of what is heard, dBFS.
+    pub level_db: f32,
+    /// It said that it is muted.
+    pub muted: bool,
+    /// It said that its camera is off.
+    pub camera_off: bool,
+    /// Nothing heard for more than a second.
+    pub silent: bool,
+    /// The second's figures.
+    pub stats: PeerStats,
+}
