@@ -37,7 +37,7 @@ pub enum SpeakerSpec {
 }
 
 /// The value of `--camera`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum CameraSpec {
     /// The first camera of the system.
     Default,
