@@ -120,8 +120,31 @@ pub struct Stats {
     pub cpu_percent: f64,
     /// Resident memory, MiB.
     pub rss_mb: f64,
+    /// The sending side of the call; absent for `record`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub live: Option<LiveStats>,
     /// The others.
     pub peers: Vec<PeerStats>,
+}
+
+/// The sending side of the call.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct LiveStats {
+    /// From an audio frame's last sample at the microphone to its packet's leaving, milliseconds,
+    /// median since the start.
+    pub capture_to_send_ms_p50: f64,
+    /// The same, 99 % are faster.
+    pub capture_to_send_ms_p99: f64,
+    /// Encoding and sending alone, milliseconds, 99 % are faster.
+    pub encode_and_send_ms_p99: f64,
+    /// Scaling and encoding one live picture, milliseconds, mean of the last second.
+    pub video_encode_ms: f64,
+    /// Live pictures encoded in the last second.
+    pub video_fps: f64,
+    /// Live pictures left out so that the recording keeps up.
+    pub video_shed: u64,
+    /// Datagrams that did not parse or did not open.
+    pub datagrams_dropped: u64,
 }
 
 /// Counters of the recording (DESIGN: captured = encoded + cadence_discarded + withheld + queued).
@@ -171,7 +194,7 @@ pub struct PeerStats {
     pub id: u8,
     /// Round trip, milliseconds.
     pub rtt_ms: f64,
-    /// Audio packets lost on the way here, percent of the last seconds.
+    /// Audio packets lost on the way here, percent of the last second.
     pub loss_percent: f64,
     /// Spread of the packets' delay, milliseconds.
     pub jitter_ms: f64,
@@ -179,6 +202,8 @@ pub struct PeerStats {
     pub playout_ms: f64,
     /// Mouth to ear as estimated, milliseconds.
     pub audio_latency_ms: f64,
+    /// Copies of earlier frames in each packet sent to this peer.
+    pub copies: u8,
     /// Share of what is heard that the decoder made up, percent.
     pub concealed_percent: f64,
     /// Sent to this peer, kbit/s, all headers counted.
@@ -201,8 +226,13 @@ pub struct PeerVideo {
     pub fps: f64,
     /// Video payload, kbit/s.
     pub kbps: f64,
-    /// Capture at the sender to handing over for display here, milliseconds (needs both clocks).
+    /// Capture there to handing over for display here, milliseconds; 95 % are faster.
     pub delay_ms: f64,
+    /// Pictures shown since the start.
+    pub shown: u64,
+    /// Number read from the newest test picture.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub counter: Option<u64>,
 }
 
 /// The finished file.

@@ -1,0 +1,380 @@
+//! A running call or recording: opens everything, starts the threads, hands out events.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::thread::JoinHandle;
+
+use super::call_state::CallState;
+use super::capture::{MicEnds, MicTap};
+use super::config::{Admit, CallConfig, GuestConfig, HostConfig, Role};
+use super::control::{Ask, Control};
+use super::error::EngineError;
+use super::events::Events;
+use super::folder::SessionFolder;
+use super::live_video::{self, LiveVideo};
+use super::playback::Playback;
+use super::receive::Receive;
+use super::record::{self, CameraTap, Parts, RecordShared, Recorder, Start};
+use super::shared::Shared;
+use super::supervise::{Outcome, Supervisor, Threads};
+use super::talk::{Talk, VideoOut};
+use super::threads::spawn;
+use super::window::Window;
+use super::{devices, net};
+use crate::audio::codec::TalkEncoder;
+use crate::audio::mixer::{PeerFeed, mixer};
+use crate::net::socket::CallSocket;
+use crate::platform::{clock, priority};
+use crate::protocol::mesh::{Mesh, SessionStart};
+use crate::ui::model::{Command, Event, Snapshot, Stamped};
+use crate::units::{MAX_PARTICIPANTS, ParticipantId, SessionMicros};
+use crate::video::vp8::Vp8Encoder;
+
+/// A running call or recording. It goes on until [`Command::End`], whoever looks.
+pub struct Call {
+    events: mpsc::Receiver<Stamped>,
+    commands: mpsc::Sender<Command>,
+    snapshot: Arc<Mutex<Arc<Snapshot>>>,
+    shared: Arc<Shared>,
+    supervisor: JoinHandle<Outcome>,
+}
+
+impl Call {
+    /// Opens devices, socket and folder and starts. Nothing is left behind when it fails.
+    pub fn start(config: CallConfig) -> Result<Self, EngineError> {
+        record::check_output(&config.output)?;
+        let shared = Arc::new(Shared::default());
+        shared.muted.store(config.mute, Relaxed);
+        shared.camera_off.store(config.camera_off, Relaxed);
+        let (events, event_end) = Events::new(shared.clone());
+        let result = assemble(config, shared.clone(), events);
+        if result.is_err() {
+            // Threads that did start see this and end.
+            shared.abort.store(true, Relaxed);
+            shared.stop.store(true, Relaxed);
+        }
+        let (supervisor, commands) = result?;
+        let snapshot = supervisor.snapshot.clone();
+        let supervisor = spawn("hz-supervise", priority::Role::Normal, move || supervisor.run())?;
+        Ok(Self { events: event_end, commands, snapshot, shared, supervisor })
+    }
+
+    /// Where events come out; [`Event::Ended`] is the last.
+    pub fn events(&self) -> &mpsc::Receiver<Stamped> {
+        &self.events
+    }
+
+    /// The newest picture of everything.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.lock().unwrap_or_else(|e| e.into_inner()).clone()
+    }
+
+    /// Asks for something; returns at once.
+    pub fn command(&self, command: Command) {
+        let _ = self.commands.send(command);
+    }
+
+    /// Stops without finishing the file, which stays recoverable.
+    pub fn abort(&self) {
+        self.shared.abort.store(true, Relaxed);
+    }
+
+    /// Waits for the end.
+    pub fn join(self) -> Outcome {
+        self.supervisor.join().unwrap_or_else(|_| Outcome::failed())
+    }
+}
+
+/// The network side of a call, until its threads run.
+struct Network {
+    socket: Arc<CallSocket>,
+    mesh: Mesh,
+    host: bool,
+    start: Option<SessionStart>,
+}
+
+fn assemble(
+    config: CallConfig,
+    shared: Arc<Shared>,
+    events: Events,
+) -> Result<(Supervisor, mpsc::Sender<Command>), EngineError> {
+    let (device_events, device_news) = devices::events();
+    let state = Arc::new(Mutex::new(CallState::default()));
+    let record_shared = Arc::new(RecordShared::default());
+    let window = Arc::new(Window::default());
+
+    let (frame_in, frame_out) = mpsc::channel();
+    let newest = Arc::new(Mutex::new(None));
+    let live_thread = Arc::new(OnceLock::new());
+    let camera_tap =
+        CameraTap::new(record_shared.clone(), frame_in, newest.clone(), live_thread.clone());
+    let camera = devices::open_camera(&config, camera_tap, device_events.clone())?;
+    let video_parameters = camera.as_ref().map(|c| {
+        let info = c.info();
+        record::video_parameters(info.width, info.height)
+    });
+    let encoder = match &video_parameters {
+        Some(p) => Some(record::open_encoder(config.encoder.as_deref(), p)?),
+        None => None,
+    };
+    let network = match &config.role {
+        Role::Alone => None,
+        Role::Host(host) => Some(open_host(host, &config, &shared, &events, &state)?),
+        Role::Guest(guest) => Some(open_guest(guest, &config, &events)?),
+    };
+
+    let (tap, mic_ends) = MicTap::new(network.is_some());
+    let MicEnds { live, record: record_samples, meter, losses, talk: talk_thread } = mic_ends;
+
+    let (playback, feeds) = mixer(MAX_PARTICIPANTS).map_err(|e| EngineError::Codec {
+        what: "cannot open the Opus decoder",
+        reason: e.to_string(),
+        remedy: "please report this",
+    })?;
+
+    let microphone = devices::open_microphone(&config, tap, device_events.clone())?;
+    let speaker = match network {
+        Some(_) => {
+            Some(devices::open_speaker(&config, Playback::new(playback), device_events)?)
+        }
+        None => None,
+    };
+
+    let folder = Arc::new(SessionFolder::new(
+        config.output.clone(),
+        config.session.clone(),
+        config.name.clone(),
+    ));
+    let make_folder = folder.clone();
+    let recorder = Recorder::start(Parts {
+        shared: shared.clone(),
+        record: record_shared.clone(),
+        events: events.clone(),
+        samples: record_samples,
+        camera: video_parameters.zip(encoder).map(|(p, e)| (frame_out, p, e)),
+        folder: Arc::new(move |start: &Start| make_folder.make(start)),
+        record_while_muted: config.record_while_muted,
+    })?;
+
+    let mut threads = Threads::default();
+    let mut video_out: Option<VideoOut> = None;
+    let mut ask = None;
+    let mut feeds_stats: Vec<_> = Vec::new();
+    if let (Some(network), Some(live)) = (network, live) {
+        let started = start_network(NetworkParts {
+            network,
+            live,
+            feeds,
+            config: &config,
+            shared: &shared,
+            events: &events,
+            state: &state,
+            record: &record_shared,
+            window: &window,
+            talk_thread: &talk_thread,
+        })?;
+        video_out = Some(started.video);
+        ask = Some(started.ask);
+        feeds_stats = started.stats;
+        threads = started.threads;
+    } else {
+        // A recorder alone: the local clock is the session's, and T0 is now.
+        let zero = clock::now();
+        shared.set_clock_offset(-zero.0);
+        let (epoch_utc_micros, utc_offset_seconds) = net::utc_now();
+        Recorder::begin(
+            &record_shared,
+            Start { t0: SessionMicros(0), first_slot: 0, epoch_utc_micros, utc_offset_seconds },
+        );
+        events.send(Event::Ready { listen: String::new(), invite: None, public: None });
+    }
+
+    if camera.is_some() {
+        let vp8 = match video_out {
+            Some(out) => {
+                let encoder = Vp8Encoder::new(&live_video::config(config.video_kbps));
+                let encoder = encoder.map_err(|e| EngineError::Codec {
+                    what: "cannot open the VP8 encoder",
+                    reason: e.to_string(),
+                    remedy: "try another --video-bitrate",
+                })?;
+                Some((encoder, out))
+            }
+            None => None,
+        };
+        let live =
+            LiveVideo {
+                shared: shared.clone(),
+                newest,
+                encoder: vp8,
+                kbps: config.video_kbps,
+                window: window.clone(),
+            };
+        let handle = spawn("hz-live-video", priority::Role::Low, move || live.run())?;
+        let _ = live_thread.set(handle.thread().clone());
+        threads.finishing.push(handle);
+    }
+
+    if config.window
+        && let Err(e) = window.open()
+    {
+        events.warn(
+            format!("the preview window did not start: {e}"),
+            "the call goes on without it; press w to try again",
+        );
+    }
+
+    let (commands, command_end) = mpsc::channel();
+    let supervisor = Supervisor {
+        config,
+        shared,
+        events,
+        state,
+        record: record_shared,
+        recorder: Some(recorder),
+        folder,
+        window,
+        microphone: Some(microphone),
+        speaker,
+        camera,
+        meter,
+        losses,
+        feeds: feeds_stats,
+        device_news,
+        commands: command_end,
+        ask,
+        threads,
+        snapshot: Arc::default(),
+    };
+    Ok((supervisor, commands))
+}
+
+fn open_host(
+    host: &HostConfig,
+    config: &CallConfig,
+    shared: &Shared,
+    events: &Events,
+    state: &Mutex<CallState>,
+) -> Result<Network, EngineError> {
+    let socket = net::bind(host.listen, Some(7_000))?;
+    let listen = socket.local_addr();
+    let (epoch_utc_micros, utc_offset_seconds) = net::utc_now();
+    let zero = clock::now();
+    shared.set_clock_offset(-zero.0);
+    let start = SessionStart {
+        session_id: net::random(),
+        epoch_utc_micros,
+        utc_offset_seconds,
+        name: config.session.clone(),
+    };
+    let key = crate::protocol::invite::InviteKey(host.key.unwrap_or_else(net::random));
+    let mesh = Mesh::host(
+        net::local(config, listen.port()),
+        crate::protocol::mesh::HostOptions {
+            admit_all: host.admit == Admit::All,
+            key: key.clone(),
+            record_now: host.record_now,
+        },
+        start.clone(),
+        zero,
+        net::rng(),
+    );
+    {
+        let mut state = state.lock().unwrap_or_else(|e| e.into_inner());
+        state.own_id = Some(ParticipantId::HOST);
+        state.session = Some(start.clone());
+    }
+    let invite = net::invite(host, listen, &key);
+    state.lock().unwrap_or_else(|e| e.into_inner()).invite_line =
+        Some(format!("hyperzoom join '{invite}'"));
+    events.send(Event::Ready {
+        listen: listen.to_string(),
+        invite: Some(invite.to_string()),
+        public: host.public.clone(),
+    });
+    Ok(Network { socket: Arc::new(socket), mesh, host: true, start: Some(start) })
+}
+
+fn open_guest(
+    guest: &GuestConfig,
+    config: &CallConfig,
+    events: &Events,
+) -> Result<Network, EngineError> {
+    let addresses = net::resolve(&guest.address, guest.port)?;
+    let socket = net::bind(guest.listen, None)?;
+    let listen = socket.local_addr();
+    let key = guest.key.map(crate::protocol::invite::InviteKey);
+    let mesh =
+        Mesh::guest(net::local(config, listen.port()), addresses, key, clock::now(), net::rng());
+    events.send(Event::Ready { listen: listen.to_string(), invite: None, public: None });
+    Ok(Network { socket: Arc::new(socket), mesh, host: false, start: None })
+}
+
+struct NetworkParts<'a> {
+    network: Network,
+    live: super::capture::Captured,
+    feeds: Vec<PeerFeed>,
+    config: &'a CallConfig,
+    shared: &'a Arc<Shared>,
+    events: &'a Events,
+    state: &'a Arc<Mutex<CallState>>,
+    record: &'a Arc<RecordShared>,
+    window: &'a Arc<Window>,
+    talk_thread: &'a OnceLock<std::thread::Thread>,
+}
+
+struct NetworkStarted {
+    video: VideoOut,
+    ask: tokio::sync::mpsc::UnboundedSender<Ask>,
+    stats: Vec<crate::audio::mixer::FeedStats>,
+    threads: Threads,
+}
+
+fn start_network(parts: NetworkParts<'_>) -> Result<NetworkStarted, EngineError> {
+    let NetworkParts { network, live, feeds, config, shared, events, state, record, window, .. } =
+        parts;
+    let encoder = TalkEncoder::new(config.audio_kbps as i32 * 1_000).map_err(|e| {
+        EngineError::Codec {
+            what: "cannot open the Opus encoder",
+            reason: e.to_string(),
+            remedy: "try another --audio-bitrate",
+        }
+    })?;
+    let (talk, talk_control, video) =
+        Talk::new(shared.clone(), network.socket.clone(), live, encoder, config.video_kbps);
+    let stats = feeds.iter().map(PeerFeed::stats_handle).collect();
+    let (control_in, incoming) = tokio::sync::mpsc::channel(1_024);
+    let (receive_commands, commands) = mpsc::channel();
+    let (ask, asks) = tokio::sync::mpsc::unbounded_channel();
+    let receive = Receive {
+        shared: shared.clone(),
+        socket: network.socket.clone(),
+        commands,
+        control: control_in,
+        feeds,
+        drops: Arc::default(),
+    };
+    let drops = receive.drops.clone();
+    let control = Control {
+        shared: shared.clone(),
+        events: events.clone(),
+        state: state.clone(),
+        record: record.clone(),
+        socket: network.socket,
+        mesh: network.mesh,
+        host: network.host,
+        talk: talk_control,
+        receive: receive_commands,
+        incoming,
+        asks,
+        ask: ask.clone(),
+        window: window.clone(),
+    };
+    let start = network.start;
+    let talk = spawn("hz-talk", priority::Role::Talk, move || talk.run())?;
+    let _ = parts.talk_thread.set(talk.thread().clone());
+    let receive = spawn("hz-receive", priority::Role::High, move || receive.run())?;
+    let control = spawn("hz-control", priority::Role::Normal, move || control.run(start))?;
+    let threads = Threads { control: Some(control), finishing: vec![talk, receive], drops };
+    Ok(NetworkStarted { video, ask, stats, threads })
+}

@@ -1,0 +1,57 @@
+//! Who is in the call and what the control thread knows of them, for the snapshot and the metadata.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use crate::clock::Estimate;
+use crate::protocol::mesh::{SessionStart, Status};
+use crate::units::ParticipantId;
+
+/// The call as the control thread sees it.
+#[derive(Default)]
+pub struct CallState {
+    /// Own id.
+    pub own_id: Option<ParticipantId>,
+    /// The session, once it is known.
+    pub session: Option<SessionStart>,
+    /// The others, by id.
+    pub members: BTreeMap<u8, Member>,
+    /// What a guest types.
+    pub invite_line: Option<String>,
+    /// Those who left.
+    pub past: Vec<(u8, String)>,
+    /// Distance to the session clock.
+    pub clock: Option<Estimate>,
+    /// The call did not come about: what, and what to try.
+    pub refused: Option<(String, String)>,
+    /// The control thread has ended.
+    pub over: bool,
+}
+
+/// One other member.
+pub struct Member {
+    /// Display name.
+    pub name: String,
+    /// Nothing heard for more than a second.
+    pub silent: bool,
+    /// What it said of itself.
+    pub status: Status,
+    /// Last round trip, microseconds.
+    pub round_trip: Option<i64>,
+    /// Ends its decoder.
+    pub stop_view: Arc<AtomicBool>,
+}
+
+impl Member {
+    /// A member that has just come.
+    pub fn new(name: String) -> Self {
+        Self {
+            name,
+            silent: false,
+            status: Status::default(),
+            round_trip: None,
+            stop_view: Arc::default(),
+        }
+    }
+}

@@ -1,0 +1,370 @@
+//! The control thread: the mesh's shell. tokio runs here and nowhere else, for slow timers and the
+//! queue of control packets; media never passes through.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
+
+use tokio::sync::mpsc as async_mpsc;
+
+use super::call_state::{CallState, Member};
+use super::events::Events;
+use super::receive::{Incoming, ReceiveCommand, VideoFeed, video_ring};
+use super::record::{RecordShared, Recorder, Start};
+use super::shared::Shared;
+use super::talk::{TalkCommand, TalkControl, TalkPeer};
+use super::threads::spawn;
+use super::view::View;
+use super::window::Window;
+use crate::clock::{OffsetEstimator, SessionClock};
+use crate::net::socket::{CallSocket, Class};
+use crate::platform::{clock, priority::Role};
+use crate::protocol::mesh::{LeaveReason, Mesh, MeshEvent, Status};
+use crate::protocol::seal::{MediaSealer, PairKeys};
+use crate::ui::model::{self, Event};
+use crate::units::{MAX_PARTICIPANTS, Micros, ParticipantId, SessionMicros};
+use crate::video::vp8::Vp8Decoder;
+
+/// How often liveness counters are carried over from the receive thread.
+const TICK: Duration = Duration::from_millis(50);
+/// A guest's clock is good enough to record with after the burst, or after this long.
+const CLOCK_PATIENCE: i64 = 1_000_000;
+/// Uncertainty under which a guest records at once, microseconds.
+const CLOCK_GOOD: i64 = 2_000;
+/// Exchanges of the burst at the start (PRD 5.4).
+const BURST: usize = 8;
+
+/// What others ask of the control thread.
+pub enum Ask {
+    /// End: say BYE.
+    Leave,
+    /// A decoder lost its reference.
+    Keyframe(ParticipantId),
+    /// What heartbeats carry.
+    Status(Box<Status>),
+}
+
+/// The thread's state.
+pub struct Control {
+    /// Shared switches.
+    pub shared: Arc<Shared>,
+    /// News.
+    pub events: Events,
+    /// Members and clock, for the snapshot.
+    pub state: Arc<Mutex<CallState>>,
+    /// The recorder's switches.
+    pub record: Arc<RecordShared>,
+    /// The call's socket.
+    pub socket: Arc<CallSocket>,
+    /// The state machine.
+    pub mesh: Mesh,
+    /// The host's clock is exact from the start; a guest's is measured.
+    pub host: bool,
+    /// To the talk thread.
+    pub talk: TalkControl,
+    /// To the receive thread.
+    pub receive: mpsc::Sender<ReceiveCommand>,
+    /// From the receive thread.
+    pub incoming: async_mpsc::Receiver<Incoming>,
+    /// From everybody else.
+    pub asks: async_mpsc::UnboundedReceiver<Ask>,
+    /// For the decoders' keyframe requests.
+    pub ask: async_mpsc::UnboundedSender<Ask>,
+    /// Where pictures are shown.
+    pub window: Arc<Window>,
+}
+
+/// What only this thread changes.
+struct Progress {
+    estimator: OffsetEstimator,
+    clock: SessionClock,
+    welcomed: Option<Micros>,
+    start: Option<crate::protocol::mesh::SessionStart>,
+    t0: Option<SessionMicros>,
+    heard: [i64; MAX_PARTICIPANTS],
+    keys: Vec<(ParticipantId, PairKeys)>,
+    leaving: bool,
+    left: bool,
+}
+
+impl Control {
+    /// Runs until the mesh has left.
+    pub fn run(mut self, start: Option<crate::protocol::mesh::SessionStart>) {
+        let runtime = match tokio::runtime::Builder::new_current_thread().enable_time().build() {
+            Ok(runtime) => runtime,
+            Err(e) => {
+                self.events.error(format!("the control thread cannot start: {e}"), "try again");
+                self.state.lock().unwrap_or_else(|e| e.into_inner()).over = true;
+                return;
+            }
+        };
+        let mut progress = Progress {
+            estimator: OffsetEstimator::default(),
+            clock: SessionClock::default(),
+            welcomed: None,
+            start,
+            t0: None,
+            heard: [0; MAX_PARTICIPANTS],
+            keys: Vec::new(),
+            leaving: false,
+            left: false,
+        };
+        runtime.block_on(async {
+            self.settle(&mut progress);
+            while !progress.left && !self.shared.abort.load(Relaxed) {
+                let wait = self.mesh.poll_timeout().map_or(TICK, |at| {
+                    Duration::from_micros(at.since(clock::now()).max(0) as u64).min(TICK)
+                });
+                tokio::select! {
+                    biased;
+                    Some(incoming) = self.incoming.recv() => self.take(incoming),
+                    Some(ask) = self.asks.recv() => self.obey(ask, &mut progress),
+                    () = tokio::time::sleep(wait) => {}
+                }
+                self.carry_liveness(&mut progress);
+                self.mesh.handle_timeout(clock::now());
+                self.settle(&mut progress);
+            }
+        });
+        self.state.lock().unwrap_or_else(|e| e.into_inner()).over = true;
+    }
+
+    fn take(&mut self, incoming: Incoming) {
+        match incoming {
+            Incoming::Handshake { datagram, from, at } => {
+                self.mesh.handle_handshake(at, from, &datagram);
+            }
+            Incoming::Control { peer, payload, from, at } => {
+                self.mesh.handle_control(at, from, peer, &payload);
+            }
+            Incoming::Bye { peer, at } => self.mesh.handle_bye(at, peer),
+        }
+    }
+
+    fn obey(&mut self, ask: Ask, progress: &mut Progress) {
+        match ask {
+            Ask::Leave if !progress.leaving => {
+                progress.leaving = true;
+                // Media stops with the first BYE, so that nothing comes behind it.
+                for id in 0..MAX_PARTICIPANTS as u8 {
+                    self.talk.send(TalkCommand::Remove(ParticipantId(id)));
+                }
+                self.mesh.leave(clock::now());
+            }
+            Ask::Leave => {}
+            Ask::Keyframe(peer) => self.mesh.request_keyframe(clock::now(), peer),
+            Ask::Status(status) => self.mesh.set_status(*status),
+        }
+    }
+
+    /// Media that the receive thread opened counts as life.
+    fn carry_liveness(&mut self, progress: &mut Progress) {
+        for (id, counters) in self.shared.peers.iter().enumerate() {
+            let heard = counters.heard.load(Relaxed);
+            if heard > progress.heard[id] {
+                progress.heard[id] = heard;
+                self.mesh.heard(Micros(heard), ParticipantId(id as u8));
+            }
+        }
+    }
+
+    /// Carries the mesh's events out, then its packets: keys reach the receive thread before the
+    /// packet that makes a peer use them leaves.
+    fn settle(&mut self, progress: &mut Progress) {
+        let mut datagram = Vec::with_capacity(1_200);
+        loop {
+            let mut quiet = true;
+            while let Some(event) = self.mesh.poll_event() {
+                quiet = false;
+                self.carry_out(event, progress);
+            }
+            datagram.clear();
+            while let Some(to) = self.mesh.poll_transmit(clock::now(), &mut datagram) {
+                quiet = false;
+                // What the network refuses is repeated by the mesh's own timers.
+                let _ = self.socket.send(to, &datagram, Class::Other);
+                datagram.clear();
+            }
+            if quiet {
+                break;
+            }
+        }
+        self.begin_recording(progress);
+    }
+
+    fn carry_out(&mut self, event: MeshEvent, progress: &mut Progress) {
+        match event {
+            MeshEvent::Welcomed { own, start } => {
+                let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
+                state.own_id = Some(own);
+                state.session = Some(start.clone());
+                progress.welcomed = Some(clock::now());
+                progress.start = Some(start);
+            }
+            MeshEvent::KeysReady { peer, keys, .. } => {
+                let _ = self.receive.send(ReceiveCommand::Keys(peer, keys.clone()));
+                progress.keys.retain(|(id, _)| *id != peer);
+                progress.keys.push((peer, keys));
+            }
+            MeshEvent::PeerJoined { peer, name, address, .. } => {
+                self.welcome(peer, &name, address, progress);
+                self.events.send(Event::PeerJoined { id: peer.0, name });
+            }
+            MeshEvent::PeerAddress { peer, address } => {
+                self.talk.send(TalkCommand::Address(peer, address));
+            }
+            MeshEvent::PeerLeft { peer, reason } => {
+                self.talk.send(TalkCommand::Remove(peer));
+                let _ = self.receive.send(ReceiveCommand::Remove(peer));
+                let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
+                if let Some(member) = state.members.remove(&peer.0) {
+                    member.stop_view.store(true, Relaxed);
+                    state.past.push((peer.0, member.name));
+                }
+                drop(state);
+                let reason = match reason {
+                    LeaveReason::Bye => model::LeaveReason::Bye,
+                    LeaveReason::Timeout => model::LeaveReason::Timeout,
+                };
+                self.events.send(Event::PeerLeft { id: peer.0, reason });
+            }
+            MeshEvent::PeerSilent { peer, micros } => {
+                self.with_member(peer, |m| m.silent = true);
+                self.events.send(Event::PeerSilent { id: peer.0, seconds: micros as f64 / 1e6 });
+            }
+            MeshEvent::PeerBack { peer, micros } => {
+                self.with_member(peer, |m| m.silent = false);
+                self.events.send(Event::PeerBack { id: peer.0, seconds: micros as f64 / 1e6 });
+            }
+            MeshEvent::PeerStatus { peer, status } => {
+                self.with_member(peer, |m| m.status = status);
+            }
+            MeshEvent::KeyframeRequested { .. } => {
+                self.shared.keyframe_wanted.store(true, Relaxed);
+            }
+            MeshEvent::ClockSample { peer, sent, remote_received, remote_sent, received } => {
+                self.with_member(peer, |m| {
+                    let held = remote_sent.since(remote_received);
+                    m.round_trip = Some((received.since(sent) - held).max(0));
+                });
+                if !self.host && peer == ParticipantId::HOST {
+                    progress.estimator.add(sent, remote_received, remote_sent, received);
+                    self.follow_clock(progress);
+                }
+            }
+            MeshEvent::T0 { at } => progress.t0 = Some(at),
+            MeshEvent::Refused { reason } => {
+                self.state.lock().unwrap_or_else(|e| e.into_inner()).refused =
+                    Some((format!("the host refused: {reason}"), reason.remedy().to_owned()));
+                progress.left = true;
+            }
+            MeshEvent::NoAnswer => {
+                self.state.lock().unwrap_or_else(|e| e.into_inner()).refused = Some((
+                    "nobody answered".to_owned(),
+                    "check the address and that the host is running and its UDP port reachable"
+                        .to_owned(),
+                ));
+                progress.left = true;
+            }
+            MeshEvent::Left => progress.left = true,
+        }
+    }
+
+    fn with_member(&self, peer: ParticipantId, f: impl FnOnce(&mut Member)) {
+        let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
+        if let Some(member) = state.members.get_mut(&peer.0) {
+            f(member);
+        }
+    }
+
+    /// Starts sending to a peer and listening to it.
+    fn welcome(
+        &mut self,
+        peer: ParticipantId,
+        name: &str,
+        address: std::net::SocketAddr,
+        progress: &mut Progress,
+    ) {
+        let Some((_, keys)) = progress.keys.iter().find(|(id, _)| *id == peer) else {
+            debug_assert!(false, "keys come before the peer");
+            return;
+        };
+        let own = self.state.lock().unwrap_or_else(|e| e.into_inner()).own_id;
+        let own = own.unwrap_or(ParticipantId::HOST);
+        let sealer = MediaSealer::new(own, keys);
+        let _ = self.receive.send(ReceiveCommand::Listen(peer));
+        let member = Member::new(name.to_owned());
+        match Vp8Decoder::new() {
+            Ok(decoder) => {
+                let (ring, fragments) = video_ring();
+                let ask = self.ask.clone();
+                let view = View {
+                    peer,
+                    shared: self.shared.clone(),
+                    fragments,
+                    decoder,
+                    window: self.window.clone(),
+                    ask_keyframe: Box::new(move || {
+                        let _ = ask.send(Ask::Keyframe(peer));
+                    }),
+                    stop: member.stop_view.clone(),
+                };
+                match spawn(&format!("hz-view-{peer}"), Role::Low, move || view.run()) {
+                    Ok(handle) => {
+                        let feed = VideoFeed::new(ring, handle.thread().clone());
+                        let _ = self.receive.send(ReceiveCommand::Video(peer, feed));
+                    }
+                    Err(e) => self.events.warn(e.to_string(), "the call goes on without a picture"),
+                }
+            }
+            Err(e) => self.events.warn(e.to_string(), "the call goes on without a picture"),
+        }
+        let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
+        state.members.insert(peer.0, member);
+        drop(state);
+        self.shared.keyframe_wanted.store(true, Relaxed);
+        self.talk.send(TalkCommand::Add(Box::new(TalkPeer::new(peer, address, sealer))));
+    }
+
+    fn follow_clock(&mut self, progress: &mut Progress) {
+        let Some(estimate) = progress.estimator.estimate() else { return };
+        if progress.estimator.len() < BURST && progress.clock.offset().is_none() {
+            let waited = progress.welcomed.map_or(0, |at| clock::now().since(at));
+            if waited < CLOCK_PATIENCE && estimate.uncertainty > CLOCK_GOOD / 10 {
+                return;
+            }
+        }
+        let first = progress.clock.offset().is_none();
+        progress.clock.follow(estimate, clock::now());
+        let Some(offset) = progress.clock.offset() else { return };
+        self.shared.set_clock_offset(offset);
+        self.mesh.set_clock(offset);
+        let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
+        state.clock = Some(estimate);
+        drop(state);
+        if first {
+            self.events.send(Event::Clock {
+                offset_ms: offset as f64 / 1e3,
+                uncertainty_ms: estimate.uncertainty as f64 / 1e3,
+                skew_ppm: 0.0,
+            });
+        }
+    }
+
+    /// The recording begins at T0, or, for who comes later, at the first slot that is still whole.
+    fn begin_recording(&mut self, progress: &mut Progress) {
+        if self.record.start.get().is_some() || progress.leaving {
+            return;
+        }
+        let (Some(t0), Some(session)) = (progress.t0, &progress.start) else { return };
+        let Some(now) = self.shared.session_now() else { return };
+        let first_slot = if self.host { 0 } else { Start::slot_from(t0, now) };
+        let start = Start {
+            t0,
+            first_slot,
+            epoch_utc_micros: session.epoch_utc_micros,
+            utc_offset_seconds: session.utc_offset_seconds,
+        };
+        Recorder::begin(&self.record, start);
+    }
+}

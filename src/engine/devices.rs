@@ -1,0 +1,78 @@
+//! Opening the devices of a call as its configuration says, and hearing of their fate.
+
+use std::sync::{Arc, mpsc};
+
+use super::capture::MicTap;
+use super::config::{CallConfig, Period};
+use super::error::EngineError;
+use super::playback::Playback;
+use super::record::CameraTap;
+use crate::audio::test_sound::TestSound;
+use crate::devices::spec::CameraSpec;
+use crate::devices::{
+    Camera, CameraOptions, DeviceEvent, DeviceEvents, MicOptions, Microphone, Speaker,
+    SpeakerOptions,
+};
+
+/// A callback for the devices and where its events come out.
+pub fn events() -> (DeviceEvents, mpsc::Receiver<DeviceEvent>) {
+    let (sender, receiver) = mpsc::channel();
+    let sender = std::sync::Mutex::new(sender);
+    let events: DeviceEvents = Arc::new(move |event| {
+        let _ = sender.lock().unwrap_or_else(|e| e.into_inner()).send(event);
+    });
+    (events, receiver)
+}
+
+fn period(config: &CallConfig) -> Option<u32> {
+    match config.period {
+        Period::Auto => None,
+        Period::Frames(n) => Some(n),
+    }
+}
+
+/// A voice for the synthetic microphone, so that two dry runs in one call differ.
+fn voice(config: &CallConfig) -> u8 {
+    match config.role {
+        super::config::Role::Guest(_) => 1,
+        _ => 0,
+    }
+}
+
+/// Opens the microphone.
+pub fn open_microphone(
+    config: &CallConfig,
+    tap: MicTap,
+    events: DeviceEvents,
+) -> Result<Microphone, EngineError> {
+    let mut sound = TestSound::new(voice(config));
+    let options = MicOptions {
+        period: period(config),
+        loop_file: config.loop_files,
+        test: Some(Box::new(move |position, out: &mut [f32]| sound.fill(position, out))),
+    };
+    Ok(crate::devices::open_microphone(&config.mic, options, Box::new(tap), events)?)
+}
+
+/// Opens the speaker.
+pub fn open_speaker(
+    config: &CallConfig,
+    source: Playback,
+    events: DeviceEvents,
+) -> Result<Speaker, EngineError> {
+    let options = SpeakerOptions { period: period(config) };
+    Ok(crate::devices::open_speaker(&config.speaker, options, Box::new(source), events)?)
+}
+
+/// Opens the camera; `None` for `--camera off`.
+pub fn open_camera(
+    config: &CallConfig,
+    tap: CameraTap,
+    events: DeviceEvents,
+) -> Result<Option<Camera>, EngineError> {
+    if config.camera == CameraSpec::Off {
+        return Ok(None);
+    }
+    let options = CameraOptions { loop_file: config.loop_files, test: test_picture(config) };
+    Ok(Some(crate::devices::open_camera(&config.camera, options, Box::new(tap), events)?))
+}

@@ -1,0 +1,61 @@
+//! The session's folder and the small files in it (PRD 7): made when the recording begins,
+//! the metadata replaced atomically whenever something in it changes.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use super::record::Start;
+use crate::recording::folder;
+
+/// Where the session's files go.
+pub struct SessionFolder {
+    output: PathBuf,
+    session: Option<String>,
+    name: String,
+    path: OnceLock<PathBuf>,
+}
+
+impl SessionFolder {
+    /// A folder to be made below `output`.
+    pub fn new(output: PathBuf, session: Option<String>, name: String) -> Self {
+        Self { output, session, name, path: OnceLock::new() }
+    }
+
+    /// The folder, once it exists.
+    pub fn path(&self) -> Option<&Path> {
+        self.path.get().map(PathBuf::as_path)
+    }
+
+    /// Makes the folder; a name that is taken gets our display name, then a number.
+    pub fn make(&self, start: &Start) -> io::Result<PathBuf> {
+        if let Some(path) = self.path.get() {
+            return Ok(path.clone());
+        }
+        // Two programs may choose the same name at the same moment: creating decides.
+        loop {
+            let name = folder::folder_name(
+                start.utc_micros().div_euclid(1_000_000),
+                self.session.as_deref(),
+                &self.name,
+                |candidate| self.output.join(candidate).exists(),
+            );
+            let path = self.output.join(name);
+            match std::fs::create_dir(&path) {
+                Ok(()) => return Ok(self.path.get_or_init(|| path).clone()),
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(e) => return Err(e),
+            }
+        }
+    }
+
+    /// Replaces a small text file in the folder so that a crash leaves the old or the new one.
+    pub fn replace(&self, name: &str, text: &str) -> io::Result<()> {
+        let Some(folder) = self.path() else { return Ok(()) };
+        let scratch = folder.join(format!(".{name}.new"));
+        let mut file = std::fs::File::create(&scratch)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_data()?;
+        std::fs::rename(&scratch, folder.join(name))
+    }
+}

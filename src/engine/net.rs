@@ -1,0 +1,80 @@
+//! Opening the network side of a call: socket, addresses, invite, randomness.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use super::config::{CallConfig, HostConfig};
+use super::error::EngineError;
+use crate::net::{interfaces, resolve as resolver, socket::CallSocket};
+use crate::protocol::invite::{Invite, InviteKey};
+use crate::protocol::mesh::{Local, StreamParameters};
+
+/// How long a name may take to resolve.
+const RESOLVE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Binds the call's socket; `default_port` when nothing was asked for, else any free one.
+pub fn bind(listen: Option<SocketAddr>, default_port: Option<u16>) -> Result<CallSocket, EngineError> {
+    CallSocket::bind(listen, default_port.unwrap_or(0)).map_err(|source| EngineError::Listen {
+        address: listen.map_or_else(
+            || default_port.map_or("any port".to_owned(), |p| format!("port {p}")),
+            |a| a.to_string(),
+        ),
+        source,
+    })
+}
+
+/// Addresses of the host as typed.
+pub fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, EngineError> {
+    resolver::resolve(host, port, RESOLVE_PATIENCE)
+        .map_err(|e| EngineError::Resolve { host: host.to_owned(), reason: e.to_string() })
+}
+
+/// What this participant says of itself.
+pub fn local(config: &CallConfig, port: u16) -> Local {
+    Local {
+        name: config.name.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        addresses: interfaces::local_addresses()
+            .into_iter()
+            .map(|ip| SocketAddr::new(ip, port))
+            .collect(),
+        streams: StreamParameters {
+            audio_kbps: config.audio_kbps as u16,
+            video_kbps: config.video_kbps as u16,
+            ..StreamParameters::default()
+        },
+    }
+}
+
+/// What to give to guests: the public address when one was told, else the best of ours.
+pub fn invite(host: &HostConfig, listen: SocketAddr, key: &InviteKey) -> Invite {
+    let key = Some(key.clone());
+    if let Some(public) = &host.public
+        && let Ok(invite) = public.parse::<Invite>()
+    {
+        let told = public.parse::<SocketAddr>().is_ok()
+            || public.rsplit_once(':').is_some_and(|(_, p)| p.parse::<u16>().is_ok())
+                && public.parse::<IpAddr>().is_err();
+        let port = if told { invite.port } else { listen.port() };
+        return Invite { address: invite.address, port, key };
+    }
+    let ip = if listen.ip().is_unspecified() {
+        interfaces::best_address().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
+    } else {
+        listen.ip()
+    };
+    Invite { address: ip.to_string(), port: listen.port(), key }
+}
+
+/// UTC now, microseconds since 1970, and local time less UTC, seconds.
+pub fn utc_now() -> (i64, i32) {
+    let now = chrono::Local::now();
+    (now.timestamp_micros(), now.offset().local_minus_utc())
+}
+
+/// Bytes that nobody can guess.
+pub fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).expect("the system has randomness, or nothing here is safe");
+    bytes
+}

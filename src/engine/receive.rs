@@ -1,0 +1,253 @@
+//! The receive thread: takes datagrams off the socket, opens them, hands them on.
+//!
+//! Audio goes into the playout rings of the speaker callback, video fragments into a ring a peer,
+//! everything else to the control thread. It allocates only for control, and waits for nobody: a
+//! full ring drops what came, as a late network would have.
+
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, mpsc};
+use std::thread::Thread;
+use std::time::Duration;
+
+use ringbuf::traits::{Consumer, Producer, Split};
+use ringbuf::{HeapCons, HeapProd, HeapRb};
+
+use super::shared::Shared;
+use super::talk::IP_UDP_HEADERS;
+use crate::audio::mixer::PeerFeed;
+use crate::net::socket::CallSocket;
+use crate::protocol::demux::{Demux, Demuxed, DropCounters};
+use crate::protocol::fragment::MAX_FRAGMENT;
+use crate::protocol::seal::PairKeys;
+use crate::units::{MAX_PARTICIPANTS, Micros, ParticipantId};
+
+/// Fragments that wait for a peer's decoder: two keyframes at the highest bitrate.
+const FRAGMENTS: usize = 256;
+/// How long a receive waits before it looks at its commands and the end.
+const PATIENCE: Duration = Duration::from_millis(100);
+/// Largest datagram worth reading: anything longer is not ours.
+const BUFFER: usize = 2_048;
+
+/// One video fragment between the receive thread and a decoder.
+pub struct Fragment {
+    /// From a keyframe.
+    pub keyframe: bool,
+    /// The picture's number.
+    pub sequence: u64,
+    /// Which part.
+    pub fragment: u8,
+    /// Of how many; 0 when there is one.
+    pub fragments: u8,
+    /// When it came.
+    pub arrival: Micros,
+    len: u16,
+    data: [u8; MAX_FRAGMENT],
+}
+
+impl Fragment {
+    /// The fragment's bytes.
+    pub fn data(&self) -> &[u8] {
+        &self.data[..usize::from(self.len)]
+    }
+}
+
+/// Where a peer's pictures go.
+pub struct VideoFeed {
+    ring: HeapProd<Fragment>,
+    decoder: Thread,
+}
+
+/// A ring for one peer's fragments.
+pub fn video_ring() -> (HeapProd<Fragment>, HeapCons<Fragment>) {
+    HeapRb::new(FRAGMENTS).split()
+}
+
+impl VideoFeed {
+    /// Fragments go into `ring`, and `decoder` is woken.
+    pub fn new(ring: HeapProd<Fragment>, decoder: Thread) -> Self {
+        Self { ring, decoder }
+    }
+}
+
+/// What the control thread tells the receive thread.
+pub enum ReceiveCommand {
+    /// Packets of this peer can be opened from now on.
+    Keys(ParticipantId, PairKeys),
+    /// Its pictures go there.
+    Video(ParticipantId, VideoFeed),
+    /// A new stream of this peer begins.
+    Listen(ParticipantId),
+    /// It is gone.
+    Remove(ParticipantId),
+}
+
+/// What the receive thread passes to the control thread.
+pub enum Incoming {
+    /// Not sealed yet.
+    Handshake {
+        /// Whole datagram.
+        datagram: Vec<u8>,
+        /// Sender.
+        from: SocketAddr,
+        /// Arrival.
+        at: Micros,
+    },
+    /// An opened control message.
+    Control {
+        /// Who.
+        peer: ParticipantId,
+        /// Plain text.
+        payload: Vec<u8>,
+        /// Sender's address.
+        from: SocketAddr,
+        /// Arrival.
+        at: Micros,
+    },
+    /// An opened BYE.
+    Bye {
+        /// Who.
+        peer: ParticipantId,
+        /// Arrival.
+        at: Micros,
+    },
+}
+
+/// The receive thread's state.
+pub struct Receive {
+    /// Shared switches and counters.
+    pub shared: Arc<Shared>,
+    /// The call's socket.
+    pub socket: Arc<CallSocket>,
+    /// Commands from the control thread.
+    pub commands: mpsc::Receiver<ReceiveCommand>,
+    /// To the control thread; when it is full, control packets are dropped like any others.
+    pub control: tokio::sync::mpsc::Sender<Incoming>,
+    /// By participant id.
+    pub feeds: Vec<PeerFeed>,
+    /// What was dropped and why, for the statistics.
+    pub drops: Arc<std::sync::Mutex<DropCounters>>,
+}
+
+impl Receive {
+    /// Runs until the call stops.
+    pub fn run(mut self) {
+        let mut demux = Demux::new();
+        let mut video: [Option<VideoFeed>; MAX_PARTICIPANTS] = Default::default();
+        let mut buffer = [0u8; BUFFER];
+        while !self.shared.stopping() {
+            let got = self.socket.recv(&mut buffer, PATIENCE);
+            while let Ok(command) = self.commands.try_recv() {
+                self.obey(command, &mut demux, &mut video);
+            }
+            match got {
+                Ok(Some(r)) => {
+                    let datagram = &mut buffer[..r.len];
+                    self.hand_on(datagram, r.from, r.arrival, &mut demux, &mut video);
+                }
+                Ok(None) => {
+                    if let Ok(mut drops) = self.drops.try_lock() {
+                        *drops = demux.drops();
+                    }
+                }
+                // An interface that went away comes back; a socket that always fails must not spin.
+                Err(_) => std::thread::sleep(Duration::from_millis(5)),
+            }
+        }
+        if let Ok(mut drops) = self.drops.lock() {
+            *drops = demux.drops();
+        }
+    }
+
+    fn obey(
+        &mut self,
+        command: ReceiveCommand,
+        demux: &mut Demux,
+        video: &mut [Option<VideoFeed>; MAX_PARTICIPANTS],
+    ) {
+        match command {
+            ReceiveCommand::Keys(peer, keys) => demux.add_peer(peer, &keys),
+            ReceiveCommand::Video(peer, feed) => {
+                if let Some(slot) = video.get_mut(usize::from(peer.0)) {
+                    *slot = Some(feed);
+                }
+            }
+            ReceiveCommand::Listen(peer) => {
+                if let Some(feed) = self.feeds.get_mut(usize::from(peer.0)) {
+                    feed.restart();
+                }
+            }
+            ReceiveCommand::Remove(peer) => {
+                demux.remove_peer(peer);
+                if let Some(feed) = self.feeds.get_mut(usize::from(peer.0)) {
+                    feed.stop();
+                }
+                if let Some(slot) = video.get_mut(usize::from(peer.0)) {
+                    *slot = None;
+                }
+            }
+        }
+    }
+
+    fn hand_on(
+        &mut self,
+        datagram: &mut [u8],
+        from: SocketAddr,
+        at: Micros,
+        demux: &mut Demux,
+        video: &mut [Option<VideoFeed>; MAX_PARTICIPANTS],
+    ) {
+        let size = datagram.len() as u64 + IP_UDP_HEADERS;
+        let heard = match demux.handle(datagram) {
+            Demuxed::Audio { peer, sequence, payload, .. } => {
+                if let Some(feed) = self.feeds.get_mut(usize::from(peer.0)) {
+                    feed.push(sequence, at, payload);
+                }
+                peer
+            }
+            Demuxed::Video { peer, keyframe, sequence, fragment, fragments, payload } => {
+                if let Some(Some(feed)) = video.get_mut(usize::from(peer.0))
+                    && payload.len() <= MAX_FRAGMENT
+                {
+                    let mut item = Fragment {
+                        keyframe,
+                        sequence,
+                        fragment,
+                        fragments,
+                        arrival: at,
+                        len: payload.len() as u16,
+                        data: [0; MAX_FRAGMENT],
+                    };
+                    item.data[..payload.len()].copy_from_slice(payload);
+                    let _ = feed.ring.try_push(item);
+                    feed.decoder.unpark();
+                }
+                peer
+            }
+            Demuxed::Control { peer, payload } => {
+                let payload = payload.to_vec();
+                let _ = self.control.try_send(Incoming::Control { peer, payload, from, at });
+                peer
+            }
+            Demuxed::Bye { peer } => {
+                let _ = self.control.try_send(Incoming::Bye { peer, at });
+                peer
+            }
+            Demuxed::Handshake(datagram) => {
+                let datagram = datagram.to_vec();
+                let _ = self.control.try_send(Incoming::Handshake { datagram, from, at });
+                return;
+            }
+            Demuxed::Dropped(_) => return,
+        };
+        if let Some(counters) = self.shared.peers.get(usize::from(heard.0)) {
+            counters.received_bytes.fetch_add(size, Relaxed);
+            counters.heard.store(at.0, Relaxed);
+        }
+    }
+}
+
+/// The decoder's end of a ring.
+pub fn pop_fragment(ring: &mut HeapCons<Fragment>) -> Option<Fragment> {
+    ring.try_pop()
+}

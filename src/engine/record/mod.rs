@@ -1,0 +1,294 @@
+//! The recorder's threads: audio encode, video encode, and the writer (PRD 5.2).
+//!
+//! They depend on the devices and the disk, never on the network. Nothing here drops: queues grow
+//! (told, and live video makes room) until the encoder or the disk has caught up.
+
+mod audio;
+mod file;
+mod mux;
+mod video;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::thread::JoinHandle;
+
+pub use self::video::CameraTap;
+use super::capture::Captured;
+use super::error::EngineError;
+use super::events::Events;
+use super::shared::Shared;
+use super::threads::spawn;
+use crate::platform::priority::Role;
+use crate::recording::grid::GridCounts;
+use crate::recording::h264::{self, VideoEncoder, VideoParameters};
+use crate::ui::model::RecordingStats;
+use crate::units::{MediaTime, SessionMicros};
+use crate::video::frame::Frame;
+
+/// Queued pictures may take this much memory before a critical warning (DESIGN section 6).
+pub const QUEUE_BUDGET: u64 = 256 << 20;
+
+/// Name of the recording in the session's folder (PRD 7).
+pub const FILE_NAME: &str = "local_recording.mp4";
+
+/// Where on the session's grid the file begins.
+#[derive(Clone, Copy, Debug)]
+pub struct Start {
+    /// Slot 0 of all participants.
+    pub t0: SessionMicros,
+    /// The file's first slot.
+    pub first_slot: u64,
+    /// UTC of session zero, microseconds since 1970.
+    pub epoch_utc_micros: i64,
+    /// The host's local time less UTC, seconds.
+    pub utc_offset_seconds: i32,
+}
+
+impl Start {
+    /// The instant of slot `index` of the grid.
+    pub fn slot(&self, index: u64) -> SessionMicros {
+        self.t0 + MediaTime::frames(index as i64).to_micros()
+    }
+
+    /// The instant of the file's first sample and picture.
+    pub fn file(&self) -> SessionMicros {
+        self.slot(self.first_slot)
+    }
+
+    /// The first slot at or after `at`.
+    pub fn slot_from(t0: SessionMicros, at: SessionMicros) -> u64 {
+        let frames = (i128::from(at.since(t0).max(0)) * 30 + 999_999) / 1_000_000;
+        frames as u64
+    }
+
+    /// UTC of the file's start, microseconds since 1970.
+    pub fn utc_micros(&self) -> i64 {
+        self.epoch_utc_micros + self.file().0
+    }
+
+    /// Frames since the host's local midnight at the file's start (DESIGN section 2).
+    pub fn timecode(&self) -> u32 {
+        let at_t0 = self.epoch_utc_micros + self.t0.0 + i64::from(self.utc_offset_seconds) * 1_000_000;
+        let day = 24 * 3600 * 30;
+        let frames = at_t0.rem_euclid(86_400_000_000) * 30 / 1_000_000 + self.first_slot as i64;
+        frames.rem_euclid(day) as u32
+    }
+}
+
+/// What the recorder's threads share with everybody.
+#[derive(Default)]
+pub struct RecordShared {
+    /// Set once: record from here on.
+    pub start: OnceLock<Start>,
+    /// Set once: up to this slot of the grid, exclusive.
+    pub end_slot: OnceLock<u64>,
+    /// Pictures.
+    pub grid: Mutex<GridCounts>,
+    /// Audio samples in the file.
+    pub samples: AtomicU64,
+    /// Audio samples that the microphone delivered since the start.
+    pub samples_captured: AtomicU64,
+    /// Samples of silence that stand for a missing microphone.
+    pub samples_filled: AtomicU64,
+    /// Bytes in the file.
+    pub bytes: AtomicU64,
+    /// Slots handed to the writer.
+    pub slots_written: AtomicU64,
+    /// Conversion and encoding, microseconds in all, and pictures.
+    pub encode_micros: AtomicU64,
+    /// Pictures of `encode_micros`.
+    pub encode_count: AtomicU64,
+    /// How far the encoder is behind, microseconds.
+    pub behind_micros: AtomicU64,
+    /// Bytes of pictures that wait.
+    pub queued_bytes: AtomicU64,
+    /// Pictures that wait.
+    pub queued_frames: AtomicU64,
+    /// The file is not complete: disk full or failing.
+    pub trouble: Mutex<Option<String>>,
+    /// The recording has begun and its event was sent.
+    pub announced: AtomicBool,
+}
+
+impl RecordShared {
+    /// The figures of DESIGN section 10's `stats`.
+    pub fn stats(&self) -> Option<RecordingStats> {
+        self.start.get()?;
+        let grid = *self.grid.lock().unwrap_or_else(|e| e.into_inner());
+        let pictures = self.encode_count.swap(0, Relaxed).max(1);
+        let micros = self.encode_micros.swap(0, Relaxed);
+        let samples = self.samples.load(Relaxed);
+        Some(RecordingStats {
+            seconds: samples as f64 / 48_000.0,
+            bytes: self.bytes.load(Relaxed),
+            frames_captured: grid.captured,
+            frames_encoded: grid.encoded,
+            frames_dropped: grid
+                .captured
+                .saturating_sub(grid.encoded + grid.cadence_discarded + grid.withheld + grid.queued),
+            cadence_discarded: grid.cadence_discarded,
+            frames_repeated: grid.repeated,
+            black_frames: grid.black,
+            withheld: grid.withheld,
+            spilled: 0,
+            encode_ms: micros as f64 / 1_000.0 / pictures as f64,
+            queue_ms: self.behind_micros.load(Relaxed) as f64 / 1_000.0,
+        })
+    }
+
+    fn fail(&self, what: String) {
+        self.trouble.lock().unwrap_or_else(|e| e.into_inner()).get_or_insert(what);
+    }
+
+    /// What is wrong with the file, if anything is.
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble.lock().unwrap_or_else(|e| e.into_inner()).clone()
+    }
+}
+
+/// What the recorder is made of.
+pub struct Parts {
+    /// Shared switches.
+    pub shared: Arc<Shared>,
+    /// Shared figures.
+    pub record: Arc<RecordShared>,
+    /// Where news go.
+    pub events: Events,
+    /// Captured samples.
+    pub samples: Captured,
+    /// Captured pictures; `None` without a camera.
+    pub camera: Option<(mpsc::Receiver<Frame>, VideoParameters, Box<dyn VideoEncoder>)>,
+    /// The session's folder, made when the recording begins.
+    pub folder: Arc<dyn Fn(&Start) -> std::io::Result<PathBuf> + Send + Sync>,
+    /// What is said while muted is in the file too.
+    pub record_while_muted: bool,
+}
+
+/// The running recorder.
+pub struct Recorder {
+    record: Arc<RecordShared>,
+    threads: Vec<JoinHandle<()>>,
+    mux: JoinHandle<Option<Written>>,
+}
+
+/// The closed file.
+#[derive(Clone, Debug)]
+pub struct Written {
+    /// The MP4 file.
+    pub path: PathBuf,
+    /// Its size.
+    pub bytes: u64,
+    /// Pictures in it.
+    pub video_samples: u64,
+    /// AAC packets in it.
+    pub audio_packets: u64,
+}
+
+impl Recorder {
+    /// Starts the threads; they wait for [`Recorder::begin`].
+    pub fn start(parts: Parts) -> Result<Self, EngineError> {
+        let (mux_in, mux_out) = mpsc::channel();
+        let mut threads = Vec::new();
+        let video = parts.camera.as_ref().map(|(_, p, _)| *p);
+        let Parts { shared, record, events, samples, camera, folder, record_while_muted } = parts;
+        let writer = mux::Mux {
+            shared: shared.clone(),
+            record: record.clone(),
+            events: events.clone(),
+            input: mux_out,
+            video,
+            folder,
+        };
+        let mux = spawn("hz-mux", Role::Normal, move || writer.run())?;
+        let encoder = audio::AudioRecorder::new(
+            shared.clone(),
+            record.clone(),
+            samples,
+            mux_in.clone(),
+            record_while_muted,
+        )?;
+        threads.push(spawn("hz-rec-audio", Role::High, move || encoder.run())?);
+        if let Some((frames, parameters, encoder)) = camera {
+            let recorder = video::VideoRecorder::new(
+                shared, record.clone(), events, frames, mux_in, parameters, encoder,
+            );
+            threads.push(spawn("hz-rec-video", Role::High, move || recorder.run())?);
+        }
+        Ok(Self { record, threads, mux })
+    }
+
+    /// Records from `start` on. Only the first call counts.
+    pub fn begin(record: &RecordShared, start: Start) {
+        let _ = record.start.set(start);
+    }
+
+    /// Ends the file at the first slot at or after `now` and waits until it is closed. `None` when
+    /// nothing was recorded or no file could be made.
+    pub fn finish(self, now: SessionMicros) -> Option<Written> {
+        if let Some(start) = self.record.start.get() {
+            let end = Start::slot_from(start.t0, now).max(start.first_slot + 1);
+            let _ = self.record.end_slot.set(end);
+        } else {
+            let _ = self.record.end_slot.set(0);
+        }
+        for thread in self.threads {
+            let _ = thread.join();
+        }
+        self.mux.join().ok().flatten()
+    }
+}
+
+/// Parameters of the recording for a camera of that size (PRD 4.3.1): never scaled up.
+pub fn video_parameters(width: u32, height: u32) -> VideoParameters {
+    let (width, height) = crate::video::scale::down_to(width, height, 1920, 1080);
+    VideoParameters::for_size(width, height)
+}
+
+/// Opens the recording's encoder.
+pub fn open_encoder(
+    name: Option<&str>,
+    parameters: &VideoParameters,
+) -> Result<Box<dyn VideoEncoder>, EngineError> {
+    h264::open(name, parameters).map_err(|e| EngineError::Codec {
+        what: "cannot open the H.264 encoder",
+        reason: e.to_string(),
+        remedy: "try --encoder auto",
+    })
+}
+
+/// Makes sure that a session's folder can be made below `output`, without leaving anything there.
+pub fn check_output(output: &Path) -> Result<(), EngineError> {
+    let failed = |source| EngineError::Output { path: output.to_owned(), source };
+    std::fs::create_dir_all(output).map_err(failed)?;
+    let probe = output.join(format!(".hyperzoom-{}", std::process::id()));
+    std::fs::write(&probe, b"").map_err(failed)?;
+    std::fs::remove_file(&probe).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timecode_is_the_hosts_time_of_day_and_wraps_at_midnight() {
+        let hour = 3_600_000_000;
+        let mut start = Start {
+            t0: SessionMicros(2_000_000),
+            first_slot: 45,
+            epoch_utc_micros: 22 * hour,
+            utc_offset_seconds: 3_600,
+        };
+        assert_eq!(start.timecode(), (23 * 3600 + 3) * 30 + 15);
+        start.utc_offset_seconds = 7_200;
+        assert_eq!(start.timecode(), 3 * 30 + 15);
+    }
+
+    #[test]
+    fn a_late_joiner_begins_with_the_next_slot_of_the_same_grid() {
+        let t0 = SessionMicros(1_000_000);
+        assert_eq!(Start::slot_from(t0, SessionMicros(0)), 0);
+        assert_eq!(Start::slot_from(t0, SessionMicros(1_000_001)), 1);
+        assert_eq!(Start::slot_from(t0, SessionMicros(2_000_000)), 30);
+    }
+}

@@ -1,0 +1,205 @@
+//! The writer's thread: encoded samples into the file, each second durable within its second.
+//!
+//! The only thread that touches the disk. A disk that stalls makes its queue grow (encoded media,
+//! some 2.3 MB a second); a disk that fails ends the file where it is, valid, and the call goes on.
+
+use std::path::PathBuf;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use super::file::DiskFile;
+use super::{FILE_NAME, RecordShared, Start, Written};
+use crate::engine::events::Events;
+use crate::engine::shared::Shared;
+use crate::recording::aac::{AacPacket, BITRATE, FRAME_SAMPLES};
+use crate::recording::h264::{EncodedSample, VideoParameters};
+use crate::recording::mp4::{AudioTrack, Mp4Error, Mp4Writer, MovieParameters, Timecode, VideoTrack};
+use crate::ui::model::Event;
+
+/// What the encoders send.
+pub enum MuxItem {
+    /// Before the first sample of the picture.
+    VideoFormat {
+        /// Sequence parameter set.
+        sps: Vec<u8>,
+        /// Picture parameter set.
+        pps: Vec<u8>,
+    },
+    /// Before the first packet of sound.
+    AudioFormat {
+        /// AudioSpecificConfig.
+        asc: Vec<u8>,
+        /// Samples of the first packets that are not sound.
+        priming: u32,
+    },
+    /// One picture.
+    Video(EncodedSample),
+    /// One AAC packet of 1,024 samples.
+    Audio(AacPacket),
+    /// No more pictures.
+    VideoEnd,
+    /// No more sound; the track is this long.
+    AudioEnd {
+        /// Samples, priming left out.
+        samples: u64,
+    },
+}
+
+pub struct Mux {
+    pub shared: Arc<Shared>,
+    pub record: Arc<RecordShared>,
+    pub events: Events,
+    pub input: mpsc::Receiver<MuxItem>,
+    /// The picture's size; `None` without a camera.
+    pub video: Option<VideoParameters>,
+    pub folder: Arc<dyn Fn(&Start) -> std::io::Result<PathBuf> + Send + Sync>,
+}
+
+/// The file while it is open.
+struct Open {
+    writer: Mp4Writer<DiskFile>,
+    path: PathBuf,
+    samples: Option<u64>,
+}
+
+impl Mux {
+    /// Writes until the encoders have ended; gives what was closed.
+    pub fn run(self) -> Option<Written> {
+        let (mut video, mut audio) = (None, None);
+        let mut early = Vec::new();
+        let mut open: Option<Open> = None;
+        let mut closed: Option<Written> = None;
+        let mut failed = false;
+        loop {
+            let item = match self.input.recv_timeout(Duration::from_millis(200)) {
+                Ok(item) => item,
+                Err(mpsc::RecvTimeoutError::Timeout) => {
+                    if self.shared.abort.load(Relaxed) {
+                        return None;
+                    }
+                    continue;
+                }
+                // Both encoders have ended and dropped their ends.
+                Err(mpsc::RecvTimeoutError::Disconnected) => break,
+            };
+            match item {
+                MuxItem::VideoFormat { sps, pps } => video = Some((sps, pps)),
+                MuxItem::AudioFormat { asc, priming } => audio = Some((asc, priming)),
+                other => early.push(other),
+            }
+            if failed {
+                early.clear();
+                continue;
+            }
+            if open.is_none() && audio.is_some() && (video.is_some() || self.video.is_none()) {
+                match self.open(video.clone(), audio.clone()) {
+                    Ok(o) => open = Some(o),
+                    Err(what) => {
+                        failed = true;
+                        self.fail(what);
+                    }
+                }
+            }
+            if let Some(o) = &mut open {
+                let mut error = None;
+                for item in early.drain(..) {
+                    if let Err(e) = self.write(o, item) {
+                        error = Some(e);
+                        break;
+                    }
+                }
+                self.record.bytes.store(o.writer.bytes(), Relaxed);
+                if let Some(e) = error {
+                    failed = true;
+                    early.clear();
+                    let o = open.take().expect("it was written to just now");
+                    self.fail(format!("writing {} failed: {e}", o.path.display()));
+                    closed = self.close(o);
+                }
+            }
+        }
+        match open {
+            Some(o) if !self.shared.abort.load(Relaxed) => self.close(o),
+            _ => closed,
+        }
+    }
+
+    fn open(
+        &self,
+        video: Option<(Vec<u8>, Vec<u8>)>,
+        audio: Option<(Vec<u8>, u32)>,
+    ) -> Result<Open, String> {
+        let start = self.record.start.get().ok_or("samples before the start")?;
+        let folder = (self.folder)(start)
+            .map_err(|e| format!("cannot make the session's folder: {e}"))?;
+        let path = folder.join(FILE_NAME);
+        let file = DiskFile::create(&path)
+            .map_err(|e| format!("cannot create {}: {e}", path.display()))?;
+        let video = video.zip(self.video).map(|((sps, pps), p)| VideoTrack {
+            width: p.width as u16,
+            height: p.height as u16,
+            sps,
+            pps,
+            bitrate: p.bitrate_bps,
+        });
+        let audio = audio.map(|(asc, priming_samples)| AudioTrack {
+            asc,
+            bitrate: BITRATE,
+            priming_samples,
+        });
+        let parameters = MovieParameters {
+            video,
+            audio,
+            timecode: Timecode { start_frame: start.timecode() },
+            created_utc_seconds: (start.utc_micros() / 1_000_000).max(0) as u64,
+        };
+        let writer = Mp4Writer::create(file, parameters)
+            .map_err(|e| format!("cannot begin {}: {e}", path.display()))?;
+        self.events.send(Event::RecordingStarted { path: path.display().to_string() });
+        self.record.announced.store(true, Relaxed);
+        Ok(Open { writer, path, samples: None })
+    }
+
+    fn write(&self, open: &mut Open, item: MuxItem) -> Result<(), Mp4Error> {
+        match item {
+            MuxItem::Video(sample) => {
+                open.writer.video(&sample.data, sample.pts, sample.keyframe)?;
+                self.record.slots_written.fetch_add(1, Relaxed);
+            }
+            MuxItem::Audio(packet) => {
+                // A file ends between two slots, the last packet reaches over it.
+                if open.samples.is_none_or(|n| packet.index * u64::from(FRAME_SAMPLES) < n) {
+                    open.writer.audio(&packet.data, FRAME_SAMPLES)?;
+                }
+            }
+            MuxItem::AudioEnd { samples } => open.samples = Some(samples),
+            MuxItem::VideoEnd | MuxItem::VideoFormat { .. } | MuxItem::AudioFormat { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn close(&self, open: Open) -> Option<Written> {
+        match open.writer.finish() {
+            Ok(f) => Some(Written {
+                path: open.path,
+                bytes: f.bytes,
+                video_samples: f.video_samples,
+                audio_packets: f.audio_samples,
+            }),
+            Err(e) => {
+                self.fail(format!("closing {} failed: {e}", open.path.display()));
+                None
+            }
+        }
+    }
+
+    fn fail(&self, what: String) {
+        self.record.fail(what.clone());
+        self.events.error(
+            format!("the recording stopped: {what}"),
+            "free space or choose another folder with --output; what is in the file is valid, and \
+             the call goes on",
+        );
+    }
+}

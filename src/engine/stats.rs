@@ -1,0 +1,341 @@
+//! Turns counters into the figures that people and scripts see: the snapshot, `stats`, heartbeats.
+
+use std::sync::Mutex;
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::call_state::{CallState, Member};
+use super::capture::CaptureLosses;
+use super::config::{CallConfig, Role};
+use super::events::Events;
+use super::folder::SessionFolder;
+use super::record::RecordShared;
+use super::shared::Shared;
+use super::threads;
+use super::window::Window;
+use crate::audio::codec;
+use crate::audio::meter::{Level, SharedMeter};
+use crate::audio::mixer::FeedStats;
+use crate::audio::playout::PlayoutStats;
+use crate::devices::{Camera, Microphone, Speaker};
+use crate::platform::{clock, usage};
+use crate::protocol::demux::DropCounters;
+use crate::protocol::mesh::{Health, Status};
+use crate::ui::model::{
+    LiveStats, MicStats, PeerStats, PeerVideo, PeerView, RecordingStats, Snapshot, Stats,
+};
+use crate::ui::window::wire::TileInfo;
+use crate::units::{MAX_PARTICIPANTS, Micros};
+
+/// Where the figures come from.
+pub struct Meters<'a> {
+    pub config: &'a CallConfig,
+    pub shared: &'a Shared,
+    pub events: &'a Events,
+    pub state: &'a Mutex<CallState>,
+    pub record: &'a RecordShared,
+    pub folder: &'a SessionFolder,
+    pub window: &'a Window,
+    pub microphone: Option<&'a Microphone>,
+    pub speaker: Option<&'a Speaker>,
+    pub camera: Option<&'a Camera>,
+    pub meter: &'a SharedMeter,
+    pub losses: &'a CaptureLosses,
+    pub feeds: &'a [FeedStats],
+    pub drops: &'a Mutex<DropCounters>,
+}
+
+/// Counters of a peer at the last second.
+#[derive(Clone, Copy, Default)]
+struct Before {
+    sent: u64,
+    received: u64,
+    shown: u64,
+    video_bytes: u64,
+    playout: PlayoutStats,
+}
+
+/// What is remembered between two looks.
+pub struct Gauges {
+    /// Overrides the phase while the end is under way.
+    pub phase: Option<&'static str>,
+    at: Micros,
+    cpu: f64,
+    cpu_percent: f64,
+    rss_mb: f64,
+    free: Option<u64>,
+    before: [Before; MAX_PARTICIPANTS],
+    peers: Vec<PeerStats>,
+    recording: Option<RecordingStats>,
+    second_level: Level,
+    recent_level: Level,
+    clipped: u64,
+    lost: u64,
+    live: LiveStats,
+    live_before: (u64, u64, u64),
+}
+
+impl Gauges {
+    /// Nothing measured yet.
+    pub fn new() -> Self {
+        Self {
+            phase: None,
+            at: clock::now(),
+            cpu: usage::cpu_time().as_secs_f64(),
+            cpu_percent: 0.0,
+            rss_mb: 0.0,
+            free: None,
+            before: Default::default(),
+            peers: Vec::new(),
+            recording: None,
+            second_level: Level::default(),
+            recent_level: Level::default(),
+            clipped: 0,
+            lost: 0,
+            live: LiveStats::default(),
+            live_before: (0, 0, 0),
+        }
+    }
+
+    /// Free bytes where the recording goes, as of the last second.
+    pub fn free_space(&self) -> Option<u64> {
+        self.free
+    }
+
+    /// More samples were lost since the last call.
+    pub fn lost_samples_grew(&mut self, losses: &CaptureLosses) -> bool {
+        let lost = losses.record.load(Relaxed);
+        std::mem::replace(&mut self.lost, lost) < lost
+    }
+
+    /// The figures of the second that ends now.
+    pub fn second(&mut self, m: &Meters<'_>) -> Stats {
+        let now = clock::now();
+        let seconds = (now.since(self.at) as f64 / 1e6).max(1e-3);
+        self.at = now;
+        let cpu = usage::cpu_time().as_secs_f64();
+        self.cpu_percent = (cpu - self.cpu) / seconds * 100.0;
+        self.cpu = cpu;
+        self.rss_mb = usage::resident_bytes() as f64 / f64::from(1 << 20);
+        self.free = fs4::available_space(m.folder.path().unwrap_or(&m.config.output)).ok();
+        self.recording = m.record.stats();
+        let state = m.state.lock().unwrap_or_else(|e| e.into_inner());
+        let members: Vec<_> = state.members.iter().map(|(id, member)| (*id, member)).collect();
+        self.peers =
+            members.iter().map(|(id, member)| self.peer(m, *id, member, seconds)).collect();
+        drop(state);
+        self.live = self.live_stats(m);
+        let level = std::mem::take(&mut self.second_level);
+        Stats {
+            recording: self.recording,
+            mic: MicStats {
+                peak_db: round(f64::from(level.peak_db), 1),
+                rms_db: round(f64::from(level.rms_db), 1),
+                xruns: m.microphone.map_or(0, Microphone::xruns)
+                    + m.speaker.map_or(0, Speaker::xruns),
+            },
+            cpu_percent: round(self.cpu_percent, 1),
+            rss_mb: round(self.rss_mb, 1),
+            live: (!matches!(m.config.role, Role::Alone)).then(|| self.live.clone()),
+            peers: self.peers.clone(),
+        }
+    }
+
+    fn peer(&mut self, m: &Meters<'_>, id: u8, member: &Member, seconds: f64) -> PeerStats {
+        let index = usize::from(id) % MAX_PARTICIPANTS;
+        let counters = &m.shared.peers[index];
+        let playout = m.feeds.get(index).map(FeedStats::read).unwrap_or_default();
+        let now = Before {
+            sent: counters.sent_bytes.load(Relaxed),
+            received: counters.received_bytes.load(Relaxed),
+            shown: counters.video.shown.load(Relaxed),
+            video_bytes: counters.video.bytes.load(Relaxed),
+            playout,
+        };
+        let was = std::mem::replace(&mut self.before[index], now);
+        let kbps = |a: u64, b: u64| round(a.saturating_sub(b) as f64 * 8.0 / 1e3 / seconds, 1);
+        let share = |a: u64, b: u64, of: u64| match of {
+            0 => 0.0,
+            of => round(a.saturating_sub(b) as f64 * 100.0 / of as f64, 2),
+        };
+        let lost = playout.lost.saturating_sub(was.playout.lost);
+        let came = playout.received.saturating_sub(was.playout.received);
+        let played = playout.played_samples.saturating_sub(was.playout.played_samples);
+        let rtt = member.round_trip.unwrap_or(0) as f64 / 1e3;
+        // DESIGN section 3: input + frame + way + look-ahead + playout + output.
+        let status = &member.status;
+        let latency = status.input_delay_micros as f64 / 1e3
+            + codec::FRAME as f64 / 48.0
+            + codec::LOOK_AHEAD as f64 / 48.0
+            + rtt / 2.0
+            + f64::from(playout.depth_ms)
+            + m.speaker.map_or(0.0, |s| s.delay() as f64 / 1e3);
+        PeerStats {
+            id,
+            rtt_ms: round(rtt, 3),
+            loss_percent: share(lost, 0, lost + came),
+            jitter_ms: round(f64::from(playout.jitter_ms), 2),
+            playout_ms: round(f64::from(playout.depth_ms), 2),
+            audio_latency_ms: round(latency, 1),
+            copies: 0,
+            concealed_percent: share(playout.concealed_samples, was.playout.concealed_samples, played),
+            sent_kbps: kbps(now.sent, was.sent),
+            received_kbps: kbps(now.received, was.received),
+            video: (now.shown > 0).then(|| PeerVideo {
+                width: counters.video.width.load(Relaxed),
+                height: counters.video.height.load(Relaxed),
+                fps: round(now.shown.saturating_sub(was.shown) as f64 / seconds, 1),
+                kbps: kbps(now.video_bytes, was.video_bytes),
+                delay_ms: quantile_ms(&counters.video.delay, 0.95),
+                shown: now.shown,
+                counter: counters.video.counter.load(Relaxed).checked_sub(1),
+            }),
+        }
+    }
+
+    fn live_stats(&mut self, m: &Meters<'_>) -> LiveStats {
+        let encoded = m.shared.live_encoded.load(Relaxed);
+        let micros = m.shared.live_encode_micros.load(Relaxed);
+        let shed = m.shared.live_shed.load(Relaxed);
+        let was = std::mem::replace(&mut self.live_before, (encoded, micros, shed));
+        let pictures = encoded.saturating_sub(was.0);
+        let drops = m.drops.lock().unwrap_or_else(|e| e.into_inner()).total();
+        LiveStats {
+            capture_to_send_ms_p50: quantile_ms(&m.shared.capture_to_send, 0.5),
+            capture_to_send_ms_p99: quantile_ms(&m.shared.capture_to_send, 0.99),
+            encode_and_send_ms_p99: quantile_ms(&m.shared.encode_and_send, 0.99),
+            video_encode_ms: match pictures {
+                0 => 0.0,
+                n => round(micros.saturating_sub(was.1) as f64 / 1e3 / n as f64, 2),
+            },
+            video_fps: pictures as f64,
+            video_shed: shed,
+            datagrams_dropped: drops,
+        }
+    }
+
+    /// What the next heartbeat carries.
+    pub fn status(&self, m: &Meters<'_>) -> Status {
+        let recording = self.recording.unwrap_or_default();
+        Status {
+            muted: m.shared.muted.load(Relaxed),
+            camera_off: m.camera.is_none() || m.shared.camera_off.load(Relaxed),
+            input_delay_micros: m
+                .microphone
+                .map_or(0, |mic| mic.delay().clamp(0, 1_000_000) as u32),
+            output_delay_micros: m
+                .speaker
+                .map_or(0, |s| s.delay().clamp(0, 1_000_000) as u32),
+            health: Health {
+                recording: m.record.start.get().is_some() && m.record.trouble().is_none(),
+                dropped: recording.frames_dropped.min(u64::from(u32::MAX)) as u32,
+                disk_free_mb: self.free.map_or(0, |f| (f >> 20).min(u64::from(u32::MAX)) as u32),
+                clipping: self.recent_level.clipped > 0,
+            },
+            ..Status::default()
+        }
+    }
+
+    /// Everything that can be seen, now.
+    pub fn snapshot(&mut self, m: &Meters<'_>) -> Snapshot {
+        let level = m.meter.take();
+        self.recent_level = level;
+        self.second_level = self.second_level.joined(&level);
+        self.clipped += level.clipped;
+        let state = m.state.lock().unwrap_or_else(|e| e.into_inner());
+        let recording = m.record.start.get().map(|_| RecordingStats {
+            // Bytes and length move between the seconds, too.
+            bytes: m.record.bytes.load(Relaxed),
+            seconds: m.record.samples.load(Relaxed) as f64 / 48_000.0,
+            ..self.recording.unwrap_or_default()
+        });
+        let phase = match (&m.config.role, self.phase) {
+            (_, Some(phase)) => phase.to_owned(),
+            (Role::Alone, _) => "recording".to_owned(),
+            (Role::Guest(g), _) if state.own_id.is_none() => format!("connecting to {}", g.address),
+            (Role::Host(_), _) if state.members.is_empty() && recording.is_none() => {
+                "waiting for guests".to_owned()
+            }
+            _ => "in the call".to_owned(),
+        };
+        Snapshot {
+            session_seconds: m.shared.session_now().map_or(0.0, |t| t.as_secs_f64()),
+            own_id: state.own_id.map(|id| id.0),
+            own_name: m.config.name.clone(),
+            invite_line: state.invite_line.clone(),
+            phase,
+            muted: m.shared.muted.load(Relaxed),
+            camera_off: m.shared.camera_off.load(Relaxed),
+            mic_name: m.microphone.map(|d| d.info().to_string()).unwrap_or_default(),
+            speaker_name: m.speaker.map(|d| d.info().to_string()).unwrap_or_default(),
+            camera_name: m.camera.map_or_else(|| "off".to_owned(), |c| c.info().to_string()),
+            mic_peak_db: level.peak_db,
+            mic_rms_db: level.rms_db,
+            clipped: self.clipped,
+            recording,
+            recording_path: m.folder.path().map(|p| p.display().to_string()).unwrap_or_default(),
+            recording_trouble: m.record.trouble(),
+            disk_free_bytes: self.free,
+            peers: state.members.iter().map(|(id, member)| self.view(m, *id, member)).collect(),
+            priorities: threads::grants(),
+            window_open: m.window.is_open(),
+            log: m.events.lines(),
+            cpu_percent: self.cpu_percent,
+            rss_mb: self.rss_mb,
+        }
+    }
+
+    fn view(&self, m: &Meters<'_>, id: u8, member: &Member) -> PeerView {
+        let level = m.feeds.get(usize::from(id)).map(FeedStats::read).unwrap_or_default().level_db;
+        PeerView {
+            name: member.name.clone(),
+            level_db: level,
+            muted: member.status.muted,
+            camera_off: member.status.camera_off,
+            silent: member.silent,
+            stats: self
+                .peers
+                .iter()
+                .find(|p| p.id == id)
+                .cloned()
+                .unwrap_or(PeerStats { id, ..PeerStats::default() }),
+        }
+    }
+}
+
+/// Tiles of the window: the own one and the others'.
+pub fn tiles(snapshot: &Snapshot) -> (TileInfo, Vec<TileInfo>) {
+    /// Louder than this counts as speaking, dBFS.
+    const SPEAKING: f32 = -40.0;
+    let own = TileInfo {
+        id: 0,
+        name: snapshot.own_name.clone(),
+        muted: snapshot.muted,
+        camera_off: snapshot.camera_off,
+        silent: false,
+        speaking: !snapshot.muted && snapshot.mic_rms_db > SPEAKING,
+        own: true,
+    };
+    let peers = snapshot
+        .peers
+        .iter()
+        .map(|p| TileInfo {
+            id: p.stats.id,
+            name: p.name.clone(),
+            muted: p.muted,
+            camera_off: p.camera_off,
+            silent: p.silent,
+            speaking: p.level_db > SPEAKING,
+            own: false,
+        })
+        .collect();
+    (own, peers)
+}
+
+fn quantile_ms(h: &super::shared::Histogram, share: f64) -> f64 {
+    h.quantile(share).map_or(0.0, |micros| round(micros / 1e3, 3))
+}
+
+fn round(value: f64, places: i32) -> f64 {
+    let scale = 10f64.powi(places);
+    (value * scale).round() / scale
+}

@@ -1,0 +1,382 @@
+//! The supervisor's thread: commands, the snapshot, the statistics of each second, and the end.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::call_state::CallState;
+use super::capture::CaptureLosses;
+use super::config::{CallConfig, Role};
+use super::control::Ask;
+use super::error::exit;
+use super::events::Events;
+use super::folder::SessionFolder;
+use super::metadata;
+use super::record::{RecordShared, Recorder, Start, Written};
+use super::shared::Shared;
+use super::stats::{Gauges, Meters};
+use super::window::Window;
+use crate::audio::meter::SharedMeter;
+use crate::audio::mixer::FeedStats;
+use crate::devices::{Camera, DeviceEvent, Microphone, Speaker};
+use crate::platform::clock;
+use crate::protocol::demux::DropCounters;
+use crate::ui::model::{Command, Event, Finished, Snapshot};
+use crate::ui::window::process::WindowEvent;
+use crate::units::SessionMicros;
+
+/// How often commands are looked at and the snapshot is made.
+const TICK: Duration = Duration::from_millis(50);
+/// Free space under which the recording ends while the file can still be closed (DESIGN section 6).
+const LEAST_SPACE: u64 = 200 << 20;
+/// Free space under which a warning is due (PRD 4.5).
+const LITTLE_SPACE: u64 = 20_000_000_000;
+
+/// The end of a call or recording.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The process's exit code.
+    pub exit_code: u8,
+    /// The closed file.
+    pub finished: Option<Finished>,
+}
+
+impl Outcome {
+    /// The supervisor itself failed.
+    pub fn failed() -> Self {
+        Self { exit_code: exit::ERROR, finished: None }
+    }
+}
+
+/// Threads that end with the call.
+#[derive(Default)]
+pub struct Threads {
+    /// Says BYE, then ends by itself.
+    pub control: Option<JoinHandle<()>>,
+    /// End when the stop switch is set.
+    pub finishing: Vec<JoinHandle<()>>,
+    /// Datagrams dropped and why.
+    pub drops: Arc<Mutex<DropCounters>>,
+}
+
+/// The supervisor's state: it owns what must live as long as the call.
+pub struct Supervisor {
+    pub config: CallConfig,
+    pub shared: Arc<Shared>,
+    pub events: Events,
+    pub state: Arc<Mutex<CallState>>,
+    pub record: Arc<RecordShared>,
+    pub recorder: Option<Recorder>,
+    pub folder: Arc<SessionFolder>,
+    pub window: Arc<Window>,
+    pub microphone: Option<Microphone>,
+    pub speaker: Option<Speaker>,
+    pub camera: Option<Camera>,
+    pub meter: Arc<SharedMeter>,
+    pub losses: Arc<CaptureLosses>,
+    pub feeds: Vec<FeedStats>,
+    pub device_news: mpsc::Receiver<DeviceEvent>,
+    pub commands: mpsc::Receiver<Command>,
+    pub ask: Option<tokio::sync::mpsc::UnboundedSender<Ask>>,
+    pub threads: Threads,
+    pub snapshot: Arc<Mutex<Arc<Snapshot>>>,
+}
+
+/// Why the loop ended.
+struct End {
+    reason: &'static str,
+    exit_code: u8,
+}
+
+impl Supervisor {
+    /// Runs until the call has ended and everything is closed.
+    pub fn run(mut self) -> Outcome {
+        let mut gauges = Gauges::new();
+        self.warn_of_little_space();
+        let end = self.watch(&mut gauges);
+        self.phase(&mut gauges, "finishing");
+        let aborted = self.shared.abort.load(Relaxed);
+        let now = self.shared.session_now().unwrap_or_default();
+        if let Some(ask) = &self.ask {
+            let _ = ask.send(Ask::Leave);
+        }
+        let written = self.close_recording(now, aborted, &mut gauges);
+        let finished = written.as_ref().map(|w| self.finished(w));
+        self.write_metadata(finished.as_ref());
+        if let Some(finished) = &finished {
+            self.events.send(Event::RecordingFinished(finished.clone()));
+        }
+        self.stop_threads();
+        let mut exit_code = end.exit_code;
+        if exit_code == exit::OK && (self.record.trouble().is_some() || self.incomplete(&finished))
+        {
+            exit_code = exit::INCOMPLETE;
+        }
+        if aborted {
+            exit_code = exit::ABORTED;
+        }
+        self.phase(&mut gauges, "ended");
+        self.events.send(Event::Ended { reason: end.reason.to_owned() });
+        Outcome { exit_code, finished }
+    }
+
+    fn watch(&mut self, gauges: &mut Gauges) -> End {
+        let mut next_second = clock::now() + 1_000_000;
+        let mut known: Option<(bool, Vec<u8>)> = None;
+        loop {
+            match self.commands.recv_timeout(TICK) {
+                Ok(Command::End) => return End { reason: "end", exit_code: exit::OK },
+                Ok(command) => self.obey(&command),
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
+                // Nobody can command any more (the caller dropped the call): end in order.
+                Err(mpsc::RecvTimeoutError::Disconnected) => {
+                    return End { reason: "end", exit_code: exit::OK };
+                }
+            }
+            if self.shared.abort.load(Relaxed) {
+                return End { reason: "abort", exit_code: exit::ABORTED };
+            }
+            if let Some(end) = self.look_around() {
+                return end;
+            }
+            let snapshot = self.take_snapshot(gauges);
+            let roster = (
+                self.folder.path().is_some(),
+                snapshot.peers.iter().map(|p| p.stats.id).collect::<Vec<_>>(),
+            );
+            if known.as_ref() != Some(&roster) {
+                self.write_metadata(None);
+                known = Some(roster);
+            }
+            self.window_tiles(&snapshot);
+            let now = clock::now();
+            if now >= next_second {
+                next_second = next_second + 1_000_000;
+                if next_second < now {
+                    next_second = now + 1_000_000;
+                }
+                self.each_second(gauges);
+            }
+        }
+    }
+
+    fn obey(&mut self, command: &Command) {
+        match command {
+            Command::Mute => self.shared.muted.store(true, Relaxed),
+            Command::Unmute => self.shared.muted.store(false, Relaxed),
+            Command::CameraOn => {
+                self.shared.camera_off.store(false, Relaxed);
+                self.shared.keyframe_wanted.store(true, Relaxed);
+            }
+            Command::CameraOff => self.shared.camera_off.store(true, Relaxed),
+            Command::ToggleWindow => {
+                if self.window.is_open() {
+                    self.window.close();
+                } else if let Err(e) = self.window.open() {
+                    self.events.warn(
+                        format!("the preview window did not start: {e}"),
+                        "the call goes on without it; press w to try again",
+                    );
+                }
+            }
+            Command::End => {}
+        }
+    }
+
+    /// Windows, devices, refusals, the duration.
+    fn look_around(&mut self) -> Option<End> {
+        while let Some(event) = self.window.poll() {
+            match event {
+                WindowEvent::Key('m') => {
+                    let muted = self.shared.muted.load(Relaxed);
+                    self.obey(if muted { &Command::Unmute } else { &Command::Mute });
+                }
+                WindowEvent::Key('c') => {
+                    let off = self.shared.camera_off.load(Relaxed);
+                    self.obey(if off { &Command::CameraOn } else { &Command::CameraOff });
+                }
+                WindowEvent::Key('q') => return Some(End { reason: "end", exit_code: exit::OK }),
+                WindowEvent::Key(_) | WindowEvent::Closed => {}
+                WindowEvent::Died { status, stderr } => {
+                    let said = stderr.lines().last().unwrap_or(&status).to_owned();
+                    self.events.warn(
+                        format!("the preview window ended: {said}"),
+                        "the call goes on; press w to open it again",
+                    );
+                }
+            }
+        }
+        while let Ok(news) = self.device_news.try_recv() {
+            let (what, remedy) = news.text();
+            self.events.warn(what, remedy);
+        }
+        let state = self.state.lock().unwrap_or_else(|e| e.into_inner());
+        if let Some((what, remedy)) = state.refused.clone() {
+            drop(state);
+            self.events.error(what, remedy);
+            return Some(End { reason: "refused", exit_code: exit::NO_CALL });
+        }
+        drop(state);
+        let start = self.record.start.get()?;
+        let length = self.config.duration?;
+        let now = self.shared.session_now()?;
+        let over = now.since(start.file()) >= length.as_micros() as i64;
+        over.then_some(End { reason: "duration", exit_code: exit::OK })
+    }
+
+    fn take_snapshot(&self, gauges: &mut Gauges) -> Arc<Snapshot> {
+        let snapshot = Arc::new(gauges.snapshot(&self.meters()));
+        *self.snapshot.lock().unwrap_or_else(|e| e.into_inner()) = snapshot.clone();
+        snapshot
+    }
+
+    fn meters(&self) -> Meters<'_> {
+        Meters {
+            config: &self.config,
+            shared: &self.shared,
+            events: &self.events,
+            state: &self.state,
+            record: &self.record,
+            folder: &self.folder,
+            window: &self.window,
+            microphone: self.microphone.as_ref(),
+            speaker: self.speaker.as_ref(),
+            camera: self.camera.as_ref(),
+            meter: &self.meter,
+            losses: &self.losses,
+            feeds: &self.feeds,
+            drops: &self.threads.drops,
+        }
+    }
+
+    fn each_second(&mut self, gauges: &mut Gauges) {
+        let stats = gauges.second(&self.meters());
+        let status = gauges.status(&self.meters());
+        self.events.send(Event::Stats(stats));
+        if let Some(ask) = &self.ask {
+            let _ = ask.send(Ask::Status(Box::new(status)));
+        }
+        if gauges.lost_samples_grew(&self.losses) {
+            self.events.error(
+                "the recorder could not take samples for ten seconds; some were lost",
+                "close other programs; the machine is overloaded",
+            );
+        }
+        let free = gauges.free_space();
+        if self.folder.path().is_some()
+            && free.is_some_and(|f| f < LEAST_SPACE)
+            && self.record.trouble().is_none()
+            && let Some(recorder) = self.recorder.take()
+        {
+            self.events.error(
+                "the disk is almost full: the recording ends here, complete so far",
+                "free space and start a new recording; the call goes on",
+            );
+            self.record.note_trouble("the disk is almost full".to_owned());
+            let now = self.shared.session_now().unwrap_or_default();
+            let written = recorder.finish(now);
+            self.record.keep(written);
+        }
+    }
+
+    fn warn_of_little_space(&self) {
+        if let Ok(free) = fs4::available_space(&self.config.output)
+            && free < LITTLE_SPACE
+        {
+            self.events.warn(
+                format!("only {:.1} GB are free in {}", free as f64 / 1e9, self.config.output.display()),
+                "an hour at 1080p takes about 8 GB: free space, or choose another folder with --output",
+            );
+        }
+    }
+
+    fn window_tiles(&self, snapshot: &Snapshot) {
+        if self.window.is_open() {
+            let (own, peers) = super::stats::tiles(snapshot);
+            self.window.tiles(own, peers);
+        }
+    }
+
+    fn close_recording(
+        &mut self,
+        now: SessionMicros,
+        aborted: bool,
+        gauges: &mut Gauges,
+    ) -> Option<Written> {
+        let Some(recorder) = self.recorder.take() else { return self.record.kept() };
+        // Finishing may take a while when the encoder is behind; whoever looks sees it go on.
+        let closing = std::thread::scope(|scope| {
+            let closing = scope.spawn(move || recorder.finish(now));
+            while !closing.is_finished() {
+                std::thread::sleep(TICK);
+                self.take_snapshot(gauges);
+            }
+            closing.join().ok().flatten()
+        });
+        if aborted { None } else { closing }
+    }
+
+    /// Reads the closed file back: what is told is what is in it.
+    fn finished(&self, written: &Written) -> Finished {
+        metadata::finished(written, &self.record, &self.events)
+    }
+
+    /// The file lacks something that the devices delivered.
+    fn incomplete(&self, finished: &Option<Finished>) -> bool {
+        self.record.start.get().is_some()
+            && finished.as_ref().is_none_or(|f| f.frames_dropped > 0 || f.seconds == 0.0)
+            || self.losses.record.load(Relaxed) > 0
+    }
+
+    fn write_metadata(&self, finished: Option<&Finished>) {
+        if self.folder.path().is_none() {
+            return;
+        }
+        let state = self.state.lock().unwrap_or_else(|e| e.into_inner());
+        let start: Option<&Start> = self.record.start.get();
+        let Some(start) = start else { return };
+        let written = metadata::write(&metadata::Session {
+            config: &self.config,
+            start,
+            state: &state,
+            record: &self.record,
+            camera: self.camera.as_ref().map(Camera::info),
+            microphone: self.microphone.as_ref().map(Microphone::info),
+            folder: &self.folder,
+            finished,
+        });
+        drop(state);
+        if let Err(e) = written {
+            self.events.warn(
+                format!("cannot write the session's metadata: {e}"),
+                "the recording itself goes on; check the disk",
+            );
+        }
+    }
+
+    fn phase(&self, gauges: &mut Gauges, phase: &'static str) {
+        gauges.phase = Some(phase);
+        self.take_snapshot(gauges);
+    }
+
+    fn stop_threads(&mut self) {
+        if let Some(control) = self.threads.control.take() {
+            let _ = control.join();
+        }
+        self.shared.stop.store(true, Relaxed);
+        for thread in self.threads.finishing.drain(..) {
+            thread.thread().unpark();
+            let _ = thread.join();
+        }
+        self.camera = None;
+        self.microphone = None;
+        self.speaker = None;
+        self.window.close();
+    }
+}
+
+/// A guest that never got in, and whoever ended before T0, have no file and need none.
+pub fn nothing_recorded(config: &CallConfig, record: &RecordShared) -> bool {
+    !matches!(config.role, Role::Alone) && record.start.get().is_none()
+}

@@ -1,0 +1,84 @@
+//! The preview window's handle: a child process that may die at any time without ending the call.
+//!
+//! Locks are held for the copy of one picture at most, by threads of normal priority only.
+
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+
+use crate::ui::window::process::{WindowEvent, WindowProcess};
+use crate::ui::window::wire::TileInfo;
+use crate::units::{MAX_PARTICIPANTS, ParticipantId};
+use crate::video::image::I420;
+
+/// Tile of the own picture; peers have their ids.
+const OWN_TILE: u8 = 0xFF;
+
+/// The window, open or not.
+#[derive(Default)]
+pub struct Window {
+    process: Mutex<Option<WindowProcess>>,
+    open: AtomicBool,
+}
+
+impl Window {
+    fn with<T>(&self, f: impl FnOnce(&mut WindowProcess) -> T) -> Option<T> {
+        self.process.lock().unwrap_or_else(|e| e.into_inner()).as_mut().map(f)
+    }
+
+    /// Pictures are wanted.
+    pub fn is_open(&self) -> bool {
+        self.open.load(Relaxed)
+    }
+
+    /// Starts the window's process.
+    pub fn open(&self) -> std::io::Result<()> {
+        let exe = std::env::current_exe()?;
+        let process = WindowProcess::spawn(&exe)?;
+        *self.process.lock().unwrap_or_else(|e| e.into_inner()) = Some(process);
+        self.open.store(true, Relaxed);
+        Ok(())
+    }
+
+    /// Ends the window's process.
+    pub fn close(&self) {
+        self.open.store(false, Relaxed);
+        let process = self.process.lock().unwrap_or_else(|e| e.into_inner()).take();
+        drop(process);
+    }
+
+    /// The next thing that the window tells; after [`WindowEvent::Closed`] or
+    /// [`WindowEvent::Died`] it is gone.
+    pub fn poll(&self) -> Option<WindowEvent> {
+        let event = self.with(|p| p.poll()).flatten()?;
+        if !matches!(event, WindowEvent::Key(_)) {
+            self.close();
+        }
+        Some(event)
+    }
+
+    /// Shows the own picture; `None` when the camera is off.
+    pub fn own_picture(&self, picture: Option<&I420>) {
+        if let (true, Some(picture)) = (self.is_open(), picture) {
+            let picture = Arc::new(picture.clone());
+            self.with(|p| p.show(OWN_TILE, picture));
+        }
+    }
+
+    /// Shows a peer's picture.
+    pub fn peer_picture(&self, peer: ParticipantId, picture: &I420) {
+        debug_assert!(usize::from(peer.0) < MAX_PARTICIPANTS);
+        if self.is_open() {
+            let picture = Arc::new(picture.clone());
+            self.with(|p| p.show(peer.0, picture));
+        }
+    }
+
+    /// Names and states of the tiles, own first.
+    pub fn tiles(&self, own: TileInfo, peers: Vec<TileInfo>) {
+        if self.is_open() {
+            let mut all = vec![TileInfo { id: OWN_TILE, own: true, ..own }];
+            all.extend(peers);
+            self.with(|p| p.tiles(all));
+        }
+    }
+}
