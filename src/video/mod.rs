@@ -1,3 +1,21 @@
 //! Video, pure: pixel formats, scaling, VP8, frame assembly, pacing, the test picture.
+//!
+//! A picture walks: [`frame::Frame`] (the camera's own bytes) -> [`convert::Converter`] ->
+//! [`image::I420`] -> [`scale::Scaler`] -> [`vp8::Vp8Encoder`] -> [`payload`] -> packets paced by
+//! [`pacer::Pacer`]; at the peer: [`assembly::Assembler`] -> [`payload`] -> [`vp8::Vp8Decoder`] ->
+//! [`display::Painter`]. Nothing here reads a clock, a socket, a file or a thread.
 
+pub mod assembly;
+pub mod convert;
+pub mod display;
+pub mod error;
+pub mod font;
 pub mod frame;
+pub mod image;
+pub mod pacer;
+pub mod payload;
+pub mod scale;
+pub mod testcard;
+pub mod vp8;
+
+pub use error::VideoError;

@@ -1,0 +1,175 @@
+//! From the camera's own format to the working picture ([`I420`]: limited range, BT.709).
+//!
+//! Uncompressed YUV is taken as BT.709 already; only its range is brought to limited. JPEG is full
+//! range BT.601 (JFIF 1.02, "Conversion to and from RGB"), so its matrix changes too, by way of
+//! RGB: both steps are SIMD, and fast upsampling followed by averaging gives each 4:2:0 chroma
+//! sample back as it was. Runs on whichever thread asks; one converter a thread.
+
+use turbojpeg::{Decompressor, Image, PixelFormat as JpegFormat};
+use yuv::{
+    BufferStoreMut, YuvConversionMode, YuvPackedImage, YuvPlanarImageMut, YuvRange,
+    YuvStandardMatrix,
+};
+
+use super::error::VideoError;
+use super::frame::{ColorRange, Frame, PixelFormat};
+use super::image::{I420, MAX_SIDE};
+
+/// Converts frames; keeps its decompressor and its buffer between them.
+#[derive(Default)]
+pub struct Converter {
+    jpeg: Option<Decompressor>,
+    rgb: Vec<u8>,
+}
+
+impl Converter {
+    /// A converter with nothing allocated yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Converts one frame; `out` takes the frame's size. On an error `out` is undefined, but
+    /// whole.
+    pub fn to_i420(&mut self, frame: &Frame, out: &mut I420) -> Result<(), VideoError> {
+        let (width, height) = (frame.width, frame.height);
+        if !(1..=MAX_SIDE).contains(&width) || !(1..=MAX_SIDE).contains(&height) {
+            return Err(VideoError::Size { width, height });
+        }
+        if frame.format == PixelFormat::Mjpeg {
+            return self.jpeg_to_i420(frame, out);
+        }
+        let expected = Frame::raw_size(frame.format, width, height);
+        let got = frame.data.len();
+        if got < expected || (frame.format == PixelFormat::Yuyv && width % 2 != 0) {
+            return Err(VideoError::Length { got, expected });
+        }
+        let data = &frame.data[..expected];
+        out.resize(width, height);
+        match frame.format {
+            PixelFormat::I420 => out.data.copy_from_slice(data),
+            PixelFormat::Nv12 => split_nv12(data, out),
+            PixelFormat::Yuyv => {
+                let packed = YuvPackedImage { yuy: data, yuy_stride: width * 2, width, height };
+                yuv::yuyv422_to_yuv420(&mut planar(out), &packed).map_err(refused)?;
+            }
+            PixelFormat::Bgr24 => {
+                // RGB codes are full range whatever the frame says; the range is of the result.
+                return bgr_to_i420(data, out, 3);
+            }
+            PixelFormat::Mjpeg => unreachable!("handled above"),
+        }
+        if frame.range == ColorRange::Full {
+            to_limited(out);
+        }
+        Ok(())
+    }
+
+    fn jpeg_to_i420(&mut self, frame: &Frame, out: &mut I420) -> Result<(), VideoError> {
+        let jpeg = match &mut self.jpeg {
+            Some(jpeg) => jpeg,
+            none => {
+                let mut new = Decompressor::new().map_err(damaged)?;
+                new.set_fast_upsample(true).map_err(damaged)?;
+                // A camera's JPEG is baseline; a progressive one with thousands of scans is an
+                // attack by whoever made the file.
+                new.set_scan_limit(100).map_err(damaged)?;
+                none.insert(new)
+            }
+        };
+        let header = jpeg.read_header(&frame.data).map_err(damaged)?;
+        let (width, height) = (frame.width, frame.height);
+        if (header.width, header.height) != (width as usize, height as usize) {
+            return Err(VideoError::JpegSize {
+                width: u32::try_from(header.width).unwrap_or(u32::MAX),
+                height: u32::try_from(header.height).unwrap_or(u32::MAX),
+                expected_width: width,
+                expected_height: height,
+            });
+        }
+        let pitch = header.width * 4;
+        self.rgb.resize(pitch * header.height, 0);
+        let result = jpeg.decompress(
+            &frame.data,
+            Image {
+                pixels: &mut self.rgb[..],
+                width: header.width,
+                pitch,
+                height: header.height,
+                format: JpegFormat::BGRX,
+            },
+        );
+        match result {
+            Ok(()) => {}
+            // Some cameras pad between markers; the picture is whole.
+            Err(turbojpeg::Error::TurboJpegError(text)) if text.contains("extraneous bytes") => {}
+            Err(error) => return Err(damaged(error)),
+        }
+        out.resize(width, height);
+        bgr_to_i420(&self.rgb, out, 4)
+    }
+}
+
+fn damaged(error: turbojpeg::Error) -> VideoError {
+    VideoError::Jpeg(error.to_string())
+}
+
+fn refused(error: yuv::YuvError) -> VideoError {
+    VideoError::Convert(error.to_string())
+}
+
+/// The picture's planes as the `yuv` crate wants them.
+fn planar(image: &mut I420) -> YuvPlanarImageMut<'_, u8> {
+    let (width, height, chroma) = (image.width, image.height, image.chroma_width());
+    let (y, u, v) = image.planes_mut();
+    YuvPlanarImageMut {
+        y_plane: BufferStoreMut::Borrowed(y),
+        y_stride: width,
+        u_plane: BufferStoreMut::Borrowed(u),
+        u_stride: chroma,
+        v_plane: BufferStoreMut::Borrowed(v),
+        v_stride: chroma,
+        width,
+        height,
+    }
+}
+
+fn bgr_to_i420(data: &[u8], out: &mut I420, bytes: u32) -> Result<(), VideoError> {
+    let stride = out.width * bytes;
+    let convert = if bytes == 4 { yuv::bgra_to_yuv420 } else { yuv::bgr_to_yuv420 };
+    convert(
+        &mut planar(out),
+        data,
+        stride,
+        YuvRange::Limited,
+        YuvStandardMatrix::Bt709,
+        YuvConversionMode::Balanced,
+    )
+    .map_err(refused)
+}
+
+fn split_nv12(data: &[u8], out: &mut I420) {
+    let (y, u, v) = out.planes_mut();
+    let (luma, chroma) = data.split_at(y.len());
+    y.copy_from_slice(luma);
+    for ((pair, u), v) in chroma.chunks_exact(2).zip(u).zip(v) {
+        *u = pair[0];
+        *v = pair[1];
+    }
+}
+
+/// Full-range codes to limited ones (BT.709, 4.6): 219/255 of luma, 224/255 of chroma.
+fn to_limited(image: &mut I420) {
+    let luma: [u8; 256] = std::array::from_fn(|code| (16 + (code * 219 + 127) / 255) as u8);
+    let chroma: [u8; 256] =
+        std::array::from_fn(|code| (16 + (code * 224 + 112) / 255).min(240) as u8);
+    let (y, u, v) = image.planes_mut();
+    for code in y {
+        *code = luma[usize::from(*code)];
+    }
+    for code in u.iter_mut().chain(v) {
+        *code = chroma[usize::from(*code)];
+    }
+}
+
+#[cfg(test)]
+mod tests;
