@@ -232,8 +232,7 @@ mod tests {
 
     #[test]
     fn parameter_sets_that_are_none_are_refused() {
-        let track =
-            VideoTrack { width: 64, height: 64, sps: vec![], pps: vec![0x68], bitrate: 1 };
+        let track = VideoTrack { width: 64, height: 64, sps: vec![], pps: vec![0x68], bitrate: 1 };
         assert!(check_parameter_sets(&track).is_err());
     }
 }

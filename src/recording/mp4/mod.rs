@@ -173,7 +173,9 @@ impl std::fmt::Display for Timecode {
 #[derive(Debug, thiserror::Error)]
 pub enum Mp4Error {
     /// The disk or quota is full.
-    #[error("no space left while {doing}; what was recorded so far is safe: free space on the disk")]
+    #[error(
+        "no space left while {doing}; what was recorded so far is safe: free space on the disk"
+    )]
     NoSpace {
         /// What was being written.
         doing: &'static str,
@@ -189,7 +191,9 @@ pub enum Mp4Error {
         source: io::Error,
     },
     /// What was written for the end did not read back the same; the file was left fragmented.
-    #[error("the final index did not read back as written; the file was left as it is and plays: check the disk")]
+    #[error(
+        "the final index did not read back as written; the file was left as it is and plays: check the disk"
+    )]
     ReadBack,
     /// The caller's parameters cannot make a file.
     #[error("cannot record: {0}")]

@@ -73,8 +73,8 @@ pub fn default_durations(parameters: &MovieParameters) -> [u32; 3] {
 pub fn moov(b: &mut Boxes, parameters: &MovieParameters, recorded: Option<&Recorded>) {
     let created = parameters.created_utc_seconds.saturating_add(EPOCH_1904);
     let tracks = || Track::ALL.into_iter().filter(|t| has(parameters, *t));
-    let duration =
-        recorded.map_or(0, |r| tracks().map(|t| track_duration(parameters, r, t)).max().unwrap_or(0));
+    let duration = recorded
+        .map_or(0, |r| tracks().map(|t| track_duration(parameters, r, t)).max().unwrap_or(0));
     let version = version_for(&[created, duration]);
     b.put(b"moov", |b| {
         b.put_full(b"mvhd", version, 0, |b| {

@@ -8,7 +8,7 @@ use super::boxes::{Boxes, OPEN_FREE};
 use super::entries;
 use super::fragment::{Fragment, Track, slot_for};
 use super::moov::{Recorded, default_durations, has, moov, timescale, track_duration};
-use super::{FRAME_TICKS, Mp4Error, MovieParameters, RecordingFile, Result};
+use super::{FRAME_TICKS, MovieParameters, Mp4Error, RecordingFile, Result};
 use crate::units::{RECORDING_FPS, SAMPLE_RATE};
 
 /// Where `free(16)` begins: right behind the 32-byte `ftyp`, so that it is 16-aligned.
@@ -365,9 +365,7 @@ impl<F: RecordingFile> Mp4Writer<F> {
             self.open = Some(Fragment::new(self.next_start, self.slot));
         }
         let open = self.open.as_mut().expect("opened above");
-        self.file
-            .write_at(open.end, sample)
-            .map_err(|e| Mp4Error::io("writing a sample", e))?;
+        self.file.write_at(open.end, sample).map_err(|e| Mp4Error::io("writing a sample", e))?;
         open.add(track, sample.len() as u32, time, duration, sync);
         Ok(())
     }
