@@ -1,0 +1,281 @@
+//! `session_metadata.json` (PRD section 7): the PRD's fields with its names and types, and what
+//! goes beyond them in one versioned `hyperzoom` object.
+//!
+//! Pure: makes text. The engine writes it, to a temporary file first and then renamed, at the
+//! start, when participants come and go, and at the end, so that a crash leaves a true one.
+
+use chrono::{DateTime, SecondsFormat};
+use serde::{Deserialize, Serialize};
+
+/// Version of the `hyperzoom` object. Readers accept higher ones: fields are only added.
+pub const VERSION: u32 = 1;
+
+/// The whole file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Metadata {
+    /// The session's id, the same for all participants.
+    pub session_id: String,
+    /// T0 in UTC: RFC 3339 with milliseconds and `Z` (see [`utc`]).
+    pub started_at_utc: String,
+    /// Length of this recording in whole seconds.
+    pub duration_seconds: u64,
+    /// Everybody who was in the session, also who left.
+    pub participants: Vec<Participant>,
+    /// What the file holds.
+    pub recording: Recording,
+    /// Beyond the PRD.
+    pub hyperzoom: Extension,
+}
+
+/// One participant.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Participant {
+    /// Id in the session, 0 for the host.
+    pub id: u8,
+    /// Display name.
+    pub name: String,
+    /// Session clock minus this participant's own clock, rounded to milliseconds.
+    pub clock_offset_ms: i64,
+}
+
+/// What the file holds, as the PRD names it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Recording {
+    /// `H.264 High@4.1`; empty without a camera.
+    pub video_codec: String,
+    /// `1920x1080`; empty without a camera.
+    pub video_resolution: String,
+    /// Frames per second.
+    pub video_fps: u32,
+    /// Aimed at, kbit/s.
+    pub video_bitrate_kbps: u32,
+    /// `AAC-LC`; empty without a microphone.
+    pub audio_codec: String,
+    /// Samples per second.
+    pub audio_sample_rate: u32,
+    /// kbit/s.
+    pub audio_bitrate_kbps: u32,
+    /// `fMP4` while recording or when interrupted, `MP4` once finalised.
+    pub container: String,
+    /// Frames that the camera delivered.
+    pub total_frames_captured: u64,
+    /// Frames lost between camera and file: must be 0.
+    pub total_frames_dropped: u64,
+}
+
+/// What the PRD does not name.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Extension {
+    /// [`VERSION`].
+    pub version: u32,
+    /// The program's version.
+    pub program: String,
+    /// The file was ended as it should be.
+    pub finalised: bool,
+    /// Which participant made this recording.
+    pub own_id: u8,
+    /// T0 on the session clock, microseconds.
+    pub t0_session_us: i64,
+    /// UTC when the session clock was 0, microseconds since 1970.
+    pub session_epoch_utc_us: i64,
+    /// Session clock at this file's first frame and sample, microseconds.
+    pub file_start_session_us: i64,
+    /// Timecode of the file's first frame, `HH:MM:SS:FF`, 30 fps non-drop.
+    pub start_timecode: String,
+    /// Offset of the timecode's local time from UTC, seconds.
+    pub utc_offset_seconds: i32,
+    /// What became of each frame and sample.
+    pub counters: Counters,
+    /// What was recorded with.
+    pub devices: Devices,
+    /// How well each clock is known.
+    pub clocks: Vec<ClockEstimate>,
+    /// The session's files of this participant, in order.
+    pub files: Vec<FileEntry>,
+    /// What happened, in order.
+    pub events: Vec<Event>,
+}
+
+/// The accounting: captured = encoded + cadence_discarded + withheld (+ queued while recording);
+/// frames in the file = encoded + repeated + black.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Counters {
+    /// Delivered by the camera from the recording's start on.
+    pub frames_captured: u64,
+    /// Of these, in the file.
+    pub frames_encoded: u64,
+    /// Of these, left out because the camera is faster than 30 fps.
+    pub cadence_discarded: u64,
+    /// Of these, kept out because the camera was switched off.
+    pub withheld: u64,
+    /// Frames shown again because the camera was slower than 30 fps.
+    pub frames_repeated: u64,
+    /// Black frames: camera off or not there yet.
+    pub black_frames: u64,
+    /// Frames that took the way through the scratch file.
+    pub spilled: u64,
+    /// Lost: must be 0.
+    pub frames_dropped: u64,
+    /// Audio samples in the file.
+    pub samples: u64,
+    /// Of these, silence because the microphone gave nothing.
+    pub samples_silence_filled: u64,
+    /// Of these, muted.
+    pub samples_muted: u64,
+}
+
+/// Names of the devices.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Devices {
+    /// Microphone.
+    pub microphone: Option<String>,
+    /// Speaker.
+    pub speaker: Option<String>,
+    /// Camera.
+    pub camera: Option<String>,
+    /// H.264 encoder.
+    pub video_encoder: Option<String>,
+}
+
+/// A participant's clock against the session clock.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClockEstimate {
+    /// Whose.
+    pub id: u8,
+    /// Session clock minus own clock, milliseconds.
+    pub offset_ms: f64,
+    /// The truth is this near, milliseconds.
+    pub uncertainty_ms: f64,
+    /// How much faster the session clock runs, parts per million.
+    pub skew_ppm: f64,
+}
+
+/// One file in the session's folder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileEntry {
+    /// Its name inside the folder.
+    pub name: String,
+    /// Its length.
+    pub bytes: u64,
+    /// Frames in it.
+    pub frames: u64,
+    /// Audio samples in it.
+    pub samples: u64,
+}
+
+/// Something worth knowing in the edit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// When, session clock, microseconds.
+    pub session_us: i64,
+    /// What happened, for people.
+    pub what: String,
+}
+
+impl Metadata {
+    /// The file's text: indented, with a line end.
+    pub fn to_json(&self) -> String {
+        let mut text =
+            serde_json::to_string_pretty(self).expect("these structures have only string keys");
+        text.push('\n');
+        text
+    }
+
+    /// Reads a file's text; unknown fields are passed over.
+    pub fn from_json(text: &str) -> Result<Self, serde_json::Error> {
+        serde_json::from_str(text)
+    }
+
+    /// UTC at an instant of the session clock, microseconds since 1970.
+    pub fn utc_us(&self, session_us: i64) -> i64 {
+        self.hyperzoom.session_epoch_utc_us.saturating_add(session_us)
+    }
+}
+
+/// RFC 3339 with milliseconds and `Z`: `2026-02-27T20:15:00.000Z`.
+pub fn utc(micros_since_1970: i64) -> String {
+    DateTime::from_timestamp_micros(micros_since_1970)
+        .unwrap_or_default()
+        .to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// What the PRD's example says, with an extension.
+    pub fn example() -> Metadata {
+        Metadata {
+            session_id: "a1b2c3d4".into(),
+            started_at_utc: utc(1_772_223_300_000_000),
+            duration_seconds: 3842,
+            participants: vec![
+                Participant { id: 0, name: "Alice (Host)".into(), clock_offset_ms: 0 },
+                Participant { id: 1, name: "Bob".into(), clock_offset_ms: -12340 },
+            ],
+            recording: Recording {
+                video_codec: "H.264 High@4.1".into(),
+                video_resolution: "1920x1080".into(),
+                video_fps: 30,
+                video_bitrate_kbps: 18000,
+                audio_codec: "AAC-LC".into(),
+                audio_sample_rate: 48000,
+                audio_bitrate_kbps: 192,
+                container: "fMP4".into(),
+                total_frames_captured: 115_260,
+                total_frames_dropped: 0,
+            },
+            hyperzoom: Extension {
+                version: VERSION,
+                program: "0.1.0".into(),
+                own_id: 1,
+                t0_session_us: 12_000_000,
+                session_epoch_utc_us: 1_772_223_288_000_000,
+                file_start_session_us: 12_500_000,
+                start_timecode: "21:15:00:15".into(),
+                utc_offset_seconds: 3600,
+                clocks: vec![ClockEstimate {
+                    id: 1,
+                    offset_ms: -12340.25,
+                    uncertainty_ms: 0.4,
+                    skew_ppm: 3.1,
+                }],
+                events: vec![Event { session_us: 72_000_000, what: "marker".into() }],
+                ..Extension::default()
+            },
+        }
+    }
+
+    #[test]
+    fn the_prds_example_comes_out_field_for_field() {
+        // Typed from PRD section 7.
+        let prd: serde_json::Value = serde_json::from_str(
+            r#"{ "session_id": "a1b2c3d4", "started_at_utc": "2026-02-27T20:15:00.000Z",
+                "duration_seconds": 3842,
+                "participants": [
+                  { "id": 0, "name": "Alice (Host)", "clock_offset_ms": 0 },
+                  { "id": 1, "name": "Bob", "clock_offset_ms": -12340 } ],
+                "recording": { "video_codec": "H.264 High@4.1", "video_resolution": "1920x1080",
+                  "video_fps": 30, "video_bitrate_kbps": 18000, "audio_codec": "AAC-LC",
+                  "audio_sample_rate": 48000, "audio_bitrate_kbps": 192, "container": "fMP4",
+                  "total_frames_captured": 115260, "total_frames_dropped": 0 } }"#,
+        )
+        .unwrap();
+        let mut ours: serde_json::Value = serde_json::from_str(&example().to_json()).unwrap();
+        let extension = ours.as_object_mut().unwrap().remove("hyperzoom").unwrap();
+        assert_eq!(ours, prd);
+        assert_eq!(extension["version"], 1);
+        assert_eq!(extension["t0_session_us"], 12_000_000);
+    }
+
+    #[test]
+    fn what_was_written_reads_back_and_newer_fields_are_passed_over() {
+        let text = example().to_json();
+        assert_eq!(Metadata::from_json(&text).unwrap(), example());
+        let newer = text.replacen("\"version\": 1", "\"version\": 2, \"later\": []", 1);
+        assert_eq!(Metadata::from_json(&newer).unwrap().hyperzoom.version, 2);
+    }
+}

@@ -1,0 +1,412 @@
+//! Writes the file: samples as they come, a commit a second, the end. See the module's page for
+//! the layout and for why each order of writes and syncs is as it is.
+//!
+//! Runs on the engine's disk thread, because `commit` waits for the disk. Pure: the file comes
+//! in as a parameter, no clock is read.
+
+use super::boxes::{Boxes, OPEN_FREE};
+use super::entries;
+use super::fragment::{Fragment, Track, slot_for};
+use super::moov::{Recorded, default_durations, has, moov, timescale, track_duration};
+use super::{FRAME_TICKS, MovieParameters, Mp4Error, RecordingFile, Result};
+use crate::units::{RECORDING_FPS, SAMPLE_RATE};
+
+/// Where `free(16)` begins: right behind the 32-byte `ftyp`, so that it is 16-aligned.
+const FREE_AT: u64 = 32;
+/// A fragment is one second (PRD 4.3.3), in frames.
+const FRAGMENT_FRAMES: u64 = RECORDING_FPS as u64;
+/// A fragment that should have met a keyframe after a second, or whose video stalls while audio
+/// goes on, is committed after one and a half: its data must reach the disk.
+const OVERDUE_FRAMES: u64 = FRAGMENT_FRAMES * 3 / 2;
+/// Commits early above this, so that offsets within a fragment stay far below 2 GiB.
+const LARGEST_PAYLOAD: u64 = 512 << 20;
+/// Bytes read back at once.
+const READ_BACK: usize = 64 * 1024;
+
+/// What was recorded so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Fragments committed.
+    pub fragments: u32,
+    /// Video samples in the file, those of the open fragment included.
+    pub video_samples: u64,
+    /// Audio packets, likewise.
+    pub audio_samples: u64,
+    /// Video samples in committed fragments.
+    pub committed_video_samples: u64,
+    /// Audio packets in committed fragments.
+    pub committed_audio_samples: u64,
+}
+
+/// A finalised file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Finished {
+    /// The file's length.
+    pub bytes: u64,
+    /// Video samples.
+    pub video_samples: u64,
+    /// Audio packets.
+    pub audio_samples: u64,
+    /// Fragments it was written in.
+    pub fragments: u32,
+    /// Length of the movie, in 1/48,000 s.
+    pub duration_samples: u64,
+}
+
+/// The writer.
+#[derive(Debug)]
+pub struct Mp4Writer<F: RecordingFile> {
+    file: F,
+    parameters: MovieParameters,
+    /// Bytes of each fragment's slot.
+    slot: usize,
+    /// The open fragment; `None` when there was no room to open one.
+    open: Option<Fragment>,
+    /// Where the next slot begins while none is open.
+    next_start: u64,
+    recorded: Recorded,
+    fragments: u32,
+    /// The frame that would come next; `None` before the first.
+    next_frame: Option<u64>,
+    frames: u64,
+    packets: u64,
+    audio_time: u64,
+    finished: Option<Finished>,
+}
+
+impl<F: RecordingFile> Mp4Writer<F> {
+    /// Writes the file's beginning and syncs it. The file should be empty.
+    pub fn create(mut file: F, parameters: MovieParameters) -> Result<Self> {
+        if parameters.video.is_none() && parameters.audio.is_none() {
+            return Err(Mp4Error::Parameters("a file needs a picture or sound"));
+        }
+        if let Some(video) = &parameters.video {
+            entries::check_parameter_sets(video)?;
+        }
+        if let Some(audio) = &parameters.audio {
+            entries::check_audio(audio)?;
+        }
+        let packet = parameters.audio.as_ref().map_or(0, |a| a.samples_per_packet);
+        let packets = if packet == 0 { 0 } else { SAMPLE_RATE.div_ceil(packet) };
+        let slot = slot_for(RECORDING_FPS as usize, packets as usize);
+
+        let mut b = Boxes::new();
+        b.put(b"ftyp", |b| {
+            b.raw(b"mp42");
+            b.u32(0);
+            b.raw(b"mp42isomiso6avc1");
+        });
+        // The content reads as a 64-bit size of 16 should only "size 1" of the last write land.
+        b.put(b"free", |b| b.u64(16));
+        moov(&mut b, &parameters, None);
+        let gap = b.len().next_multiple_of(8) - b.len();
+        if gap > 0 {
+            b.free(gap + 8);
+        }
+        let mut fragment = Fragment::new(b.len() as u64, slot);
+        b.raw(&OPEN_FREE);
+        b.zeros(slot - OPEN_FREE.len());
+        let start = parameters.timecode.plus(0).start_frame;
+        b.u32(start);
+        fragment.add(Track::Timecode, 4, 0, FRAME_TICKS, true);
+
+        file.write_at(0, &b.into_bytes()).map_err(|e| Mp4Error::io("beginning the file", e))?;
+        file.sync().map_err(|e| Mp4Error::io("syncing the file's beginning", e))?;
+        Ok(Self {
+            file,
+            slot,
+            next_start: fragment.start,
+            open: Some(fragment),
+            parameters,
+            recorded: Recorded::default(),
+            fragments: 0,
+            next_frame: None,
+            frames: 0,
+            packets: 0,
+            audio_time: 0,
+            finished: None,
+        })
+    }
+
+    /// Appends one picture: NAL units, each with a 4-byte length. `pts` counts frames from the
+    /// file's start and rises from call to call; a hole is shown as the picture before it. On an
+    /// error the sample is not in the file and may be given again.
+    pub fn video(&mut self, sample: &[u8], pts: i64, keyframe: bool) -> Result<()> {
+        self.check(Track::Video, sample)?;
+        let frame = u64::try_from(pts).map_err(|_| Mp4Error::Sample("a frame before the file"))?;
+        if self.next_frame.is_some_and(|next| frame < next) {
+            return Err(Mp4Error::Sample("frames must come in order, without B-frames"));
+        }
+        if frame >= MAX_FRAMES {
+            return Err(Mp4Error::Sample("a frame more than 39 hours after the file's start"));
+        }
+        if let Some(open) = &self.open {
+            let frames = open.duration(Track::Video) / u64::from(FRAME_TICKS);
+            if frames >= FRAGMENT_FRAMES && keyframe || frames >= OVERDUE_FRAMES {
+                self.commit()?;
+            }
+        }
+        let first = self.next_frame.is_none();
+        let base = if first { frame } else { self.recorded.first_frame };
+        // In fragments the decode time tells a late beginning, at the end an edit list does.
+        self.append(Track::Video, sample, frame * u64::from(FRAME_TICKS), FRAME_TICKS, keyframe)?;
+        if let Some(missing) = self.next_frame.and_then(|next| frame.checked_sub(next)) {
+            self.lengthen_previous(missing);
+        }
+        self.recorded.first_frame = base;
+        self.next_frame = Some(frame + 1);
+        self.frames += 1;
+        Ok(())
+    }
+
+    /// Appends one packet of that many samples (1,024; the last may be told shorter). On an error
+    /// the packet is not in the file and may be given again.
+    pub fn audio(&mut self, packet: &[u8], duration: u32) -> Result<()> {
+        self.check(Track::Audio, packet)?;
+        let alone = self.parameters.video.is_none();
+        let limit = if alone { FRAGMENT_FRAMES } else { OVERDUE_FRAMES };
+        let samples = limit * u64::from(SAMPLE_RATE / RECORDING_FPS);
+        if self.open.as_ref().is_some_and(|open| open.duration(Track::Audio) >= samples) {
+            self.commit()?;
+        }
+        self.append(Track::Audio, packet, self.audio_time, duration, true)?;
+        self.audio_time += u64::from(duration);
+        self.packets += 1;
+        Ok(())
+    }
+
+    /// Makes everything appended so far permanent and opens the next fragment. On an error
+    /// nothing is lost: the fragment stays open, or (when only the last sync failed) is committed.
+    pub fn commit(&mut self) -> Result<()> {
+        let Some(open) = self.open.as_ref().filter(|open| !open.is_empty()) else { return Ok(()) };
+        let slot = open.slot_bytes(self.fragments + 1, default_durations(&self.parameters));
+        let (head, body) = slot.split_at(OPEN_FREE.len());
+        let (start, end, next) = (open.start, open.end, open.padded_end());
+        self.file
+            .write_at(start + head.len() as u64, body)
+            .map_err(|e| Mp4Error::io("writing a fragment's index", e))?;
+
+        // The next fragment's header must be there before this one stops covering the file's end.
+        let mut opening = vec![0; (next - end) as usize];
+        opening.extend_from_slice(&OPEN_FREE);
+        opening.resize(opening.len() + self.slot - OPEN_FREE.len(), 0);
+        let opened = self.file.write_at(end, &opening).is_ok();
+        if !opened {
+            // No room for another. End the file behind this one; the next append tries again.
+            self.file.set_len(next).map_err(|e| Mp4Error::io("closing the last fragment", e))?;
+        }
+        self.file.sync().map_err(|e| Mp4Error::io("syncing a fragment", e))?;
+        self.file.write_at(start, head).map_err(|e| Mp4Error::io("committing a fragment", e))?;
+
+        let fragment = self.open.take().expect("it was open above");
+        self.note_committed(fragment);
+        self.next_start = next;
+        self.open = opened.then(|| Fragment::new(next, self.slot));
+        self.file.sync().map_err(|e| Mp4Error::io("syncing a committed fragment", e))
+    }
+
+    /// The file's length, without what is allocated ahead.
+    pub fn bytes(&self) -> u64 {
+        match (&self.finished, &self.open) {
+            (Some(finished), _) => finished.bytes,
+            (None, Some(open)) => open.end,
+            (None, None) => self.next_start,
+        }
+    }
+
+    /// What was recorded so far.
+    pub fn counts(&self) -> Counts {
+        Counts {
+            fragments: self.fragments,
+            video_samples: self.frames,
+            audio_samples: self.packets,
+            committed_video_samples: u64::from(self.recorded.tables[Track::Video.index()].len()),
+            committed_audio_samples: u64::from(self.recorded.tables[Track::Audio.index()].len()),
+        }
+    }
+
+    /// What the file was begun with.
+    pub fn parameters(&self) -> &MovieParameters {
+        &self.parameters
+    }
+
+    /// Ends the file and drops it. When this fails the file is still valid as far as it got; to
+    /// try again (after space was freed) use [`Self::finalise`].
+    pub fn finish(mut self) -> Result<Finished> {
+        self.finalise()
+    }
+
+    /// Ends the file: an ordinary MP4. May be called again after an error; after success it only
+    /// repeats what it said.
+    pub fn finalise(&mut self) -> Result<Finished> {
+        if let Some(finished) = self.finished {
+            return Ok(finished);
+        }
+        self.commit()?;
+        let duration = self.measure();
+        let at = self.open.as_ref().map_or(self.next_start, |open| open.start);
+        let mut b = Boxes::new();
+        b.raw(&OPEN_FREE);
+        moov(&mut b, &self.parameters, Some(&self.recorded));
+        let index = b.into_bytes();
+        let length = at + index.len() as u64;
+
+        // The large size goes first, into the content of `free(16)`, where no reader looks.
+        let swallowed = at + OPEN_FREE.len() as u64 - FREE_AT;
+        let mut head = *b"\0\0\0\x01mdat\0\0\0\0\0\0\0\0";
+        head[8..].copy_from_slice(&swallowed.to_be_bytes());
+
+        self.write_final_index(at, &index, length, &head)?;
+        self.file.write_at(FREE_AT, &head).map_err(|e| Mp4Error::io("finalising the file", e))?;
+        let finished = Finished {
+            bytes: length,
+            video_samples: self.frames,
+            audio_samples: self.packets,
+            fragments: self.fragments,
+            duration_samples: duration,
+        };
+        // Only now: should the sync fail, writing the same again is harmless.
+        self.file.sync().map_err(|e| Mp4Error::io("syncing the final file", e))?;
+        self.finished = Some(finished);
+        Ok(finished)
+    }
+
+    /// The file, for a caller that wants it back after [`Self::finalise`].
+    pub fn into_file(self) -> F {
+        self.file
+    }
+
+    fn write_final_index(
+        &mut self,
+        at: u64,
+        index: &[u8],
+        length: u64,
+        head: &[u8; 16],
+    ) -> Result<()> {
+        const DOING: &str = "writing the final index";
+        if let Err(error) = self.file.write_at(at, index) {
+            // What did fit lies in an open `free` and harms nobody, but its space is better free.
+            let _ = self.file.set_len(at.max(self.bytes()));
+            return Err(Mp4Error::io(DOING, error));
+        }
+        if self.file.len().map_err(|e| Mp4Error::io(DOING, e))? != length {
+            self.file.set_len(length).map_err(|e| Mp4Error::io(DOING, e))?;
+        }
+        self.file.write_at(FREE_AT + 8, &head[8..]).map_err(|e| Mp4Error::io(DOING, e))?;
+        self.file.sync().map_err(|e| Mp4Error::io("syncing the final index", e))?;
+
+        let mut buffer = vec![0; READ_BACK.min(index.len())];
+        let mut position = at;
+        for part in index.chunks(READ_BACK) {
+            let read = &mut buffer[..part.len()];
+            self.file
+                .read_at(position, read)
+                .map_err(|e| Mp4Error::io("reading the final index back", e))?;
+            if read != part {
+                return Err(Mp4Error::ReadBack);
+            }
+            position += part.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Gives the timecode the whole length; answers the movie's duration in 1/48,000 s.
+    fn measure(&mut self) -> u64 {
+        let duration = Track::ALL
+            .into_iter()
+            .filter(|track| has(&self.parameters, *track))
+            .map(|track| track_duration(&self.parameters, &self.recorded, track))
+            .max()
+            .unwrap_or(0);
+        let per_frame = u64::from(SAMPLE_RATE / RECORDING_FPS);
+        let frames = match self.next_frame {
+            Some(next) => next,
+            None => duration.div_ceil(per_frame),
+        };
+        let ticks = frames.saturating_mul(u64::from(FRAME_TICKS));
+        let table = &mut self.recorded.tables[Track::Timecode.index()];
+        table.set_last_duration(u32::try_from(ticks).unwrap_or(u32::MAX));
+        duration
+    }
+
+    fn check(&self, track: Track, sample: &[u8]) -> Result<()> {
+        if self.finished.is_some() {
+            return Err(Mp4Error::Sample("the file is finished"));
+        }
+        if !has(&self.parameters, track) {
+            return Err(Mp4Error::Sample("the file has no such track"));
+        }
+        if sample.is_empty() || sample.len() as u64 > LARGEST_PAYLOAD {
+            return Err(Mp4Error::Sample("it is empty or larger than 512 MiB"));
+        }
+        Ok(())
+    }
+
+    fn append(
+        &mut self,
+        track: Track,
+        sample: &[u8],
+        time: u64,
+        duration: u32,
+        sync: bool,
+    ) -> Result<()> {
+        let full = |open: &Fragment| {
+            !open.has_room() || open.payload() + sample.len() as u64 > LARGEST_PAYLOAD
+        };
+        if self.open.as_ref().is_some_and(full) {
+            self.commit()?;
+        }
+        if self.open.is_none() {
+            let mut header = OPEN_FREE.to_vec();
+            header.resize(self.slot, 0);
+            self.file
+                .write_at(self.next_start, &header)
+                .map_err(|e| Mp4Error::io("opening a fragment", e))?;
+            self.open = Some(Fragment::new(self.next_start, self.slot));
+        }
+        let open = self.open.as_mut().expect("opened above");
+        self.file.write_at(open.end, sample).map_err(|e| Mp4Error::io("writing a sample", e))?;
+        open.add(track, sample.len() as u32, time, duration, sync);
+        Ok(())
+    }
+
+    /// The picture before a hole of that many frames goes on until the newest.
+    fn lengthen_previous(&mut self, missing: u64) {
+        if missing == 0 {
+            return;
+        }
+        let ticks = u32::try_from(missing * u64::from(FRAME_TICKS))
+            .expect("frame numbers stay below MAX_FRAMES");
+        // The newest sample itself is already in the open fragment; a hole is not its own.
+        let in_fragment =
+            self.open.as_mut().is_some_and(|open| open.lengthen_before_last(Track::Video, ticks));
+        if !in_fragment {
+            self.recorded.tables[Track::Video.index()].lengthen_last(ticks);
+        }
+    }
+
+    fn note_committed(&mut self, fragment: Fragment) {
+        for track in Track::ALL {
+            let ticks = fragment.duration(track);
+            if ticks == 0 {
+                continue;
+            }
+            let runs = || fragment.runs.iter().filter(|run| run.track == track);
+            let bytes: u64 = runs().flat_map(|r| &r.samples).map(|s| u64::from(s.0)).sum();
+            let peak = bytes * 8 * u64::from(timescale(track)) / ticks;
+            let peak_before = &mut self.recorded.peak[track.index()];
+            // A last fragment of a few frames says nothing about a second.
+            if ticks >= u64::from(timescale(track)) / 2 || *peak_before == 0 {
+                *peak_before = (*peak_before).max(peak);
+            }
+            for run in runs() {
+                let sync = run.sync_first && track == Track::Video;
+                self.recorded.tables[track.index()].add_chunk(run.offset, &run.samples, sync);
+            }
+        }
+        self.fragments += 1;
+    }
+}
+
+/// Frames whose ticks fit the timecode's one 32-bit `stts` entry: 39 hours.
+const MAX_FRAMES: u64 = (u32::MAX / FRAME_TICKS) as u64;

@@ -1,0 +1,176 @@
+//! `sync_timecodes.txt` (PRD section 7): the metadata's instants, for people who line tracks up.
+//!
+//! Pure: makes text from [`Metadata`].
+
+use std::fmt::Write;
+
+use super::metadata::{Metadata, utc};
+use super::mp4::Timecode;
+use crate::units::{MediaTime, RECORDING_FPS};
+
+/// The file's text.
+pub fn text(metadata: &Metadata) -> String {
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    let _ = write(&mut out, metadata);
+    out
+}
+
+fn write(out: &mut String, metadata: &Metadata) -> std::fmt::Result {
+    let own = &metadata.hyperzoom;
+    let start = own.file_start_session_us;
+    writeln!(out, "HyperZoom timecode reference")?;
+    writeln!(out, "============================")?;
+    writeln!(out)?;
+    writeln!(out, "Session            {}", line(&metadata.session_id))?;
+    writeln!(out, "Recorded by        {}", participant(metadata, own.own_id))?;
+    writeln!(
+        out,
+        "Timecode           {RECORDING_FPS} fps, non-drop; time of day at UTC{}",
+        offset(own.utc_offset_seconds)
+    )?;
+    writeln!(out)?;
+    writeln!(out, "T0, the session's first frame, the same instant for everybody:")?;
+    writeln!(out, "  UTC              {}", utc(metadata.utc_us(own.t0_session_us)))?;
+    writeln!(out, "  session clock    {}", seconds(own.t0_session_us))?;
+    writeln!(out, "This recording's first frame and sample:")?;
+    writeln!(out, "  UTC              {}", utc(metadata.utc_us(start)))?;
+    writeln!(out, "  session clock    {}", seconds(start))?;
+    writeln!(out, "  timecode         {}", own.start_timecode)?;
+    writeln!(out, "  after T0         {} frames", frames(start - own.t0_session_us))?;
+    writeln!(out, "  length           {} s", metadata.duration_seconds)?;
+    writeln!(out)?;
+    writeln!(out, "Participants (session clock minus own clock):")?;
+    for person in &metadata.participants {
+        let known = own.clocks.iter().find(|clock| clock.id == person.id);
+        let clock = match known {
+            Some(c) => format!(
+                "{:+.3} ms, known to {:.3} ms, skew {:+.2} ppm",
+                c.offset_ms, c.uncertainty_ms, c.skew_ppm
+            ),
+            None => format!("{:+} ms", person.clock_offset_ms),
+        };
+        writeln!(out, "  {}  {:<20} {clock}", person.id, line(&person.name))?;
+    }
+    if !own.files.is_empty() {
+        writeln!(out)?;
+        writeln!(out, "Files:")?;
+        for file in &own.files {
+            let name = line(&file.name);
+            writeln!(
+                out,
+                "  {name}  {} frames, {} samples, {} bytes",
+                file.frames, file.samples, file.bytes
+            )?;
+        }
+    }
+    if !own.events.is_empty() {
+        writeln!(out)?;
+        writeln!(out, "Events (timecode, session clock, what):")?;
+        for event in &own.events {
+            let code = timecode_at(&own.start_timecode, event.session_us - start);
+            writeln!(out, "  {code}  {:>16}  {}", seconds(event.session_us), line(&event.what))?;
+        }
+    }
+    Ok(())
+}
+
+/// The timecode that many microseconds after the file's start (before it: negative).
+fn timecode_at(start: &str, after_us: i64) -> String {
+    let parts: Vec<u32> = start.split(':').filter_map(|part| part.parse().ok()).collect();
+    let [hours, minutes, seconds, frame] = parts[..] else { return "--:--:--:--".into() };
+    let first = [(hours, 24), (minutes, 60), (seconds, 60), (frame, RECORDING_FPS)]
+        .into_iter()
+        .fold(0_u32, |sum, (value, base)| sum * base + value.min(base - 1));
+    let day = i64::from(super::mp4::FRAMES_PER_DAY);
+    let now = (i64::from(first) + frames(after_us)).rem_euclid(day);
+    Timecode { start_frame: u32::try_from(now).expect("less than a day's frames") }.to_string()
+}
+
+fn frames(micros: i64) -> i64 {
+    MediaTime::from_micros(micros, RECORDING_FPS).ticks
+}
+
+fn seconds(micros: i64) -> String {
+    let sign = if micros < 0 { "-" } else { "" };
+    let micros = micros.unsigned_abs();
+    format!("{sign}{}.{:06} s", micros / 1_000_000, micros % 1_000_000)
+}
+
+fn offset(seconds: i32) -> String {
+    let minutes = seconds.unsigned_abs() / 60;
+    format!("{}{:02}:{:02}", if seconds < 0 { '-' } else { '+' }, minutes / 60, minutes % 60)
+}
+
+fn participant(metadata: &Metadata, id: u8) -> String {
+    let person = metadata.participants.iter().find(|person| person.id == id);
+    person.map_or_else(
+        || format!("participant {id}"),
+        |p| format!("{} (participant {id})", line(&p.name)),
+    )
+}
+
+/// Names come from other machines: one line, nothing that a terminal would obey.
+fn line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::metadata::{FileEntry, tests::example};
+    use super::*;
+
+    #[test]
+    fn an_editor_finds_every_instant() {
+        let mut metadata = example();
+        metadata.hyperzoom.files.push(FileEntry {
+            name: "local_recording.mp4".into(),
+            bytes: 1234,
+            frames: 60,
+            samples: 96_000,
+        });
+        let expected = "\
+HyperZoom timecode reference
+============================
+
+Session            a1b2c3d4
+Recorded by        Bob (participant 1)
+Timecode           30 fps, non-drop; time of day at UTC+01:00
+
+T0, the session's first frame, the same instant for everybody:
+  UTC              2026-02-27T20:15:00.000Z
+  session clock    12.000000 s
+This recording's first frame and sample:
+  UTC              2026-02-27T20:15:00.500Z
+  session clock    12.500000 s
+  timecode         21:15:00:15
+  after T0         15 frames
+  length           3842 s
+
+Participants (session clock minus own clock):
+  0  Alice (Host)         +0 ms
+  1  Bob                  -12340.250 ms, known to 0.400 ms, skew +3.10 ppm
+
+Files:
+  local_recording.mp4  60 frames, 96000 samples, 1234 bytes
+
+Events (timecode, session clock, what):
+  21:16:00:00       72.000000 s  marker
+";
+        assert_eq!(text(&metadata), expected);
+    }
+
+    #[test]
+    fn a_name_cannot_break_the_lines_or_speak_to_the_terminal() {
+        let mut metadata = example();
+        metadata.participants[1].name = "Bob\n\u{1b}[2JEve".into();
+        assert!(text(&metadata).contains("Bob  [2JEve"));
+    }
+
+    #[test]
+    fn timecodes_before_the_start_and_over_midnight_wrap() {
+        assert_eq!(timecode_at("00:00:00:00", -33_333), "23:59:59:29");
+        assert_eq!(timecode_at("23:59:59:29", 33_333), "00:00:00:00");
+        assert_eq!(timecode_at("", 0), "--:--:--:--");
+    }
+}
