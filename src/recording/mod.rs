@@ -1,1 +1,12 @@
-//! Placeholder line replaced by the room's page.
+//! Recording: from what the devices delivered to the samples of one MP4 file.
+//!
+//! Pure but for its encoders: time comes in as a parameter; no file, socket, thread or clock is
+//! touched here. The engine owns the threads and the queues between them.
+
+pub mod aac;
+pub mod budget;
+pub mod gate;
+pub mod grid;
+pub mod h264;
+pub mod timeline;
+pub mod trial;
