@@ -111,13 +111,9 @@ impl AacEncoder {
         }
         let frame = FRAME_SAMPLES as usize;
         let whole = self.waiting.len() / frame * frame;
-        let mut at = 0;
-        while at < whole {
-            self.encode_frame(at, out)?;
-            at += frame;
-        }
+        let result = (0..whole).step_by(frame).try_for_each(|at| self.encode_frame(at, out));
         self.waiting.drain(..whole);
-        Ok(())
+        result
     }
 
     /// Ends a file of `total_samples`: appends the packets that are missing to cover them, and
@@ -125,7 +121,8 @@ impl AacEncoder {
     pub fn finish(&mut self, total_samples: u64, out: &mut Vec<AacPacket>) -> Result<(), AacError> {
         let packets = total_samples.div_ceil(u64::from(FRAME_SAMPLES));
         while self.made < LEFT_OUT + packets {
-            let missing = FRAME_SAMPLES as usize - self.waiting.len();
+            let frame = FRAME_SAMPLES as usize;
+            let missing = frame - self.waiting.len() % frame;
             self.push(&vec![0.0; missing], out)?;
         }
         out.retain(|packet| packet.index < packets);

@@ -29,6 +29,14 @@ const PERIOD_WEIGHT: f64 = 1.0 / 16.0;
 /// in steps of it (29.97, 30.02, 15, 10 fps); 25, 24, 50 fps are far from that.
 const CADENCE_TOLERANCE: f64 = 0.08;
 
+/// How early, in slots, a picture of a camera slower than the grid may be shown when jitter
+/// brings two pictures close together.
+const SLOW_CAMERA_REACH: f64 = 1.25;
+
+/// From this period on, in slots, a camera counts as slower than the grid: 29.1 fps, beyond the
+/// error of real cameras' 30 fps and the noise of the estimate.
+const SLOW_CAMERA_PERIOD: f64 = 1.03;
+
 /// Longer intervals, in slots, are pauses and say nothing about the camera's period.
 const LONGEST_PERIOD: f64 = 8.0;
 
@@ -197,8 +205,16 @@ impl<T> Grid<T> {
             None => position.round() as u64,
         };
         let slot = slot.max(earliest);
-        // A camera faster than the grid has a nearer picture for most slots: no hysteresis there.
-        let early = if self.period < 1.0 - CADENCE_TOLERANCE { 0.5 } else { reach };
+        // How early a picture may be shown. A camera faster than the grid has a nearer picture
+        // for most slots; one slower than the grid comes back by itself, so that no picture of it
+        // is ever given up.
+        let early = if self.period < 1.0 - CADENCE_TOLERANCE {
+            0.5
+        } else if self.period > SLOW_CAMERA_PERIOD {
+            SLOW_CAMERA_REACH
+        } else {
+            reach
+        };
         if slot as f64 - position <= early {
             return Some(slot);
         }
@@ -218,22 +234,16 @@ impl<T> Grid<T> {
         self.withholding = on;
     }
 
-    /// Ends the recording: [`Grid::next`] hands out all slots before `end`, without the delay.
-    /// Pictures that stand behind it are no part of the recording and leave the accounting.
+    /// Ends the recording: [`Grid::next`] hands out all slots before `end`, without the delay. A
+    /// picture captured before `end` whose slot is the next one behind gets that slot, too.
+    /// Pictures captured later are no part of the recording and leave the accounting. The file's
+    /// length is [`Grid::next_slot`] less [`Grid::first_slot`] once all is handed out.
     pub fn finish(&mut self, end: SessionMicros) {
         self.end = Some(end);
-        while let Some(behind) = self.waiting.back() {
-            if self.slot_time(behind.slot) < end {
-                break;
-            }
-            let captured = behind.captured;
+        while self.waiting.back().is_some_and(|last| last.captured >= end) {
             self.waiting.pop_back();
             self.counts.queued -= 1;
-            if captured < end {
-                self.counts.cadence_discarded += 1;
-            } else {
-                self.counts.captured -= 1;
-            }
+            self.counts.captured -= 1;
         }
     }
 
@@ -242,7 +252,7 @@ impl<T> Grid<T> {
         let index = self.next_slot;
         let time = self.slot_time(index);
         let due = match self.end {
-            Some(end) => time < end,
+            Some(end) => time < end || !self.waiting.is_empty(),
             None => time + DELAY_MICROS <= now,
         };
         if !due {
