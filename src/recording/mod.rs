@@ -1,8 +1,17 @@
-//! The golden master: what each participant records of itself (PRD 4.3, 4.4, 7).
+//! The golden master: from what the devices delivered to the samples of one MP4 file (PRD 4.3,
+//! 4.4, 7).
 //!
-//! Pure but for its encoders: files, clocks and threads come in from the engine.
+//! Pure but for its encoders: time comes in as a parameter; no file, socket, thread or clock is
+//! touched here. The engine owns the threads and the queues between them.
 
+pub mod aac;
+pub mod budget;
 pub mod folder;
+pub mod gate;
+pub mod grid;
+pub mod h264;
 pub mod metadata;
 pub mod mp4;
 pub mod timecodes;
+pub mod timeline;
+pub mod trial;
