@@ -1,1 +1,7 @@
-//! Placeholder line replaced by the room's page.
+//! Network, shell: the UDP socket, this machine's addresses, host names.
+
+pub mod interfaces;
+pub mod resolve;
+pub mod socket;
+
+pub use socket::{CallSocket, Class, Received, SocketError};

@@ -1,1 +1,298 @@
-//! Placeholder
+//! Asks the system for a scheduling class for the calling thread, and says what came of it.
+//!
+//! Nothing here waits or retries: a refusal is an answer that the dashboard shows, never an error,
+//! because the program runs without real-time priority too, only less steadily.
+
+/// What a thread is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Plays a microphone's part: a device callback, or the thread that stands in for one.
+    Capture,
+    /// Encodes and sends live audio.
+    Talk,
+    /// Plays a speaker's part.
+    Playback,
+    /// Late by some milliseconds at most: receiving, the camera.
+    High,
+    /// Everything else.
+    Normal,
+    /// Whatever may wait: flushing to disk, statistics.
+    Low,
+}
+
+/// The system's answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// The thread runs in the class that was asked for.
+    pub granted: bool,
+    /// `SCHED_FIFO 10`, or `refused: WHY; try WHAT`.
+    pub text: String,
+}
+
+impl Grant {
+    fn yes(text: impl Into<String>) -> Self {
+        Self { granted: true, text: text.into() }
+    }
+
+    // Windows and macOS each need only one of the two ways to refuse.
+    #[allow(dead_code)]
+    fn no(why: impl std::fmt::Display, remedy: &str) -> Self {
+        Self { granted: false, text: format!("refused: {why}; {remedy}") }
+    }
+}
+
+/// Asks for the calling thread.
+pub fn ask(role: Role) -> Grant {
+    match role {
+        Role::Normal => Grant::yes("normal"),
+        Role::Capture | Role::Talk | Role::Playback => system::real_time(role),
+        Role::High => system::high(),
+        Role::Low => system::low(),
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod system {
+    use std::io;
+
+    use super::{Grant, Role};
+
+    // Below the kernel's interrupt threads (50) and below what sound servers use (20 and more):
+    // they feed us, so they must win. Capture wins over talk because what it misses is lost for
+    // good, also in the recording.
+    const CAPTURE: i32 = 12;
+    const TALK: i32 = 10;
+    const PLAYBACK: i32 = 11;
+    // Enough to win over a browser, allowed to root and to members of `audio` on most systems.
+    const HIGH_NICE: i32 = -11;
+    const LOW_NICE: i32 = 10;
+
+    pub fn real_time(role: Role) -> Grant {
+        let priority = match role {
+            Role::Capture => CAPTURE,
+            Role::Playback => PLAYBACK,
+            _ => TALK,
+        };
+        let param = libc::sched_param { sched_priority: priority };
+        // SAFETY: plain values; 0 is the calling thread. RESET_ON_FORK keeps a child process
+        // (the window) from inheriting the class.
+        let done = unsafe {
+            libc::sched_setscheduler(0, libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, &param)
+        };
+        if done == 0 {
+            return Grant::yes(format!("SCHED_FIFO {priority}"));
+        }
+        let why = io::Error::last_os_error();
+        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        // SAFETY: `limit` is a valid place to write to.
+        let known = unsafe { libc::getrlimit(libc::RLIMIT_RTPRIO, &mut limit) } == 0;
+        if known && limit.rlim_cur >= 1 {
+            let lower = i32::try_from(limit.rlim_cur).unwrap_or(priority).min(priority);
+            let param = libc::sched_param { sched_priority: lower };
+            // SAFETY: as above.
+            let done = unsafe {
+                libc::sched_setscheduler(0, libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, &param)
+            };
+            if done == 0 {
+                return Grant::yes(format!("SCHED_FIFO {lower}"));
+            }
+        }
+        Grant::no(
+            text(&why),
+            "try a line '@audio - rtprio 95' in /etc/security/limits.d/audio.conf, your user in \
+             the group audio, and a new login",
+        )
+    }
+
+    pub fn high() -> Grant {
+        nice(HIGH_NICE, "this thread runs at normal priority, which is enough on an idle machine")
+    }
+
+    pub fn low() -> Grant {
+        nice(LOW_NICE, "this thread runs at normal priority")
+    }
+
+    fn nice(value: i32, remedy: &str) -> Grant {
+        // SAFETY: plain values. On Linux `setpriority` with a thread's id sets that thread alone.
+        let done = unsafe {
+            let thread = libc::syscall(libc::SYS_gettid) as libc::id_t;
+            libc::setpriority(libc::PRIO_PROCESS, thread, value)
+        };
+        if done == 0 {
+            Grant::yes(format!("nice {value}"))
+        } else {
+            Grant::no(text(&io::Error::last_os_error()), remedy)
+        }
+    }
+
+    // The system's words without Rust's "(os error 1)".
+    fn text(error: &io::Error) -> String {
+        let text = error.to_string();
+        text.split(" (os error").next().unwrap_or(&text).to_owned()
+    }
+}
+
+#[cfg(target_os = "macos")]
+mod system {
+    use mach2::kern_return::KERN_SUCCESS;
+    use mach2::mach_init::mach_thread_self;
+    use mach2::mach_time::{mach_timebase_info, mach_timebase_info_data_t};
+    use mach2::thread_policy::{
+        THREAD_TIME_CONSTRAINT_POLICY, THREAD_TIME_CONSTRAINT_POLICY_COUNT, thread_policy_set,
+        thread_time_constraint_policy_data_t,
+    };
+
+    use super::{Grant, Role};
+
+    // One audio frame. The scheduler takes the period as a hint only.
+    const PERIOD_NS: u64 = 5_000_000;
+    // Encoding and sealing for three peers takes well under 1 ms; the system demotes a thread
+    // that uses much more than it asked for.
+    const COMPUTATION_NS: u64 = 1_500_000;
+    // Later than this and the frame boundary is missed.
+    const CONSTRAINT_NS: u64 = 4_000_000;
+
+    pub fn real_time(_: Role) -> Grant {
+        let mut base = mach_timebase_info_data_t { numer: 0, denom: 0 };
+        // SAFETY: `base` is a valid place to write to.
+        unsafe { mach_timebase_info(&mut base) };
+        let ticks =
+            |ns: u64| (ns * u64::from(base.denom.max(1)) / u64::from(base.numer.max(1))) as u32;
+        let mut policy = thread_time_constraint_policy_data_t {
+            period: ticks(PERIOD_NS),
+            computation: ticks(COMPUTATION_NS),
+            constraint: ticks(CONSTRAINT_NS),
+            preemptible: 1,
+        };
+        // SAFETY: the policy is the structure that this flavour takes, with its own count.
+        let done = unsafe {
+            thread_policy_set(
+                mach_thread_self(),
+                THREAD_TIME_CONSTRAINT_POLICY as _,
+                std::ptr::from_mut(&mut policy).cast(),
+                THREAD_TIME_CONSTRAINT_POLICY_COUNT,
+            )
+        };
+        if done == KERN_SUCCESS {
+            Grant::yes("time constraint 5 ms")
+        } else {
+            Grant::no(format!("thread_policy_set gave {done}"), "close programs that use much CPU")
+        }
+    }
+
+    pub fn high() -> Grant {
+        class(libc::qos_class_t::QOS_CLASS_USER_INTERACTIVE, "user interactive")
+    }
+
+    pub fn low() -> Grant {
+        class(libc::qos_class_t::QOS_CLASS_UTILITY, "utility")
+    }
+
+    fn class(class: libc::qos_class_t, name: &str) -> Grant {
+        // SAFETY: plain values, for the calling thread.
+        let done = unsafe { libc::pthread_set_qos_class_self_np(class, 0) };
+        if done == 0 {
+            Grant::yes(name)
+        } else {
+            Grant::no(format!("error {done}"), "this thread runs at normal priority")
+        }
+    }
+}
+
+#[cfg(windows)]
+mod system {
+    use std::io;
+
+    use windows_sys::Win32::System::Threading::{
+        AvSetMmThreadCharacteristicsW, GetCurrentThread, SetThreadPriority,
+        THREAD_PRIORITY_ABOVE_NORMAL, THREAD_PRIORITY_BELOW_NORMAL,
+    };
+
+    use super::{Grant, Role};
+
+    pub fn real_time(_: Role) -> Grant {
+        let task: Vec<u16> = "Pro Audio\0".encode_utf16().collect();
+        let mut index = 0;
+        // SAFETY: a terminated string and a valid place to write to. The class ends with the
+        // thread, so the handle need not be kept.
+        let handle = unsafe { AvSetMmThreadCharacteristicsW(task.as_ptr(), &mut index) };
+        if handle.is_null() {
+            Grant::no(io::Error::last_os_error(), "start the service 'Multimedia Class Scheduler'")
+        } else {
+            Grant::yes("MMCSS Pro Audio")
+        }
+    }
+
+    pub fn high() -> Grant {
+        set(THREAD_PRIORITY_ABOVE_NORMAL, "above normal")
+    }
+
+    pub fn low() -> Grant {
+        set(THREAD_PRIORITY_BELOW_NORMAL, "below normal")
+    }
+
+    fn set(priority: i32, name: &str) -> Grant {
+        // SAFETY: the pseudo handle of the calling thread is always valid.
+        if unsafe { SetThreadPriority(GetCurrentThread(), priority) } != 0 {
+            Grant::yes(name)
+        } else {
+            Grant::no(io::Error::last_os_error(), "this thread runs at normal priority")
+        }
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "macos", windows)))]
+mod system {
+    use super::{Grant, Role};
+
+    pub fn real_time(_: Role) -> Grant {
+        Grant::no("unknown system", "this thread runs at normal priority")
+    }
+
+    pub fn high() -> Grant {
+        real_time(Role::High)
+    }
+
+    pub fn low() -> Grant {
+        real_time(Role::Low)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_role_gets_an_answer_that_a_person_can_act_on() {
+        for role in [
+            Role::Capture,
+            Role::Talk,
+            Role::Playback,
+            Role::High,
+            Role::Normal,
+            Role::Low,
+        ] {
+            // A thread of its own, because the class stays with the thread.
+            let grant = std::thread::spawn(move || ask(role)).join().expect("asking cannot panic");
+            assert!(!grant.text.is_empty());
+            if !grant.granted {
+                assert!(grant.text.starts_with("refused: "), "{}", grant.text);
+                assert!(grant.text.contains("; "), "says what to do: {}", grant.text);
+                assert!(!grant.text.contains("os error"), "{}", grant.text);
+            }
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_granted_real_time_class_is_the_one_the_kernel_reports() {
+        std::thread::spawn(|| {
+            let grant = ask(Role::Talk);
+            // SAFETY: 0 is the calling thread.
+            let class = unsafe { libc::sched_getscheduler(0) } & !libc::SCHED_RESET_ON_FORK;
+            assert_eq!(grant.granted, class == libc::SCHED_FIFO, "{}", grant.text);
+        })
+        .join()
+        .expect("asking cannot panic");
+    }
+}
