@@ -1,1 +1,33 @@
-//! Placeholder line replaced by the room's page.
+//! Live audio (PRD 4.2.1): everything between a captured sample and a heard one that is not a
+//! device, a socket or a thread.
+//!
+//! Pure: no clock, no device, no thread; instants come in as parameters. What runs in the audio
+//! callbacks or on the talk thread neither allocates, locks, logs, waits nor panics after its
+//! constructor; `tests/no_alloc.rs` holds the code to the first of these.
+//!
+//! The way of a sample: [`convert`] takes one channel of what the card delivers, [`resample`]
+//! brings it to 48 kHz, [`framer`] cuts frames of 5 ms, [`codec`] encodes, [`packet`] lays out the
+//! payload. At the peer [`mixer`] hands payloads to one [`playout`] buffer a peer, which reorders,
+//! decides the depth ([`delay`]), decodes or conceals and keeps drift away ([`fraction`]); the
+//! mixer adds the peers up and limits softly. [`meter`] measures, [`test_sound`] is a synthetic
+//! microphone whose position can be found again.
+
+pub mod codec;
+pub mod convert;
+pub mod delay;
+pub mod fraction;
+pub mod framer;
+pub mod meter;
+pub mod mixer;
+pub mod packet;
+pub mod playout;
+pub mod resample;
+pub mod test_sound;
+
+pub use codec::{CodecError, FRAME, TalkDecoder, TalkEncoder};
+pub use framer::Framer;
+pub use meter::{Level, Meter, SharedMeter};
+pub use mixer::{Mixer, PeerFeed, mixer};
+pub use packet::{AudioPayload, MAX_AUDIO_PAYLOAD, PayloadError, parse_payload, write_payload};
+pub use playout::{PlayoutBuffer, PlayoutStats, ReceivedAudio};
+pub use test_sound::TestSound;

@@ -1,0 +1,246 @@
+//! A windowed-sinc resampler that reads between samples, one output sample at a time.
+//!
+//! One actuator for three things: the playout buffer's drift and depth corrections, and a card that
+//! does not run at 48 kHz. Push input as it comes, pull output while there is enough; no block
+//! sizes, no allocation after `new`.
+
+/// Rows of the kernel table. Linear interpolation between 256 rows is off by less than -90 dB.
+const PHASES: usize = 256;
+/// Kaiser window: side lobes some 80 dB down.
+const BETA: f64 = 8.0;
+
+/// Fractional reader over a stream of samples.
+pub struct FractionalReader {
+    taps: usize,
+    /// `PHASES + 1` rows of `taps` weights.
+    kernel: Box<[f32]>,
+    fifo: Box<[f32]>,
+    /// First sample under the kernel.
+    read: usize,
+    write: usize,
+    /// Distance from the sample in the middle of the kernel to the output's place, 0 to 1.
+    phase: f64,
+}
+
+impl FractionalReader {
+    /// A reader whose kernel spans `taps` (even) input samples, with its cutoff relative to the
+    /// input's Nyquist frequency, and which takes up to `max_push` samples at a time.
+    ///
+    /// With a cutoff of 1 it gives its input back bit for bit as long as the step is 1.
+    pub fn new(taps: usize, cutoff: f64, max_push: usize) -> Self {
+        let taps = taps.next_multiple_of(2).max(2);
+        let mut reader = Self {
+            taps,
+            kernel: kernel(taps, cutoff.clamp(0.01, 1.0)),
+            fifo: vec![0.0; 2 * (taps + max_push)].into_boxed_slice(),
+            read: 0,
+            write: 0,
+            phase: 0.0,
+        };
+        reader.clear();
+        reader
+    }
+
+    /// Forgets all input.
+    pub fn clear(&mut self) {
+        self.read = 0;
+        // The kernel reaches this far before the first sample.
+        self.write = self.taps / 2 - 1;
+        self.fifo[..self.write].fill(0.0);
+        self.phase = 0.0;
+    }
+
+    /// Input samples that must have come after the one that is read: the delay it adds.
+    pub fn look_ahead(&self) -> usize {
+        self.taps / 2
+    }
+
+    /// Input samples that came and are still ahead of the place that is read.
+    pub fn ahead(&self) -> f64 {
+        self.write as f64 - (self.read + self.taps / 2 - 1) as f64 - self.phase
+    }
+
+    /// Whether [`Self::next`] has all the input that it needs.
+    pub fn ready(&self) -> bool {
+        self.read + self.taps <= self.write
+    }
+
+    /// Input samples that are missing for `count` output samples, give or take one for rounding.
+    pub fn needed(&self, count: usize, step: f64) -> usize {
+        if count == 0 {
+            return 0;
+        }
+        let last = self.read + (self.phase + step * (count - 1) as f64) as usize + self.taps;
+        last.saturating_sub(self.write)
+    }
+
+    /// Room for samples, at least `max_push` while the output is pulled until not [`Self::ready`].
+    pub fn room(&self) -> usize {
+        self.fifo.len() - (self.write - self.read.min(self.write))
+    }
+
+    /// Takes input; what there is no room for is dropped.
+    pub fn push(&mut self, samples: &[f32]) {
+        let samples = &samples[..samples.len().min(self.room())];
+        if self.write + samples.len() > self.fifo.len() {
+            let read = self.read.min(self.write);
+            self.fifo.copy_within(read..self.write, 0);
+            self.write -= read;
+            self.read -= read;
+        }
+        self.fifo[self.write..self.write + samples.len()].copy_from_slice(samples);
+        self.write += samples.len();
+    }
+
+    /// One output sample; the next one lies `step` input samples further. 0 when not ready.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "no iterator: it needs a step and never ends"
+    )]
+    pub fn next(&mut self, step: f64) -> f32 {
+        if !self.ready() {
+            return 0.0;
+        }
+        let window = &self.fifo[self.read..self.read + self.taps];
+        let place = self.phase * PHASES as f64;
+        let row = (place as usize).min(PHASES - 1);
+        let between = (place - row as f64) as f32;
+        let near = &self.kernel[row * self.taps..(row + 1) * self.taps];
+        let value = if between == 0.0 {
+            if row == 0 && self.passes_through() {
+                window[self.taps / 2 - 1]
+            } else {
+                dot(window, near)
+            }
+        } else {
+            let far = &self.kernel[(row + 1) * self.taps..(row + 2) * self.taps];
+            let a = dot(window, near);
+            a + between * (dot(window, far) - a)
+        };
+        let moved = self.phase + step;
+        let whole = moved.floor();
+        self.phase = moved - whole;
+        self.read += whole as usize;
+        value
+    }
+
+    fn passes_through(&self) -> bool {
+        self.kernel[self.taps / 2 - 1] == 1.0
+    }
+}
+
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    // Four sums side by side: the order of additions is fixed, so the compiler may use vectors.
+    let mut sums = [0.0f32; 4];
+    let mut a = a.chunks_exact(4);
+    let mut b = b.chunks_exact(4);
+    for (x, y) in (&mut a).zip(&mut b) {
+        for i in 0..4 {
+            sums[i] += x[i] * y[i];
+        }
+    }
+    let rest: f32 = a.remainder().iter().zip(b.remainder()).map(|(x, y)| x * y).sum();
+    sums[0] + sums[1] + sums[2] + sums[3] + rest
+}
+
+fn kernel(taps: usize, cutoff: f64) -> Box<[f32]> {
+    let mut rows = vec![0.0f32; (PHASES + 1) * taps];
+    let half = taps as f64 / 2.0;
+    let mut weights = vec![0.0f64; taps];
+    for (phase, row) in rows.chunks_exact_mut(taps).enumerate() {
+        for (tap, weight) in weights.iter_mut().enumerate() {
+            let x = tap as f64 - (half - 1.0) - phase as f64 / PHASES as f64;
+            *weight = sinc(x * cutoff) * kaiser(x / half);
+        }
+        // The same gain at every phase, or a steady tone would waver.
+        let sum: f64 = weights.iter().sum();
+        for (slot, weight) in row.iter_mut().zip(&weights) {
+            *slot = (weight / sum) as f32;
+        }
+    }
+    rows.into_boxed_slice()
+}
+
+fn sinc(x: f64) -> f64 {
+    let nearest = x.round();
+    if x == 0.0 {
+        1.0
+    } else if x == nearest {
+        0.0
+    } else {
+        (std::f64::consts::PI * x).sin() / (std::f64::consts::PI * x)
+    }
+}
+
+fn kaiser(x: f64) -> f64 {
+    if x.abs() >= 1.0 { 0.0 } else { bessel(BETA * (1.0 - x * x).sqrt()) / bessel(BETA) }
+}
+
+/// Modified Bessel function of the first kind, order 0, by its power series.
+fn bessel(x: f64) -> f64 {
+    let (mut sum, mut term) = (1.0, 1.0);
+    for k in 1..40 {
+        term *= (x / (2.0 * f64::from(k))).powi(2);
+        sum += term;
+    }
+    sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tone(position: f64, hertz: f64) -> f64 {
+        (position * hertz * std::f64::consts::TAU / 48_000.0).sin()
+    }
+
+    #[test]
+    fn a_step_of_one_gives_the_input_back_bit_for_bit() {
+        let mut reader = FractionalReader::new(16, 1.0, 240);
+        let input: Vec<f32> = (0..2400).map(|i| tone(i as f64, 1234.5) as f32).collect();
+        let mut output = Vec::new();
+        for block in input.chunks(240) {
+            reader.push(block);
+            while reader.ready() {
+                output.push(reader.next(1.0));
+            }
+        }
+        assert_eq!(output.len(), input.len() - reader.look_ahead());
+        assert_eq!(output, input[..output.len()]);
+    }
+
+    #[test]
+    fn between_samples_it_reads_what_would_have_been_there() {
+        for step in [0.995, 0.9995, 1.0003, 1.005] {
+            let mut reader = FractionalReader::new(16, 1.0, 240);
+            let mut position = 0.0;
+            let mut fed = 0;
+            for _ in 0..9_600 {
+                while !reader.ready() {
+                    let block: Vec<f32> =
+                        (fed..fed + 240).map(|i| tone(f64::from(i), 3_000.0) as f32).collect();
+                    reader.push(&block);
+                    fed += 240;
+                }
+                let value = reader.next(step);
+                if position > 16.0 {
+                    let error = (f64::from(value) - tone(position, 3_000.0)).abs();
+                    assert!(error < 1e-3, "step {step}: {error} at {position}");
+                }
+                position += step;
+            }
+        }
+    }
+
+    #[test]
+    fn what_there_is_no_room_for_is_dropped_without_harm() {
+        let mut reader = FractionalReader::new(16, 1.0, 10);
+        reader.push(&[1.0; 1000]);
+        assert_eq!(reader.room(), 0);
+        while reader.ready() {
+            assert!(reader.next(1.0).is_finite());
+        }
+        assert_eq!(reader.next(1.0), 0.0, "not ready is silence");
+        assert!(reader.room() >= 10);
+    }
+}

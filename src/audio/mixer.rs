@@ -1,0 +1,386 @@
+//! The speaker callback's whole work: take what has arrived for each peer, play it out, add up,
+//! limit softly.
+//!
+//! [`Mixer`] belongs to the speaker callback and neither allocates, locks, logs, waits nor panics;
+//! each [`PeerFeed`] belongs to the thread that receives. Between them lie one SPSC ring of packets
+//! a peer, and atomics.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use ringbuf::traits::{Consumer, Producer, Split};
+use ringbuf::{HeapCons, HeapProd, HeapRb};
+
+use super::codec::CodecError;
+use super::packet::MAX_AUDIO_PAYLOAD;
+use super::playout::{PlayoutBuffer, PlayoutStats, ReceivedAudio};
+use crate::units::Micros;
+
+/// Packets between two callbacks: 320 ms, more than any callback's block (4,096 samples, 85 ms).
+const RING: usize = 64;
+/// Samples rendered at a time; longer blocks go in parts.
+const MAX_BLOCK: usize = 4_096;
+/// Samples over which a leaving peer fades: 5 ms.
+const FADE: f32 = 240.0;
+/// The limiter leaves everything below this as it is: -1 dBFS.
+const LIMIT_FROM: f32 = 0.891_25;
+
+struct Packet {
+    epoch: u32,
+    sequence: u64,
+    arrival: Micros,
+    len: usize,
+    bytes: [u8; MAX_AUDIO_PAYLOAD],
+}
+
+/// What both sides see of one slot.
+struct Shared {
+    /// Epoch x 2, + 1 while a peer has the slot. The epoch tells packets of the peer before.
+    state: AtomicU32,
+    stats: SharedStats,
+    /// Packets for which the ring had no room.
+    overflows: AtomicU64,
+}
+
+/// Makes a mixer for `slots` peers and the feed of each slot; all memory either will ever use.
+///
+/// Every slot begins with a peer in it, silent until its first packet.
+pub fn mixer(slots: usize) -> Result<(Mixer, Vec<PeerFeed>), CodecError> {
+    let mut voices = Vec::with_capacity(slots);
+    let mut feeds = Vec::with_capacity(slots);
+    for _ in 0..slots {
+        let (tx, rx) = HeapRb::new(RING).split();
+        let shared = Arc::new(Shared {
+            state: AtomicU32::new(1),
+            stats: SharedStats::default(),
+            overflows: AtomicU64::new(0),
+        });
+        voices.push(Voice {
+            rx,
+            shared: Arc::clone(&shared),
+            buffer: PlayoutBuffer::new()?,
+            epoch: 0,
+            gain: 1.0,
+        });
+        feeds.push(PeerFeed { tx, shared, epoch: 0, present: true });
+    }
+    let scratch = vec![0.0; MAX_BLOCK].into_boxed_slice();
+    Ok((Mixer { voices: voices.into_boxed_slice(), scratch }, feeds))
+}
+
+struct Voice {
+    rx: HeapCons<Packet>,
+    shared: Arc<Shared>,
+    buffer: PlayoutBuffer,
+    epoch: u32,
+    gain: f32,
+}
+
+/// The callback's side.
+pub struct Mixer {
+    voices: Box<[Voice]>,
+    scratch: Box<[f32]>,
+}
+
+impl Mixer {
+    /// Fills `out` (mono, 48 kHz, any length) with the sum of all peers. `now` is when the callback
+    /// was entered, on the clock of the arrivals.
+    pub fn render(&mut self, out: &mut [f32], now: Micros) {
+        out.fill(0.0);
+        for voice in &mut self.voices {
+            voice.receive();
+            for part in out.chunks_mut(MAX_BLOCK) {
+                voice.add_to(part, &mut self.scratch[..part.len()], now);
+            }
+            voice.shared.stats.store(&voice.buffer.stats());
+        }
+        for sample in out.iter_mut() {
+            *sample = limit(*sample);
+        }
+    }
+}
+
+impl Voice {
+    fn receive(&mut self) {
+        self.follow_epoch();
+        while let Some(packet) = self.rx.try_pop() {
+            if packet.epoch != self.epoch {
+                // Either left over from the peer before, or the slot changed hands just now.
+                self.follow_epoch();
+                if packet.epoch != self.epoch {
+                    continue;
+                }
+            }
+            let payload = &packet.bytes[..packet.len.min(MAX_AUDIO_PAYLOAD)];
+            let received = ReceivedAudio { sequence: packet.sequence, payload };
+            self.buffer.push(&received, packet.arrival);
+        }
+    }
+
+    fn follow_epoch(&mut self) {
+        // Acquire pairs with the feed's Release: who sees the epoch sees what came before it.
+        let epoch = self.shared.state.load(Ordering::Acquire) >> 1;
+        if epoch != self.epoch {
+            self.epoch = epoch;
+            self.buffer.reset();
+            self.gain = 1.0;
+        }
+    }
+
+    fn add_to(&mut self, out: &mut [f32], scratch: &mut [f32], now: Micros) {
+        let present = self.shared.state.load(Ordering::Acquire) & 1 == 1;
+        if !present && self.gain == 0.0 {
+            return;
+        }
+        self.buffer.pull(scratch, now);
+        if present && self.gain == 1.0 {
+            for (sum, sample) in out.iter_mut().zip(scratch) {
+                *sum += *sample;
+            }
+            return;
+        }
+        let step = if present { 1.0 / FADE } else { -1.0 / FADE };
+        for (sum, sample) in out.iter_mut().zip(scratch) {
+            self.gain = (self.gain + step).clamp(0.0, 1.0);
+            *sum += *sample * self.gain;
+        }
+        if self.gain == 0.0 {
+            self.buffer.reset();
+        }
+    }
+}
+
+/// Transparent up to -1 dBFS, then ever flatter, never beyond full scale.
+fn limit(sample: f32) -> f32 {
+    let amplitude = sample.abs();
+    if amplitude <= LIMIT_FROM {
+        return sample;
+    }
+    let room = 1.0 - LIMIT_FROM;
+    (LIMIT_FROM + room * ((amplitude - LIMIT_FROM) / room).tanh()).copysign(sample)
+}
+
+/// The receiving thread's side of one slot.
+pub struct PeerFeed {
+    tx: HeapProd<Packet>,
+    shared: Arc<Shared>,
+    epoch: u32,
+    present: bool,
+}
+
+impl PeerFeed {
+    /// Hands a packet to the callback: its extended sequence number, when it arrived, what was in
+    /// the seal. False, and counted, when it cannot be taken: nobody plays, or the slot is empty.
+    pub fn push(&mut self, sequence: u64, arrival: Micros, payload: &[u8]) -> bool {
+        if !self.present || payload.len() > MAX_AUDIO_PAYLOAD {
+            return false;
+        }
+        let mut packet = Packet {
+            epoch: self.epoch,
+            sequence,
+            arrival,
+            len: payload.len(),
+            bytes: [0; MAX_AUDIO_PAYLOAD],
+        };
+        packet.bytes[..payload.len()].copy_from_slice(payload);
+        let taken = self.tx.try_push(packet).is_ok();
+        if !taken {
+            self.shared.overflows.fetch_add(1, Ordering::Relaxed);
+        }
+        taken
+    }
+
+    /// A new peer takes the slot, or the old one begins a new stream: everything before is dropped.
+    pub fn restart(&mut self) {
+        // 31 bits: the epoch must survive its place beside the presence bit.
+        self.epoch = (self.epoch + 1) & (u32::MAX >> 1);
+        self.present = true;
+        self.publish();
+    }
+
+    /// The peer has left: the slot goes quiet with a short fade and takes nothing until `restart`.
+    pub fn stop(&mut self) {
+        self.present = false;
+        self.publish();
+    }
+
+    /// What the slot's playout buffer has done, as of the last callback. Counters never go back.
+    pub fn stats(&self) -> PlayoutStats {
+        self.shared.stats.load()
+    }
+
+    /// Packets for which the ring had no room because nobody played.
+    pub fn overflows(&self) -> u64 {
+        self.shared.overflows.load(Ordering::Relaxed)
+    }
+
+    fn publish(&self) {
+        let state = self.epoch << 1 | u32::from(self.present);
+        self.shared.state.store(state, Ordering::Release);
+    }
+}
+
+macro_rules! shared_stats {
+    (floats: $($float:ident),*; counters: $($counter:ident),*) => {
+        /// [`PlayoutStats`] in atomics: each figure is whole, two of them may be a callback apart.
+        #[derive(Default)]
+        struct SharedStats {
+            $($float: AtomicU32,)*
+            $($counter: AtomicU64,)*
+        }
+
+        impl SharedStats {
+            fn store(&self, stats: &PlayoutStats) {
+                $(self.$float.store(stats.$float.to_bits(), Ordering::Relaxed);)*
+                $(self.$counter.store(stats.$counter, Ordering::Relaxed);)*
+            }
+
+            fn load(&self) -> PlayoutStats {
+                PlayoutStats {
+                    $($float: f32::from_bits(self.$float.load(Ordering::Relaxed)),)*
+                    $($counter: self.$counter.load(Ordering::Relaxed),)*
+                }
+            }
+        }
+    };
+}
+shared_stats! {
+    floats: depth_ms, target_ms, jitter_ms, level_db, rate_ppm;
+    counters: received, lost, late, duplicates, rejected, concealed_samples, played_samples
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audio::{FRAME, TalkEncoder, write_payload};
+
+    /// A peer that says a steady tone.
+    struct Talker {
+        encoder: TalkEncoder,
+        hertz: f32,
+        amplitude: f32,
+        sequence: u64,
+    }
+
+    impl Talker {
+        fn new(hertz: f32, amplitude: f32) -> Self {
+            let encoder = TalkEncoder::new(96_000).unwrap();
+            Self { encoder, hertz, amplitude, sequence: 0 }
+        }
+
+        fn say(&mut self, feed: &mut PeerFeed, arrival: Micros) -> bool {
+            let from = self.sequence as f32 * FRAME as f32;
+            let pcm: [f32; FRAME] = std::array::from_fn(|i| {
+                let phase = (from + i as f32) * self.hertz / 48_000.0;
+                (phase.fract() * std::f32::consts::TAU).sin() * self.amplitude
+            });
+            let (mut frame, mut payload) = ([0; 128], [0; MAX_AUDIO_PAYLOAD]);
+            let len = self.encoder.encode(&pcm, &mut frame).unwrap();
+            let len = write_payload(&frame[..len], &mut payload);
+            self.sequence += 1;
+            feed.push(self.sequence - 1, arrival, &payload[..len])
+        }
+    }
+
+    fn rms(samples: &[f32]) -> f32 {
+        (samples.iter().map(|s| s * s).sum::<f32>() / samples.len() as f32).sqrt()
+    }
+
+    /// Runs `seconds` of call; what was heard.
+    fn call(
+        mixer: &mut Mixer,
+        feeds: &mut [PeerFeed],
+        talkers: &mut [Talker],
+        from: i64,
+        frames: i64,
+    ) -> Vec<f32> {
+        let mut heard = Vec::new();
+        for n in from..from + frames {
+            let now = Micros(n * 5_000);
+            for (talker, feed) in talkers.iter_mut().zip(feeds.iter_mut()) {
+                talker.say(feed, now);
+            }
+            let mut block = [0.0; FRAME];
+            mixer.render(&mut block, now + 1_000);
+            heard.extend_from_slice(&block);
+        }
+        heard
+    }
+
+    #[test]
+    fn peers_add_up_and_four_loud_ones_stay_below_full_scale() {
+        let (mut mixer, mut feeds) = mixer(3).unwrap();
+        let mut talkers: Vec<_> =
+            [300.0, 500.0, 700.0].map(|f| Talker::new(f, 0.2)).into_iter().collect();
+        let heard = call(&mut mixer, &mut feeds, &mut talkers, 0, 200);
+        let expected = (3.0f32 * 0.5 * 0.2 * 0.2).sqrt();
+        assert!((rms(&heard[24_000..]) / expected - 1.0).abs() < 0.05);
+        assert!(feeds.iter().all(|f| f.stats().received == 200 && f.stats().lost == 0));
+        assert!((feeds[0].stats().level_db + 17.0).abs() < 0.5, "{:?}", feeds[0].stats());
+
+        for talker in &mut talkers {
+            talker.amplitude = 0.9;
+        }
+        let heard = call(&mut mixer, &mut feeds, &mut talkers, 200, 200);
+        let peak = heard.iter().fold(0.0f32, |a, b| a.max(b.abs()));
+        assert!(peak > 0.95 && peak <= 1.0, "{peak}");
+    }
+
+    #[test]
+    fn the_limiter_is_transparent_below_minus_1_dbfs_and_monotonic_above() {
+        for n in 0..=890 {
+            let x = n as f32 / 1_000.0;
+            assert_eq!(limit(x), x);
+            assert_eq!(limit(-x), -x);
+        }
+        let mut last = 0.0;
+        for n in 890..8_000 {
+            let y = limit(n as f32 / 1_000.0);
+            assert!(y >= last && y <= 1.0);
+            last = y;
+        }
+    }
+
+    #[test]
+    fn who_leaves_fades_within_5_ms_and_the_slot_serves_the_next() {
+        let (mut mixer, mut feeds) = mixer(1).unwrap();
+        let mut first = [Talker::new(400.0, 0.3)];
+        call(&mut mixer, &mut feeds, &mut first, 0, 100);
+        feeds[0].stop();
+        assert!(!first[0].say(&mut feeds[0], Micros(500_000)), "an empty slot takes nothing");
+        let after = call(&mut mixer, &mut feeds, &mut [], 100, 10);
+        assert!(rms(&after[..60]) > 0.05, "a fade, not a cut");
+        assert_eq!(rms(&after[FRAME..]), 0.0);
+
+        feeds[0].restart();
+        let mut second = [Talker::new(600.0, 0.3)];
+        let heard = call(&mut mixer, &mut feeds, &mut second, 110, 100);
+        assert!((rms(&heard[12_000..]) - 0.3 / 2f32.sqrt()).abs() < 0.02);
+    }
+
+    #[test]
+    fn packets_of_the_peer_before_are_not_played_to_the_next() {
+        let (mut mixer, mut feeds) = mixer(1).unwrap();
+        let mut first = Talker::new(400.0, 0.3);
+        for n in 0..20 {
+            first.say(&mut feeds[0], Micros(n * 5_000));
+        }
+        feeds[0].restart();
+        let heard = call(&mut mixer, &mut feeds, &mut [], 20, 20);
+        assert_eq!(rms(&heard), 0.0);
+        assert_eq!(feeds[0].stats().received, 0);
+    }
+
+    #[test]
+    fn a_full_ring_refuses_and_counts_and_playing_goes_on_later() {
+        let (mut mixer, mut feeds) = mixer(1).unwrap();
+        let mut talker = [Talker::new(400.0, 0.3)];
+        for n in 0..100 {
+            assert_eq!(talker[0].say(&mut feeds[0], Micros(n * 5_000)), n < RING as i64);
+        }
+        assert_eq!(feeds[0].overflows(), 36);
+        let heard = call(&mut mixer, &mut feeds, &mut talker, 100, 200);
+        assert!((rms(&heard[24_000..]) - 0.3 / 2f32.sqrt()).abs() < 0.02);
+        assert!(feeds[0].stats().depth_ms < 30.0);
+    }
+}

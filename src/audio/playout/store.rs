@@ -1,0 +1,133 @@
+//! The frames that wait to be played, by number, and what became of the last ones.
+//!
+//! Fixed memory, no allocation after `new`.
+
+use crate::audio::packet::MAX_FRAME_BYTES;
+
+/// Frames kept: 320 ms, ten times the deepest playout, so that a burst after a stall fits.
+pub const SLOTS: u64 = 64;
+
+/// What is known of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Nothing: it lies outside of the window or has not come.
+    Unknown,
+    /// Here, not played.
+    Held,
+    /// Here once: played, or passed over.
+    Done,
+    /// Its turn went by without it.
+    Missed,
+}
+
+struct Slot {
+    number: u64,
+    fate: Fate,
+    len: usize,
+    bytes: [u8; MAX_FRAME_BYTES],
+}
+
+/// Ring of slots, a frame's place being its number modulo [`SLOTS`].
+pub struct Store {
+    slots: Box<[Slot]>,
+    held: usize,
+    newest: u64,
+    lost: u64,
+}
+
+impl Store {
+    pub fn new() -> Self {
+        let slot = || Slot { number: 0, fate: Fate::Unknown, len: 0, bytes: [0; MAX_FRAME_BYTES] };
+        Self { slots: (0..SLOTS).map(|_| slot()).collect(), held: 0, newest: 0, lost: 0 }
+    }
+
+    /// Forgets all frames; those that were missed are lost now.
+    pub fn clear(&mut self) {
+        for slot in &mut self.slots {
+            self.lost += u64::from(slot.fate == Fate::Missed);
+            slot.fate = Fate::Unknown;
+        }
+        self.held = 0;
+        self.newest = 0;
+    }
+
+    /// Frames that never came. A frame counts once its slot is needed again, 320 ms after its turn,
+    /// so that one which is only late is not counted.
+    pub fn lost(&self) -> u64 {
+        self.lost
+    }
+
+    /// The highest number held since the last `clear`.
+    pub fn newest(&self) -> u64 {
+        self.newest
+    }
+
+    pub fn fate(&self, number: u64) -> Fate {
+        let slot = &self.slots[(number % SLOTS) as usize];
+        if slot.number == number { slot.fate } else { Fate::Unknown }
+    }
+
+    /// Keeps a frame. The caller has made sure that it lies less than [`SLOTS`] ahead of the next
+    /// one to be played, so that only played or missed ones give way.
+    pub fn hold(&mut self, number: u64, data: &[u8]) {
+        let len = data.len().min(MAX_FRAME_BYTES);
+        let slot = self.claim(number);
+        slot.fate = Fate::Held;
+        slot.len = len;
+        slot.bytes[..len].copy_from_slice(&data[..len]);
+        self.held += 1;
+        self.newest = self.newest.max(number);
+    }
+
+    /// The lowest held number from `next` on.
+    pub fn oldest_from(&self, next: u64) -> Option<u64> {
+        if self.held == 0 {
+            return None;
+        }
+        (next..next.saturating_add(SLOTS)).find(|&n| self.fate(n) == Fate::Held)
+    }
+
+    /// Gives out a held frame's bytes, once.
+    pub fn take(&mut self, number: u64) -> Option<&[u8]> {
+        let slot = &mut self.slots[(number % SLOTS) as usize];
+        if slot.number != number || slot.fate != Fate::Held {
+            return None;
+        }
+        slot.fate = Fate::Done;
+        self.held -= 1;
+        Some(&slot.bytes[..slot.len])
+    }
+
+    /// A frame's turn has gone by. Returns whether it had been here.
+    pub fn pass(&mut self, number: u64) -> bool {
+        match self.fate(number) {
+            Fate::Held => {
+                self.take(number);
+                true
+            }
+            Fate::Unknown => {
+                self.claim(number).fate = Fate::Missed;
+                false
+            }
+            Fate::Done | Fate::Missed => false,
+        }
+    }
+
+    /// A missed frame has come after all.
+    pub fn came_late(&mut self, number: u64) {
+        if self.fate(number) == Fate::Missed {
+            self.slots[(number % SLOTS) as usize].fate = Fate::Done;
+        }
+    }
+
+    fn claim(&mut self, number: u64) -> &mut Slot {
+        let slot = &mut self.slots[(number % SLOTS) as usize];
+        match slot.fate {
+            Fate::Missed => self.lost += 1,
+            Fate::Held => self.held -= 1,
+            Fate::Unknown | Fate::Done => {}
+        }
+        slot.number = number;
+        slot
+    }
+}

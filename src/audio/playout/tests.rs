@@ -1,0 +1,1 @@
+//! Tests of the playout buffer in virtual time.
