@@ -82,7 +82,11 @@ fn stream(
     assert_eq!(samples.len(), frames);
     annex_b(&raw, &samples, &sets);
     let mp4 = folder.path().join("stream.mp4");
-    run("ffmpeg", &["-v", "error", "-i", text(&raw), "-c", "copy", text(&mp4)]);
+    let input = ["-v", "error", "-framerate", "30", "-i", text(&raw)];
+    run(
+        "ffmpeg",
+        &[&input[..], &["-video_track_timescale", "30000", "-c", "copy", text(&mp4)]].concat(),
+    );
     (folder, mp4)
 }
 

@@ -64,7 +64,7 @@ impl VideoParameters {
 
     fn check(&self) -> Result<(), EncoderError> {
         let Self { width, height, .. } = *self;
-        let even = |n: u32| n % 2 == 0;
+        let even = |n: u32| n.is_multiple_of(2);
         let macroblocks = u64::from(width.div_ceil(16)) * u64::from(height.div_ceil(16));
         let fits = width >= 16 && height >= 16 && macroblocks <= LEVEL_4_1_MACROBLOCKS;
         // Level 4.1 also bounds either side to the root of eight times the picture (A.3.1 f, g).

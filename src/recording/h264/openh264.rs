@@ -95,7 +95,7 @@ impl OpenH264 {
 
     fn initialise(&mut self, threads: u32) -> Result<(), i32> {
         // It would print to standard error otherwise.
-        self.set_option(sys::ENCODER_OPTION_TRACE_LEVEL, sys::WELS_LOG_QUIET as i32)?;
+        self.set_option(sys::ENCODER_OPTION_TRACE_LEVEL, sys::WELS_LOG_QUIET)?;
         let defaults = self.table().GetDefaultParams.ok_or(NO_SUCH_CALL)?;
         let mut ext = sys::SEncParamExt::default();
         // SAFETY: the library fills the structure during the call.
