@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, mpsc};
 
 use super::shared::Shared;
+use crate::ui::format::{self, Names};
 use crate::ui::model::{Event, Stamped};
 
 /// Lines kept for the dashboard: a few screens.
@@ -19,6 +20,7 @@ pub struct Events {
 struct Inner {
     shared: Arc<Shared>,
     sender: Mutex<mpsc::Sender<Stamped>>,
+    names: Mutex<Names>,
     lines: Mutex<VecDeque<String>>,
 }
 
@@ -26,7 +28,12 @@ impl Events {
     /// A hub and the end where its events come out.
     pub fn new(shared: Arc<Shared>) -> (Self, mpsc::Receiver<Stamped>) {
         let (sender, receiver) = mpsc::channel();
-        let inner = Inner { shared, sender: Mutex::new(sender), lines: Mutex::default() };
+        let inner = Inner {
+            shared,
+            sender: Mutex::new(sender),
+            names: Mutex::default(),
+            lines: Mutex::default(),
+        };
         (Self { inner: Arc::new(inner) }, receiver)
     }
 
@@ -34,13 +41,16 @@ impl Events {
     pub fn send(&self, event: Event) {
         let t = self.inner.shared.session_now().map_or(0.0, |t| t.as_secs_f64());
         let stamped = Stamped { event, t };
-        if let Some(text) = crate::ui::line(&stamped.event) {
-            tracing::info!("{text}");
+        let mut names = self.inner.names.lock().unwrap_or_else(|e| e.into_inner());
+        names.learn(&stamped.event);
+        let text = format::describe(&stamped.event, &names);
+        drop(names);
+        if let Some(text) = text {
             let mut lines = self.inner.lines.lock().unwrap_or_else(|e| e.into_inner());
             if lines.len() == LINES {
                 lines.pop_front();
             }
-            lines.push_back(format!("{} {text}", clock_text(t)));
+            lines.push_back(format!("{} {text}", format::clock(t.max(0.0))));
         }
         // Nobody listening (a closed pipe, an ended dashboard) must not end a recording.
         let _ = self.inner.sender.lock().unwrap_or_else(|e| e.into_inner()).send(stamped);
@@ -60,10 +70,4 @@ impl Events {
     pub fn lines(&self) -> Vec<String> {
         self.inner.lines.lock().unwrap_or_else(|e| e.into_inner()).iter().cloned().collect()
     }
-}
-
-/// `hh:mm:ss` of the session.
-fn clock_text(t: f64) -> String {
-    let s = t.max(0.0) as u64;
-    format!("{:02}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60)
 }

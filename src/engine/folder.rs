@@ -34,8 +34,8 @@ impl SessionFolder {
         }
         // Two programs may choose the same name at the same moment: creating decides.
         loop {
-            let name = folder::folder_name(
-                start.utc_micros().div_euclid(1_000_000),
+            let name = folder::session_folder(
+                (start.utc_micros() / 1_000_000).max(0) as u64,
                 self.session.as_deref(),
                 &self.name,
                 |candidate| self.output.join(candidate).exists(),

@@ -1,3 +1,40 @@
-//! The engine, shell: the threads of PRD 5.2 and the bounded queues between them.
+//! The engine, shell: the threads of PRD 5.2 and the bounded queues between them. The only room
+//! that knows both the pure rooms and the devices.
+//!
+//! ```text
+//! microphone callback -> two rings -> hz-talk       -> socket     (real-time; the only media sender)
+//!                                  -> hz-rec-audio  -> hz-mux -> file
+//! camera thread       -> queue     -> hz-rec-video  -> hz-mux
+//!                     -> newest    -> hz-live-video -> ring -> hz-talk
+//! socket -> hz-receive -> ring a peer -> speaker callback            (real-time)
+//!                      -> ring a peer -> hz-view-N -> window's process
+//!                      -> hz-control (tokio: the mesh, slow timers)
+//! hz-supervise: commands, snapshot, statistics, the end
+//! ```
+//!
+//! Nothing walks back but counters.
 
+pub mod call;
+mod call_state;
+mod capture;
 pub mod config;
+mod control;
+mod devices;
+mod error;
+mod events;
+mod folder;
+mod live_video;
+mod metadata;
+mod net;
+mod playback;
+mod receive;
+mod record;
+mod shared;
+mod stats;
+mod supervise;
+mod talk;
+mod threads;
+mod view;
+mod window;
+
+pub use error::{EngineError, exit};

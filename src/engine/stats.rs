@@ -19,12 +19,12 @@ use crate::audio::playout::PlayoutStats;
 use crate::devices::{Camera, Microphone, Speaker};
 use crate::platform::{clock, usage};
 use crate::protocol::demux::DropCounters;
-use crate::protocol::mesh::{Health, Status};
+use crate::protocol::control::{Reception, Status};
 use crate::ui::model::{
     LiveStats, MicStats, PeerStats, PeerVideo, PeerView, RecordingStats, Snapshot, Stats,
 };
 use crate::ui::window::wire::TileInfo;
-use crate::units::{MAX_PARTICIPANTS, Micros};
+use crate::units::{MAX_PARTICIPANTS, Micros, ParticipantId};
 
 /// Where the figures come from.
 pub struct Meters<'a> {
@@ -216,22 +216,17 @@ impl Gauges {
     /// What the next heartbeat carries.
     pub fn status(&self, m: &Meters<'_>) -> Status {
         let recording = self.recording.unwrap_or_default();
+        let micros = |delay: i64| delay.clamp(0, 1_000_000) as u32;
         Status {
             muted: m.shared.muted.load(Relaxed),
             camera_off: m.camera.is_none() || m.shared.camera_off.load(Relaxed),
-            input_delay_micros: m
-                .microphone
-                .map_or(0, |mic| mic.delay().clamp(0, 1_000_000) as u32),
-            output_delay_micros: m
-                .speaker
-                .map_or(0, |s| s.delay().clamp(0, 1_000_000) as u32),
-            health: Health {
-                recording: m.record.start.get().is_some() && m.record.trouble().is_none(),
-                dropped: recording.frames_dropped.min(u64::from(u32::MAX)) as u32,
-                disk_free_mb: self.free.map_or(0, |f| (f >> 20).min(u64::from(u32::MAX)) as u32),
-                clipping: self.recent_level.clipped > 0,
-            },
-            ..Status::default()
+            clipping: self.recent_level.clipped > 0,
+            recording: m.record.start.get().is_some() && m.record.trouble().is_none(),
+            dropped: recording.frames_dropped.min(u64::from(u32::MAX)) as u32,
+            disk_left_mb: self.free.map(|f| (f >> 20).min(u64::from(u32::MAX)) as u32),
+            input_delay_micros: micros(m.microphone.map_or(0, Microphone::delay)),
+            output_delay_micros: micros(m.speaker.map_or(0, Speaker::delay)),
+            reception: self.peers.iter().map(reception).collect(),
         }
     }
 
@@ -329,6 +324,15 @@ pub fn tiles(snapshot: &Snapshot) -> (TileInfo, Vec<TileInfo>) {
         })
         .collect();
     (own, peers)
+}
+
+fn reception(p: &PeerStats) -> Reception {
+    Reception {
+        peer: ParticipantId(p.id),
+        loss_permille: (p.loss_percent * 10.0).round().clamp(0.0, 1_000.0) as u16,
+        jitter_micros: (p.jitter_ms * 1e3) as u32,
+        playout_micros: (p.playout_ms * 1e3) as u32,
+    }
 }
 
 fn quantile_ms(h: &super::shared::Histogram, share: f64) -> f64 {

@@ -126,12 +126,12 @@ impl Supervisor {
         let mut known: Option<(bool, Vec<u8>)> = None;
         loop {
             match self.commands.recv_timeout(TICK) {
-                Ok(Command::End) => return End { reason: "end", exit_code: exit::OK },
+                Ok(Command::End) => return End { reason: "end_key", exit_code: exit::OK },
                 Ok(command) => self.obey(&command),
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
                 // Nobody can command any more (the caller dropped the call): end in order.
                 Err(mpsc::RecvTimeoutError::Disconnected) => {
-                    return End { reason: "end", exit_code: exit::OK };
+                    return End { reason: "end_key", exit_code: exit::OK };
                 }
             }
             if self.shared.abort.load(Relaxed) {
@@ -196,7 +196,7 @@ impl Supervisor {
                     let off = self.shared.camera_off.load(Relaxed);
                     self.obey(if off { &Command::CameraOn } else { &Command::CameraOff });
                 }
-                WindowEvent::Key('q') => return Some(End { reason: "end", exit_code: exit::OK }),
+                WindowEvent::Key('q') => return Some(End { reason: "end_key", exit_code: exit::OK }),
                 WindowEvent::Key(_) | WindowEvent::Closed => {}
                 WindowEvent::Died { status, stderr } => {
                     let said = stderr.lines().last().unwrap_or(&status).to_owned();
@@ -273,7 +273,7 @@ impl Supervisor {
                 "the disk is almost full: the recording ends here, complete so far",
                 "free space and start a new recording; the call goes on",
             );
-            self.record.note_trouble("the disk is almost full".to_owned());
+            self.record.fail("the disk is almost full".to_owned());
             let now = self.shared.session_now().unwrap_or_default();
             let written = recorder.finish(now);
             self.record.keep(written);
@@ -343,6 +343,7 @@ impl Supervisor {
             record: &self.record,
             camera: self.camera.as_ref().map(Camera::info),
             microphone: self.microphone.as_ref().map(Microphone::info),
+            speaker: self.speaker.as_ref().map(Speaker::info),
             folder: &self.folder,
             finished,
         });

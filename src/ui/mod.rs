@@ -1,4 +1,80 @@
 //! What a person or a script sees, shell: dashboard, preview window, plain and JSON lines.
-//! Draws snapshots and prints events; changes nothing and never knows the engine.
+//! Draws snapshots and prints events; changes nothing and never knows the engine: what runs is
+//! behind [`Session`].
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{Command, Finished, Snapshot, Stamped};
+
+pub mod dashboard;
+#[cfg(test)]
+mod fake;
+pub mod format;
+pub mod inputs;
+pub mod json;
 pub mod model;
+pub mod output;
+pub mod plain;
+#[cfg(unix)]
+pub mod stderr_pipe;
+pub mod terminal;
+pub mod window;
+
+/// A running call or recording, as far as whoever looks at it needs to know.
+pub trait Session {
+    /// The next event, waiting no longer than `timeout`.
+    fn next_event(&self, timeout: Duration) -> Next;
+    /// The newest picture of everything.
+    fn snapshot(&self) -> Arc<Snapshot>;
+    /// Asks for something; [`Command::End`] goes through [`Session::end`].
+    fn command(&self, command: Command);
+    /// Asks for a clean end: BYE, finalise, read back.
+    fn end(&self, reason: EndReason);
+    /// Gives up at once; the file stays recoverable.
+    fn abort(&self);
+}
+
+/// What [`Session::next_event`] found.
+#[derive(Debug)]
+pub enum Next {
+    /// Something happened.
+    Event(Box<Stamped>),
+    /// Nothing within the time given.
+    Quiet,
+    /// Nothing will happen any more.
+    Closed,
+}
+
+/// Who asked for the end; becomes the `ended` event's reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndReason {
+    /// The end key of the dashboard or the window.
+    EndKey,
+    /// Ctrl-C, SIGTERM, SIGHUP, or the console closing.
+    Signal,
+    /// `{"do": "end"}` on standard input.
+    Command,
+}
+
+impl EndReason {
+    /// As in the `ended` event.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::EndKey => "end_key",
+            Self::Signal => "signal",
+            Self::Command => "command",
+        }
+    }
+}
+
+/// How watching a session came to its end.
+#[derive(Debug, Default)]
+pub struct Watched {
+    /// The file, where one was finished.
+    pub finished: Option<Finished>,
+    /// A second Ctrl-C was given.
+    pub aborted: bool,
+    /// A third one was: do not even wait for the threads.
+    pub abandoned: bool,
+}

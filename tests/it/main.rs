@@ -1,3 +1,6 @@
-//! Integration tests, one binary: each module shows one part of the program from outside.
+//! Everything that is shown from outside the crate, as one binary.
 
+mod cli;
 mod encoders;
+mod generated;
+mod layering;

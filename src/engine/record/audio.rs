@@ -129,6 +129,9 @@ impl AudioRecorder {
     fn place(&mut self, timeline: &mut AudioTimeline, captured: SessionMicros) {
         self.gate.set(self.shared.muted.load(Relaxed) && !self.keep_muted);
         self.gate.apply(&mut self.block);
+        if self.gate.muted() {
+            self.record.samples_muted.fetch_add(self.block.len() as u64, Relaxed);
+        }
         self.placed.clear();
         timeline.push(&self.block, captured, &mut self.placed);
         self.encode(timeline);

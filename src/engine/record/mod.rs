@@ -9,7 +9,7 @@ mod mux;
 mod video;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::thread::JoinHandle;
 
@@ -21,6 +21,7 @@ use super::shared::Shared;
 use super::threads::spawn;
 use crate::platform::priority::Role;
 use crate::recording::grid::GridCounts;
+use crate::recording::metadata::Event as Note;
 use crate::recording::h264::{self, VideoEncoder, VideoParameters};
 use crate::ui::model::RecordingStats;
 use crate::units::{MediaTime, SessionMicros};
@@ -107,17 +108,28 @@ pub struct RecordShared {
     pub queued_frames: AtomicU64,
     /// The file is not complete: disk full or failing.
     pub trouble: Mutex<Option<String>>,
-    /// The recording has begun and its event was sent.
-    pub announced: AtomicBool,
+    /// Audio samples in the file that were muted.
+    pub samples_muted: AtomicU64,
+    /// Name of the H.264 encoder.
+    pub encoder: OnceLock<String>,
+    notes: Mutex<Vec<Note>>,
+    closed_early: Mutex<Option<Written>>,
 }
 
 impl RecordShared {
-    /// The figures of DESIGN section 10's `stats`.
+    /// The figures of DESIGN section 10's `stats`; the encoder's time is the mean since the last
+    /// call, so one caller calls it once a second.
     pub fn stats(&self) -> Option<RecordingStats> {
-        self.start.get()?;
-        let grid = *self.grid.lock().unwrap_or_else(|e| e.into_inner());
         let pictures = self.encode_count.swap(0, Relaxed).max(1);
         let micros = self.encode_micros.swap(0, Relaxed);
+        let encode_ms = micros as f64 / 1_000.0 / pictures as f64;
+        Some(RecordingStats { encode_ms, ..self.counters()? })
+    }
+
+    /// The same without the encoder's time.
+    pub fn counters(&self) -> Option<RecordingStats> {
+        self.start.get()?;
+        let grid = *self.grid.lock().unwrap_or_else(|e| e.into_inner());
         let samples = self.samples.load(Relaxed);
         Some(RecordingStats {
             seconds: samples as f64 / 48_000.0,
@@ -132,13 +144,40 @@ impl RecordShared {
             black_frames: grid.black,
             withheld: grid.withheld,
             spilled: 0,
-            encode_ms: micros as f64 / 1_000.0 / pictures as f64,
+            encode_ms: 0.0,
             queue_ms: self.behind_micros.load(Relaxed) as f64 / 1_000.0,
         })
     }
 
-    fn fail(&self, what: String) {
+    /// Notes what is wrong with the file; the first such thing stays.
+    pub fn fail(&self, what: String) {
         self.trouble.lock().unwrap_or_else(|e| e.into_inner()).get_or_insert(what);
+    }
+
+    /// Keeps a file that was closed before the call's end.
+    pub fn keep(&self, written: Option<Written>) {
+        *self.closed_early.lock().unwrap_or_else(|e| e.into_inner()) = written;
+    }
+
+    /// The file that was closed before the call's end.
+    pub fn kept(&self) -> Option<Written> {
+        self.closed_early.lock().unwrap_or_else(|e| e.into_inner()).clone()
+    }
+
+    /// Something that an editor wants to know of, at an instant of the session.
+    pub fn note(&self, at: SessionMicros, what: impl Into<String>) {
+        let note = Note { session_us: at.0, what: what.into() };
+        self.notes.lock().unwrap_or_else(|e| e.into_inner()).push(note);
+    }
+
+    /// All notes so far, in order.
+    pub fn notes(&self) -> Vec<Note> {
+        self.notes.lock().unwrap_or_else(|e| e.into_inner()).clone()
+    }
+
+    /// Name of the H.264 encoder.
+    pub fn encoder_name(&self) -> String {
+        self.encoder.get().cloned().unwrap_or_default()
     }
 
     /// What is wrong with the file, if anything is.
@@ -191,6 +230,9 @@ impl Recorder {
         let (mux_in, mux_out) = mpsc::channel();
         let mut threads = Vec::new();
         let video = parts.camera.as_ref().map(|(_, p, _)| *p);
+        if let Some((_, _, encoder)) = &parts.camera {
+            let _ = parts.record.encoder.set(encoder.name().to_owned());
+        }
         let Parts { shared, record, events, samples, camera, folder, record_while_muted } = parts;
         let writer = mux::Mux {
             shared: shared.clone(),

@@ -147,6 +147,7 @@ impl Mux {
             asc,
             bitrate: BITRATE,
             priming_samples,
+            samples_per_packet: FRAME_SAMPLES,
         });
         let parameters = MovieParameters {
             video,
@@ -157,7 +158,6 @@ impl Mux {
         let writer = Mp4Writer::create(file, parameters)
             .map_err(|e| format!("cannot begin {}: {e}", path.display()))?;
         self.events.send(Event::RecordingStarted { path: path.display().to_string() });
-        self.record.announced.store(true, Relaxed);
         Ok(Open { writer, path, samples: None })
     }
 

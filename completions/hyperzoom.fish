@@ -1,0 +1,110 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_hyperzoom_global_optspecs
+    string join \n h/help V/version
+end
+
+function __fish_hyperzoom_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_hyperzoom_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_hyperzoom_using_subcommand
+    set -l cmd (__fish_hyperzoom_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c hyperzoom -n "__fish_hyperzoom_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c hyperzoom -n "__fish_hyperzoom_needs_command" -s V -l version -d 'Print version'
+complete -c hyperzoom -n "__fish_hyperzoom_needs_command" -f -a "host" -d 'Begin a call and wait for guests'
+complete -c hyperzoom -n "__fish_hyperzoom_needs_command" -f -a "join" -d 'Join a call'
+complete -c hyperzoom -n "__fish_hyperzoom_needs_command" -f -a "record" -d 'Record camera and microphone, without a call'
+complete -c hyperzoom -n "__fish_hyperzoom_needs_command" -f -a "devices" -d 'List microphones, speakers and cameras with the ids that the flags take'
+complete -c hyperzoom -n "__fish_hyperzoom_needs_command" -f -a "man" -d 'Write the man pages into a folder'
+complete -c hyperzoom -n "__fish_hyperzoom_needs_command" -f -a "completions" -d 'Write the shell completions into a folder'
+complete -c hyperzoom -n "__fish_hyperzoom_needs_command" -f -a "window" -d 'The preview window, fed through standard input'
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l listen -d 'Address and port to listen on (default: port 7000 on all addresses; port 0 is any free one)' -r
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l admit -d 'Who may join' -r -f -a "key\t'Whoever has the invite\'s key'
+all\t'Everybody who finds the port'"
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l key -d 'Key of the invite, 26 letters A-Z and digits 2-7 (default: a new one)' -r
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l public -d 'Address that guests reach you at; the invite then shows it' -r
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l name -d 'Your name as the others see it (default: your user name)' -r
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l session -d 'Name of the session; becomes part of the recording\'s folder name' -r
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l output -d 'Folder for recordings (default: HyperZoom/recordings in your home folder)' -r -f -a "(__fish_complete_directories)"
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l mic -d 'Microphone: id or a unique part of its name (ID:CHANNEL for one channel), test, off, file:PATH' -r
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l camera -d 'Camera: id or a unique part of its name, test, test:WIDTHxHEIGHT[@FPS], off, file:PATH (Y4M)' -r
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l speaker -d 'Speaker: id or a unique part of its name, off, file:PATH (writes WAV)' -r
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l period -d 'Size of the sound devices\' period: auto (the smallest that works) or frames at 48 kHz' -r
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l audio-bitrate -d 'Bitrate of the live audio in kbit/s, 24 to 96' -r
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l video-bitrate -d 'Bitrate of the live picture in kbit/s, 80 to 4000' -r
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l duration -d 'End by itself this long after the recording\'s start: 10s, 5m, 1h30m' -r
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l encoder -d 'Encoder of the recording: auto (the best one here) or its name' -r
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l log -d 'Also write what happens to this file' -r -F
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l record-now -d 'Record at once instead of from the first guest on'
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l loop-files -d 'Start files that serve as inputs over at their end'
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l mute -d 'Start with the microphone muted'
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l camera-off -d 'Start with the camera off'
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l record-while-muted -d 'Keep in the file what you say while muted (the others never hear it)'
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l window -d 'Show the preview window (default: where there is a display and standard output is a terminal)'
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l no-window -d 'Do not show the preview window'
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l no-tui -d 'Plain lines instead of the dashboard (default where standard output is no terminal)'
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l json -d 'One JSON object a line on standard output; commands, one JSON object a line, on standard input'
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l listen -d 'Address and port to listen on (default: any free port on all addresses)' -r
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l name -d 'Your name as the others see it (default: your user name)' -r
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l session -d 'Name of the session; becomes part of the recording\'s folder name' -r
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l output -d 'Folder for recordings (default: HyperZoom/recordings in your home folder)' -r -f -a "(__fish_complete_directories)"
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l mic -d 'Microphone: id or a unique part of its name (ID:CHANNEL for one channel), test, off, file:PATH' -r
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l camera -d 'Camera: id or a unique part of its name, test, test:WIDTHxHEIGHT[@FPS], off, file:PATH (Y4M)' -r
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l speaker -d 'Speaker: id or a unique part of its name, off, file:PATH (writes WAV)' -r
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l period -d 'Size of the sound devices\' period: auto (the smallest that works) or frames at 48 kHz' -r
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l audio-bitrate -d 'Bitrate of the live audio in kbit/s, 24 to 96' -r
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l video-bitrate -d 'Bitrate of the live picture in kbit/s, 80 to 4000' -r
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l duration -d 'End by itself this long after the recording\'s start: 10s, 5m, 1h30m' -r
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l encoder -d 'Encoder of the recording: auto (the best one here) or its name' -r
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l log -d 'Also write what happens to this file' -r -F
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l loop-files -d 'Start files that serve as inputs over at their end'
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l mute -d 'Start with the microphone muted'
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l camera-off -d 'Start with the camera off'
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l record-while-muted -d 'Keep in the file what you say while muted (the others never hear it)'
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l window -d 'Show the preview window (default: where there is a display and standard output is a terminal)'
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l no-window -d 'Do not show the preview window'
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l no-tui -d 'Plain lines instead of the dashboard (default where standard output is no terminal)'
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l json -d 'One JSON object a line on standard output; commands, one JSON object a line, on standard input'
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -s h -l help -d 'Print help'
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l name -d 'Your name as the others see it (default: your user name)' -r
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l session -d 'Name of the session; becomes part of the recording\'s folder name' -r
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l output -d 'Folder for recordings (default: HyperZoom/recordings in your home folder)' -r -f -a "(__fish_complete_directories)"
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l mic -d 'Microphone: id or a unique part of its name (ID:CHANNEL for one channel), test, off, file:PATH' -r
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l camera -d 'Camera: id or a unique part of its name, test, test:WIDTHxHEIGHT[@FPS], off, file:PATH (Y4M)' -r
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l speaker -d 'Speaker: id or a unique part of its name, off, file:PATH (writes WAV)' -r
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l period -d 'Size of the sound devices\' period: auto (the smallest that works) or frames at 48 kHz' -r
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l audio-bitrate -d 'Bitrate of the live audio in kbit/s, 24 to 96' -r
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l video-bitrate -d 'Bitrate of the live picture in kbit/s, 80 to 4000' -r
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l duration -d 'End by itself this long after the recording\'s start: 10s, 5m, 1h30m' -r
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l encoder -d 'Encoder of the recording: auto (the best one here) or its name' -r
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l log -d 'Also write what happens to this file' -r -F
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l loop-files -d 'Start files that serve as inputs over at their end'
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l mute -d 'Start with the microphone muted'
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l camera-off -d 'Start with the camera off'
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l record-while-muted -d 'Keep in the file what you say while muted (the others never hear it)'
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l window -d 'Show the preview window (default: where there is a display and standard output is a terminal)'
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l no-window -d 'Do not show the preview window'
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l no-tui -d 'Plain lines instead of the dashboard (default where standard output is no terminal)'
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l json -d 'One JSON object a line on standard output; commands, one JSON object a line, on standard input'
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -s h -l help -d 'Print help'
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand devices" -l json -d 'As one JSON object'
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand devices" -s h -l help -d 'Print help'
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand man" -s h -l help -d 'Print help'
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand completions" -s h -l help -d 'Print help'
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand window" -s h -l help -d 'Print help'

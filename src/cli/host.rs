@@ -1,0 +1,77 @@
+//! `hyperzoom host`: begins a call.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+
+use super::args::CommonArgs;
+use super::error::CliError;
+use super::invite_arg::{parse_invite, parse_key};
+use crate::engine::config::{Admit, HostConfig, Role};
+
+/// Flags of `host`.
+#[derive(Debug, Args)]
+pub struct HostArgs {
+    /// Address and port to listen on (default: port 7000 on all addresses; port 0 is any free one)
+    #[arg(long, value_name = "ADDR:PORT", value_parser = parse_listen)]
+    pub listen: Option<SocketAddr>,
+
+    /// Who may join
+    #[arg(long, value_name = "WHO", value_enum, default_value = "key")]
+    pub admit: AdmitArg,
+
+    /// Key of the invite, 26 letters A-Z and digits 2-7 (default: a new one)
+    #[arg(long, value_name = "KEY", value_parser = parse_key)]
+    pub key: Option<[u8; 16]>,
+
+    /// Address that guests reach you at; the invite then shows it
+    #[arg(long, value_name = "ADDR[:PORT]", value_parser = parse_public)]
+    pub public: Option<String>,
+
+    /// Record at once instead of from the first guest on
+    #[arg(long)]
+    pub record_now: bool,
+
+    /// The flags shared by all.
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+/// `--admit`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum AdmitArg {
+    /// Whoever has the invite's key
+    Key,
+    /// Everybody who finds the port
+    All,
+}
+
+/// Runs the subcommand.
+pub fn run(args: HostArgs) -> Result<ExitCode, CliError> {
+    let mode = args.common.output_mode();
+    let log = args.common.log.clone();
+    let role = Role::Host(HostConfig {
+        listen: args.listen,
+        admit: match args.admit {
+            AdmitArg::Key => Admit::Key,
+            AdmitArg::All => Admit::All,
+        },
+        key: args.key,
+        public: args.public,
+        record_now: args.record_now,
+    });
+    super::run::run(args.common.into_config(role)?, mode, log.as_deref())
+}
+
+/// `ADDR:PORT`, numeric.
+pub fn parse_listen(s: &str) -> Result<SocketAddr, String> {
+    s.parse().map_err(|_| "not ADDR:PORT in numbers; try 0.0.0.0:7000 or [::]:7000".to_owned())
+}
+
+fn parse_public(s: &str) -> Result<String, String> {
+    if s.contains('#') {
+        return Err("an address without its key is meant; try ADDRESS:PORT".to_owned());
+    }
+    parse_invite(s).map(|_| s.trim().to_owned())
+}

@@ -1,0 +1,76 @@
+//! `hyperzoom join`: joins a call.
+
+use std::io::BufRead;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::args::CommonArgs;
+use super::error::CliError;
+use super::host::parse_listen;
+use super::invite_arg::parse_invite;
+use crate::engine::config::{GuestConfig, Role};
+
+/// Longest invite read from standard input: the longest host name (253), a port and a key, with
+/// room for quotes; whatever is longer is some other file.
+const LONGEST_INVITE: u64 = 1024;
+
+/// Flags of `join`.
+#[derive(Debug, Args)]
+pub struct JoinArgs {
+    /// The host's invite, ADDRESS[:PORT][#KEY], or - to read it from standard input
+    #[arg(value_name = "ADDRESS", env = "HYPERZOOM_INVITE", hide_env_values = true)]
+    pub address: String,
+
+    /// Address and port to listen on (default: any free port on all addresses)
+    #[arg(long, value_name = "ADDR:PORT", value_parser = parse_listen)]
+    pub listen: Option<SocketAddr>,
+
+    /// The flags shared by all.
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+/// Runs the subcommand.
+pub fn run(args: JoinArgs) -> Result<ExitCode, CliError> {
+    let text = if args.address == "-" { read_line(std::io::stdin().lock())? } else { args.address };
+    let invite = parse_invite(&text).map_err(CliError::usage)?;
+    let mode = args.common.output_mode();
+    let log = args.common.log.clone();
+    let role = Role::Guest(GuestConfig {
+        address: invite.address,
+        port: invite.port,
+        key: invite.key,
+        listen: args.listen,
+    });
+    super::run::run(args.common.into_config(role)?, mode, log.as_deref())
+}
+
+/// One line and no more: with `--json`, commands follow on the same standard input.
+fn read_line(input: impl BufRead) -> Result<String, CliError> {
+    let mut line = Vec::new();
+    let read = std::io::Read::take(input, LONGEST_INVITE).read_until(b'\n', &mut line);
+    let text = String::from_utf8(line).unwrap_or_default();
+    if read.is_err() || text.trim().is_empty() {
+        return Err(CliError::usage(
+            "standard input held no invite; try echo 'ADDRESS:PORT#KEY' | hyperzoom join -",
+        ));
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_first_line_of_standard_input_is_the_invite() {
+        let mut input = &b"1.2.3.4:7000\n{\"do\":\"mute\"}\n"[..];
+        assert_eq!(read_line(&mut input).ok().as_deref(), Some("1.2.3.4:7000\n"));
+        assert_eq!(input, b"{\"do\":\"mute\"}\n");
+        assert!(read_line(&b""[..]).is_err());
+        assert!(read_line(&b"\n"[..]).is_err());
+        assert!(read_line(&b"\xff\xfe\n"[..]).is_err());
+    }
+}

@@ -1,0 +1,24 @@
+//! `--log FILE`: what happens and what libraries tell, with the time of day, appended to a file.
+
+use std::fs::OpenOptions;
+use std::path::Path;
+use std::sync::Mutex;
+
+use super::error::CliError;
+
+/// Sends every event and trace line of this process to a file from here on.
+pub fn start(path: &Path) -> Result<(), CliError> {
+    let failed = |why: &dyn std::fmt::Display| {
+        CliError::new(
+            1,
+            format!("cannot write the log {}: {why}; try another --log FILE", path.display()),
+        )
+    };
+    let file = OpenOptions::new().create(true).append(true).open(path).map_err(|e| failed(&e))?;
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(Mutex::new(file))
+        .with_ansi(false)
+        .with_max_level(tracing::Level::INFO)
+        .finish();
+    tracing::subscriber::set_global_default(subscriber).map_err(|e| failed(&e))
+}

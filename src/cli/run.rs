@@ -1,0 +1,114 @@
+//! Runs a call or a recording from its configuration to its exit code.
+
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use super::args::OutputMode;
+use super::error::CliError;
+use super::logging;
+use crate::engine::call::Call;
+use crate::engine::config::CallConfig;
+use crate::ui::inputs::{self, Input};
+use crate::ui::model::{Command, Event, Snapshot};
+use crate::ui::{EndReason, Next, Session, Watched, dashboard, json, plain};
+
+/// Exit code after a second Ctrl-C: 128 and SIGINT's number, as shells say it.
+const ABORTED: u8 = 130;
+
+/// Starts the call, shows it until it has ended, and tells the exit code.
+pub fn run(config: CallConfig, mode: OutputMode, log: Option<&Path>) -> Result<ExitCode, CliError> {
+    if let Some(path) = log {
+        logging::start(path)?;
+    }
+    let call = Call::start(config).map_err(|e| CliError::new(e.exit_code(), e.to_string()))?;
+    // Before the call runs, signals keep their default effect: there is nothing to finalise yet.
+    let (sender, inputs) = inputs::channel();
+    if let Err(e) = inputs::watch_signals(sender.clone()) {
+        call.command(Command::End);
+        call.join();
+        return Err(CliError::new(1, format!("cannot watch for signals: {e}; try again")));
+    }
+    if mode == OutputMode::Json {
+        inputs::watch_commands(sender);
+    }
+    let session = CallSession { call, asked: Cell::new(None) };
+    let watched = watch(&session, mode, &inputs);
+    if watched.abandoned {
+        return Ok(ExitCode::from(ABORTED));
+    }
+    let outcome = session.call.join();
+    if watched.aborted {
+        return Ok(ExitCode::from(ABORTED));
+    }
+    Ok(ExitCode::from(outcome.exit_code))
+}
+
+fn watch(session: &CallSession, mode: OutputMode, inputs: &Receiver<Input>) -> Watched {
+    match mode {
+        OutputMode::Json => json::watch(session, inputs),
+        OutputMode::Plain => plain::watch(session, inputs),
+        OutputMode::Dashboard => {
+            // Whatever becomes of the picture, the recording goes on: plain lines take over.
+            match catch_unwind(AssertUnwindSafe(|| dashboard::watch(session, inputs))) {
+                Ok(Ok(watched)) => watched,
+                Ok(Err(e)) => {
+                    eprintln!("the dashboard cannot be shown ({e}); plain lines instead");
+                    plain::watch(session, inputs)
+                }
+                Err(_) => plain::watch(session, inputs),
+            }
+        }
+    }
+}
+
+/// The engine's call as the user interface knows it.
+struct CallSession {
+    call: Call,
+    /// Who asked for the end: the engine is only told that somebody did.
+    asked: Cell<Option<EndReason>>,
+}
+
+impl Session for CallSession {
+    fn next_event(&self, timeout: Duration) -> Next {
+        match self.call.events().recv_timeout(timeout) {
+            Ok(mut stamped) => {
+                if let Event::Ended { reason } = &mut stamped.event {
+                    let ours = ["command", "end_key", "signal"].contains(&reason.as_str());
+                    if let (true, Some(asked)) = (ours, self.asked.get()) {
+                        *reason = asked.as_str().to_owned();
+                    }
+                }
+                if tracing::enabled!(tracing::Level::INFO) {
+                    tracing::info!("{}", json::line(&stamped));
+                }
+                Next::Event(Box::new(stamped))
+            }
+            Err(RecvTimeoutError::Timeout) => Next::Quiet,
+            Err(RecvTimeoutError::Disconnected) => Next::Closed,
+        }
+    }
+
+    fn snapshot(&self) -> Arc<Snapshot> {
+        self.call.snapshot()
+    }
+
+    fn command(&self, command: Command) {
+        self.call.command(command);
+    }
+
+    fn end(&self, reason: EndReason) {
+        if self.asked.get().is_none() {
+            self.asked.set(Some(reason));
+        }
+        self.call.command(Command::End);
+    }
+
+    fn abort(&self) {
+        self.call.abort();
+    }
+}

@@ -1,0 +1,165 @@
+//! Puts the parts onto the screen. Draws a snapshot; changes nothing.
+//!
+//! 80x24 shows everything, larger terminals more detail and more of the log; smaller ones lose
+//! the device names, then headings, never the clock, the participants or the keys.
+
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Text};
+use ratatui::widgets::{Block, Clear, Paragraph};
+
+use super::sections;
+use super::state::DashboardState;
+use super::table::table;
+use crate::ui::model::Snapshot;
+
+/// How much there is room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Density {
+    Compact,
+    Normal,
+    Roomy,
+}
+
+impl Density {
+    fn of(area: Rect) -> Self {
+        match (area.width, area.height) {
+            (100.., 32..) => Self::Roomy,
+            (_, 24..) => Self::Normal,
+            _ => Self::Compact,
+        }
+    }
+}
+
+/// Draws the whole dashboard.
+pub fn draw(frame: &mut Frame, snapshot: &Snapshot, state: &DashboardState) {
+    let area = frame.area();
+    let (width, height) = (usize::from(area.width), usize::from(area.height));
+    if width == 0 || height == 0 {
+        return;
+    }
+    let density = Density::of(area);
+    let mut lines = above_the_log(snapshot, state, width, density);
+    let below = below_the_log(snapshot, state, width, density);
+    // Whatever is too much goes at the end of the upper part: its beginning matters most.
+    lines.truncate(height.saturating_sub(below.len()));
+    let room = height - lines.len() - below.len().min(height);
+    if room >= 2 {
+        let title = match state.scroll {
+            0 => "Log".to_owned(),
+            n => format!("Log, {n} lines up"),
+        };
+        lines.push(sections::rule(&title, width, &state.palette));
+        let mut log = sections::log(state, room - 1, width);
+        log.resize(room - 1, Line::default());
+        lines.extend(log);
+    } else {
+        lines.resize(lines.len() + room, Line::default());
+    }
+    lines.extend(below);
+    frame.render_widget(Paragraph::new(Text::from(lines)), area);
+    if state.help {
+        draw_help(frame, area);
+    }
+}
+
+fn above_the_log(
+    s: &Snapshot,
+    state: &DashboardState,
+    width: usize,
+    density: Density,
+) -> Vec<Line<'static>> {
+    let palette = &state.palette;
+    let normal = density >= Density::Normal;
+    let roomy = density == Density::Roomy;
+    let mut lines = vec![sections::header(s, width, palette)];
+    let heading = |lines: &mut Vec<Line<'static>>, title: &str| {
+        if roomy {
+            lines.push(Line::default());
+        }
+        if normal {
+            lines.push(sections::rule(title, width, palette));
+        }
+    };
+    if let Some(invite) = &s.invite_line {
+        heading(&mut lines, "Guests join with");
+        lines.extend(sections::invite(invite, width));
+    }
+    let in_a_call = s.own_id.is_some() || s.invite_line.is_some() || !s.peers.is_empty();
+    if in_a_call {
+        heading(&mut lines, "Participants");
+        if s.peers.is_empty() {
+            lines.push(Line::styled("  nobody else is here yet", palette.quiet));
+        } else {
+            lines.extend(table(&s.peers, width, palette));
+        }
+    }
+    heading(&mut lines, "You");
+    lines.push(sections::mic(s, state, width));
+    if normal {
+        lines.extend(sections::devices(s, width, palette));
+    }
+    heading(&mut lines, "Recording");
+    lines.extend(sections::trouble(s, width, palette));
+    if normal && !s.recording_path.is_empty() {
+        let path = sections::fit_end(&s.recording_path, width.saturating_sub(2));
+        lines.push(Line::raw(format!("  {path}")));
+    }
+    lines.push(sections::file(s, palette));
+    if let Some(r) = &s.recording {
+        lines.push(sections::frames(r, palette));
+        if roomy {
+            lines.push(sections::more_frames(r, palette));
+        }
+    }
+    if roomy {
+        heading(&mut lines, "Threads");
+        if s.priorities.is_empty() {
+            lines.push(Line::styled("  not known yet", palette.quiet));
+        }
+        lines.extend(
+            s.priorities.iter().map(|p| Line::raw(sections::fit(&format!("  {p}"), width))),
+        );
+        lines.push(Line::default());
+    }
+    lines
+}
+
+fn below_the_log(
+    s: &Snapshot,
+    state: &DashboardState,
+    width: usize,
+    density: Density,
+) -> Vec<Line<'static>> {
+    let mut lines = Vec::new();
+    if density >= Density::Normal {
+        lines.push(sections::system(s, width, &state.palette));
+    }
+    lines.push(sections::footer(s, state, width));
+    lines
+}
+
+const HELP: &str = "\
+ m        mute or unmute: silence for the others and in the
+          file (--record-while-muted keeps it in the file)
+ c        camera off or on: black in the file
+ w        open or close the preview window
+ arrows   scroll the log, End returns to the newest line
+ q, Esc   end the call; asks once
+ Ctrl-C   end at once; a second one aborts
+ ?        close this help
+
+ Everything you say and show is recorded on this machine
+ from the start of the recording to its end.";
+
+fn draw_help(frame: &mut Frame, area: Rect) {
+    let (width, height) = (62.min(area.width), 13.min(area.height));
+    let place = Rect {
+        x: area.x + (area.width - width) / 2,
+        y: area.y + (area.height - height) / 2,
+        width,
+        height,
+    };
+    frame.render_widget(Clear, place);
+    frame.render_widget(Paragraph::new(HELP).block(Block::bordered().title(" Keys ")), place);
+}

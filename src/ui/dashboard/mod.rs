@@ -1,0 +1,224 @@
+//! The dashboard: the whole terminal, drawn from the engine's snapshot. Owns the main thread while
+//! it is up. [`draw::draw`] changes nothing; what keys and time change is in [`state`].
+
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use crossterm::event::{self as terminal_event, KeyEventKind};
+use ratatui::Terminal;
+use ratatui::backend::CrosstermBackend;
+
+use super::format::summary;
+use super::inputs::{EndControl, Input, NO_SUSPENDING, Signal, Step};
+use super::model::{Command, Event};
+use super::output::LineOutput;
+use super::terminal::{self, TakenTerminal};
+use super::{EndReason, Next, Session, Watched};
+use crate::platform::clock;
+use crate::units::Micros;
+use keys::Action;
+use palette::Palette;
+use state::DashboardState;
+
+mod draw;
+mod keys;
+mod meter;
+mod palette;
+mod sections;
+mod state;
+mod table;
+#[cfg(test)]
+mod tests;
+
+/// How long a key may wait for its turn; also how often the engine's events are fetched.
+const TURN: Duration = Duration::from_millis(25);
+/// Shortest time between two drawings, microseconds: 15 a second look fluent and cost little.
+const DRAW_EVERY: i64 = 66_000;
+
+/// Shows the session until it has ended. An error means that the terminal is of no use; the
+/// session itself goes on.
+pub fn watch(session: &impl Session, inputs: &Receiver<Input>) -> io::Result<Watched> {
+    let (to_log, captured) = channel();
+    let taken = TakenTerminal::take()?;
+    #[cfg(unix)]
+    super::stderr_pipe::redirect(to_log)?;
+    #[cfg(not(unix))]
+    drop(to_log);
+    let result = Dashboard::new(session)?.run(inputs, &captured);
+    drop(taken);
+    if let Some(finished) = result.as_ref().ok().and_then(|watched| watched.finished.as_ref()) {
+        LineOutput::stdout().line(summary(finished));
+    }
+    result
+}
+
+struct Dashboard<'a, S> {
+    session: &'a S,
+    terminal: Terminal<CrosstermBackend<io::Stdout>>,
+    state: DashboardState,
+    control: EndControl,
+    watched: Watched,
+    /// The terminal is gone: no keys, no drawing, only waiting for the end.
+    lost: bool,
+}
+
+impl<'a, S: Session> Dashboard<'a, S> {
+    fn new(session: &'a S) -> io::Result<Self> {
+        Ok(Self {
+            session,
+            terminal: Terminal::new(CrosstermBackend::new(io::stdout()))?,
+            state: DashboardState::new(Palette::from_environment()),
+            control: EndControl::default(),
+            watched: Watched::default(),
+            lost: false,
+        })
+    }
+
+    fn run(mut self, inputs: &Receiver<Input>, captured: &Receiver<Input>) -> io::Result<Watched> {
+        let mut drawn: Option<(Micros, Arc<_>)> = None;
+        let mut dirty = true;
+        loop {
+            dirty |= self.keys()?;
+            for input in inputs.try_iter().chain(captured.try_iter()) {
+                self.input(input);
+                dirty = true;
+            }
+            if self.watched.abandoned || !self.events(&mut dirty) {
+                break;
+            }
+            let snapshot = self.session.snapshot();
+            let now = clock::now();
+            let due = match &drawn {
+                None => true,
+                Some((at, last)) => {
+                    now.since(*at) >= DRAW_EVERY && (dirty || !Arc::ptr_eq(last, &snapshot))
+                }
+            };
+            if due && !self.lost {
+                self.state.absorb(&snapshot, now);
+                let state = &self.state;
+                let result = self.terminal.draw(|frame| draw::draw(frame, &snapshot, state));
+                if let Err(e) = result {
+                    self.lose(&e);
+                }
+                drawn = Some((now, snapshot));
+                dirty = false;
+            }
+        }
+        self.watched.aborted = self.control.aborted();
+        Ok(self.watched)
+    }
+
+    /// Takes keys for up to [`TURN`]; says whether anything may look different now.
+    fn keys(&mut self) -> io::Result<bool> {
+        if self.lost {
+            // The events' own waiting takes the place of the terminal's.
+            return Ok(false);
+        }
+        let mut changed = false;
+        let mut wait = TURN;
+        loop {
+            let event = match terminal_event::poll(wait) {
+                Ok(false) => return Ok(changed),
+                Ok(true) => terminal_event::read(),
+                Err(e) => Err(e),
+            };
+            wait = Duration::ZERO;
+            changed = true;
+            match event {
+                // Windows reports releases too.
+                Ok(terminal_event::Event::Key(key)) if key.kind != KeyEventKind::Release => {
+                    let action = keys::action(key, &self.state, &self.session.snapshot());
+                    self.act(action);
+                }
+                Ok(_) => {}
+                Err(e) => {
+                    self.lose(&e);
+                    return Ok(true);
+                }
+            }
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Nothing => {}
+            Action::Command(command) => self.session.command(command),
+            Action::AskForEnd => self.state.asking = true,
+            Action::KeepGoing => self.state.asking = false,
+            Action::End => {
+                self.state.asking = false;
+                self.state.ending = true;
+                self.control.end(self.session, EndReason::EndKey);
+            }
+            Action::Interrupt => self.input(Input::Signal(Signal::Interrupt)),
+            Action::Suspend => self.input(Input::Signal(Signal::Suspend)),
+            Action::Help(shown) => self.state.help = shown,
+            Action::Scroll(lines) => self.state.scroll_by(lines),
+        }
+    }
+
+    fn input(&mut self, input: Input) {
+        match input {
+            Input::Signal(Signal::Interrupt) => {
+                self.state.asking = false;
+                self.state.ending = true;
+                match self.control.interrupt(self.session) {
+                    Step::Ending => {}
+                    Step::Aborting => {
+                        self.state.note("aborting; the file stays recoverable".to_owned());
+                    }
+                    Step::Abandon => self.watched.abandoned = true,
+                }
+            }
+            Input::Signal(Signal::Terminate) => {
+                self.state.ending = true;
+                self.control.end(self.session, EndReason::Signal);
+            }
+            Input::Signal(Signal::Suspend) => self.state.note(NO_SUSPENDING.to_owned()),
+            Input::Command(Command::End) => {
+                self.control.end(self.session, EndReason::Command);
+            }
+            Input::Command(command) => self.session.command(command),
+            Input::NoCommand { what, remedy } => {
+                self.state.note(format!("warning: {what}; try {remedy}"));
+            }
+            Input::Stderr(line) => {
+                tracing::warn!("stderr: {line}");
+                self.state.note(line);
+            }
+        }
+    }
+
+    /// Takes what has happened; `false` when the session has ended.
+    fn events(&mut self, dirty: &mut bool) -> bool {
+        let mut wait = if self.lost { TURN } else { Duration::ZERO };
+        loop {
+            match self.session.next_event(wait) {
+                Next::Quiet => return true,
+                Next::Closed => return false,
+                Next::Event(stamped) => {
+                    *dirty = true;
+                    match stamped.event {
+                        Event::RecordingFinished(finished) => {
+                            self.watched.finished = Some(finished);
+                        }
+                        Event::Ended { .. } => return false,
+                        _ => {}
+                    }
+                }
+            }
+            wait = Duration::ZERO;
+        }
+    }
+
+    /// Without a terminal there is nobody to ask: the same as a hang-up.
+    fn lose(&mut self, why: &io::Error) {
+        tracing::warn!("the terminal is gone: {why}");
+        self.lost = true;
+        terminal::restore();
+        self.control.end(self.session, EndReason::Signal);
+    }
+}

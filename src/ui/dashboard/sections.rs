@@ -1,0 +1,302 @@
+//! The dashboard's parts as lines of text, each for a given width. Pure.
+
+use ratatui::style::Style;
+use ratatui::text::{Line, Span};
+
+use super::meter::meter;
+use super::palette::Palette;
+use super::state::DashboardState;
+use crate::ui::format::{about, bytes, clock_frames, finishing, grouped, level, printable};
+use crate::ui::model::{RecordingStats, Snapshot};
+
+/// Cells of the labels at the left.
+const LABEL: usize = 10;
+/// Free space that is worth a look: a quarter of an hour at some 18 Mbit/s.
+const LITTLE_SPACE: u64 = 2_000_000_000;
+
+/// Cells that a text takes.
+pub fn cells(text: &str) -> usize {
+    Span::raw(text).width()
+}
+
+/// The text in exactly `width` cells: cut with an ellipsis, or padded at its right.
+pub fn fit(text: &str, width: usize) -> String {
+    let total = cells(text);
+    if total <= width {
+        return format!("{text}{}", " ".repeat(width - total));
+    }
+    let mut cut = String::new();
+    let mut used = 0;
+    for c in text.chars() {
+        let w = cells(c.encode_utf8(&mut [0; 4]));
+        if used + w + 1 > width {
+            break;
+        }
+        used += w;
+        cut.push(c);
+    }
+    if width > 0 {
+        cut.push('…');
+        used += 1;
+    }
+    cut + &" ".repeat(width - used)
+}
+
+/// The end of the text where it does not fit: of a path, that part tells more.
+pub fn fit_end(text: &str, width: usize) -> String {
+    if cells(text) <= width {
+        return text.to_owned();
+    }
+    let mut kept = Vec::new();
+    let mut used = 1;
+    for c in text.chars().rev() {
+        let w = cells(c.encode_utf8(&mut [0; 4]));
+        if used + w > width {
+            break;
+        }
+        used += w;
+        kept.push(c);
+    }
+    kept.push('…');
+    kept.iter().rev().collect()
+}
+
+/// The text at the right end of `width` cells.
+pub fn pad_left(text: &str, width: usize) -> String {
+    let room = width.saturating_sub(cells(text));
+    format!("{}{text}", " ".repeat(room))
+}
+
+/// A heading with a thin line to the right edge.
+pub fn rule(title: &str, width: usize, palette: &Palette) -> Line<'static> {
+    let rest = width.saturating_sub(cells(title) + 4);
+    Line::from(vec![
+        Span::styled("── ", palette.quiet),
+        Span::styled(title.to_owned(), palette.strong),
+        Span::styled(format!(" {}", "─".repeat(rest)), palette.quiet),
+    ])
+}
+
+/// Who, what happens, what is off; at the right the recording clock.
+pub fn header(s: &Snapshot, width: usize, palette: &Palette) -> Line<'static> {
+    let mut left = vec![Span::styled(" HyperZoom", palette.strong)];
+    left.push(Span::styled("  ", palette.quiet));
+    if !s.own_name.is_empty() {
+        left.push(Span::raw(fit(&printable(&s.own_name), cells(&s.own_name).min(16))));
+        left.push(Span::styled(" · ", palette.quiet));
+    }
+    let (clock, clock_style) = match &s.recording {
+        Some(r) if s.recording_trouble.is_some() => (clock_frames(r.seconds), palette.bad),
+        Some(r) => (clock_frames(r.seconds), palette.strong),
+        None => ("not recording".to_owned(), palette.quiet),
+    };
+    let mut right = Vec::new();
+    for (on, text) in [(s.muted, " MUTED "), (s.camera_off, " CAMERA OFF ")] {
+        if on {
+            right.push(Span::styled(text, palette.badge));
+            right.push(Span::raw(" "));
+        }
+    }
+    if s.recording.is_some() {
+        right.push(Span::styled("● ", palette.bad));
+    }
+    right.push(Span::styled(clock, clock_style));
+    right.push(Span::raw(" "));
+    let used: usize = left.iter().chain(&right).map(Span::width).sum();
+    let room = width.saturating_sub(used + 1);
+    let phase = fit(&printable(&s.phase), cells(&s.phase).min(room));
+    let gap = (room + 1).saturating_sub(cells(&phase));
+    left.push(Span::raw(phase));
+    left.push(Span::raw(" ".repeat(gap)));
+    left.extend(right);
+    Line::from(left)
+}
+
+/// The invite from the first column on and without decoration, so that it can be marked whole.
+pub fn invite(text: &str, width: usize) -> Vec<Line<'static>> {
+    let mut lines = Vec::new();
+    let mut line = String::new();
+    for c in printable(text).chars() {
+        if cells(&line) + cells(c.encode_utf8(&mut [0; 4])) > width {
+            lines.push(Line::raw(std::mem::take(&mut line)));
+        }
+        line.push(c);
+    }
+    lines.push(Line::raw(line));
+    lines
+}
+
+fn label(text: &str, palette: &Palette) -> Span<'static> {
+    Span::styled(format!("  {}", fit(text, LABEL - 2)), palette.quiet)
+}
+
+/// The own microphone's meter.
+pub fn mic(s: &Snapshot, state: &DashboardState, width: usize) -> Line<'static> {
+    let palette = &state.palette;
+    let numbers = vec![
+        Span::raw(format!("{:>5} dB", level(f64::from(s.mic_peak_db)))),
+        Span::styled("  peak ", palette.quiet),
+        Span::raw(format!("{:>4}", level(held(state)))),
+        Span::styled("  clipped ", palette.quiet),
+        Span::styled(grouped(s.clipped), palette.must_be_zero(s.clipped)),
+    ];
+    let taken: usize = numbers.iter().map(Span::width).sum();
+    let mut spans = vec![label("Mic", palette)];
+    let room = width.saturating_sub(LABEL + taken + 2).min(60);
+    spans.extend(meter(s.mic_peak_db, Some(state.held_db), room, palette));
+    spans.extend(numbers);
+    Line::from(spans)
+}
+
+fn held(state: &DashboardState) -> f64 {
+    if state.held_db <= super::state::FLOOR_DB { -120.0 } else { f64::from(state.held_db) }
+}
+
+/// The devices with what was got from them.
+pub fn devices(s: &Snapshot, width: usize, palette: &Palette) -> Vec<Line<'static>> {
+    [("", &s.mic_name), ("Camera", &s.camera_name), ("Speaker", &s.speaker_name)]
+        .into_iter()
+        .map(|(what, name)| {
+            let name = if name.is_empty() { "-" } else { name };
+            let name = fit(&printable(name), width.saturating_sub(LABEL));
+            Line::from(vec![label(what, palette), Span::raw(name)])
+        })
+        .collect()
+}
+
+/// What is wrong with the recording, if anything is.
+pub fn trouble(s: &Snapshot, width: usize, palette: &Palette) -> Option<Line<'static>> {
+    let trouble = s.recording_trouble.as_ref()?;
+    Some(Line::styled(fit(&format!("  ! {}", printable(trouble)), width), palette.bad))
+}
+
+/// Length, size and disk.
+pub fn file(s: &Snapshot, palette: &Palette) -> Line<'static> {
+    let mut spans = Vec::new();
+    match &s.recording {
+        Some(r) => {
+            spans.push(Span::raw(format!("  {}", clock_frames(r.seconds))));
+            spans.push(Span::raw(format!("   {}", bytes(r.bytes))));
+        }
+        None => spans.push(Span::styled("  nothing recorded yet", palette.quiet)),
+    }
+    if let Some(free) = s.disk_free_bytes {
+        let style = if free < LITTLE_SPACE { palette.bad } else { Style::new() };
+        spans.push(Span::styled(format!("   {} free", bytes(free)), style));
+        // A rate from the first seconds would promise nonsense.
+        if let Some(r) = s.recording.filter(|r| r.seconds >= 5.0 && r.bytes > 0) {
+            let left = free as f64 / (r.bytes as f64 / r.seconds);
+            spans.push(Span::styled(format!(" for {}", about(left)), palette.quiet));
+        }
+    }
+    Line::from(spans)
+}
+
+/// Pictures in, pictures out, and how the encoder keeps up.
+pub fn frames(r: &RecordingStats, palette: &Palette) -> Line<'static> {
+    let mut spans = vec![Span::raw(" ")];
+    let mut value = |name: &str, text: String, style: Style| {
+        spans.push(Span::styled(format!(" {name} "), palette.quiet));
+        spans.push(Span::styled(text, style));
+        spans.push(Span::raw(" "));
+    };
+    value("captured", grouped(r.frames_captured), Style::new());
+    value("encoded", grouped(r.frames_encoded), Style::new());
+    value("dropped", grouped(r.frames_dropped), palette.must_be_zero(r.frames_dropped));
+    // 33 ms is what one picture may take at 30 fps.
+    value("encoder", format!("{:.1} ms", r.encode_ms), palette.judge(r.encode_ms, 28.0, 33.4));
+    value("queue", format!("{:.0} ms", r.queue_ms), palette.judge(r.queue_ms, 500.0, 2_000.0));
+    Line::from(spans)
+}
+
+/// The rarer counters.
+pub fn more_frames(r: &RecordingStats, palette: &Palette) -> Line<'static> {
+    let mut spans = vec![Span::raw(" ")];
+    for (name, n) in [
+        ("repeated", r.frames_repeated),
+        ("black", r.black_frames),
+        ("over 30 fps", r.cadence_discarded),
+        ("withheld", r.withheld),
+        ("spilled", r.spilled),
+    ] {
+        spans.push(Span::styled(format!(" {name} "), palette.quiet));
+        spans.push(Span::raw(grouped(n)));
+        spans.push(Span::raw(" "));
+    }
+    Line::from(spans)
+}
+
+/// Threads' priorities and the process's cost on one line.
+pub fn system(s: &Snapshot, width: usize, palette: &Palette) -> Line<'static> {
+    let cost = format!("CPU {:.0} %  {:.0} MB", s.cpu_percent, s.rss_mb);
+    let room = width.saturating_sub(LABEL + cells(&cost) + 3);
+    let priorities = printable(&s.priorities.join(" · "));
+    Line::from(vec![
+        label("System", palette),
+        Span::raw(fit(&priorities, room)),
+        Span::raw("  "),
+        Span::raw(cost),
+    ])
+}
+
+/// The log's newest lines that fit, or older ones when scrolled.
+pub fn log(state: &DashboardState, height: usize, width: usize) -> Vec<Line<'static>> {
+    let palette = &state.palette;
+    let end = state.log.len() - state.scroll.min(state.log.len());
+    let begin = end.saturating_sub(height);
+    state
+        .log
+        .iter()
+        .skip(begin)
+        .take(end - begin)
+        .map(|line| {
+            let style = if line.contains("error: ") {
+                palette.bad
+            } else if line.contains("warning: ") {
+                palette.caution
+            } else {
+                Style::new()
+            };
+            Line::styled(fit(&format!("  {}", printable(line)), width), style)
+        })
+        .collect()
+}
+
+/// The keys, or the question, or how far the end has come.
+pub fn footer(s: &Snapshot, state: &DashboardState, width: usize) -> Line<'static> {
+    let palette = &state.palette;
+    if let Some((done, total)) = finishing(s) {
+        return progress(done, total, width, palette);
+    }
+    if state.asking {
+        let question = " End the call?  q or y ends, any other key goes on ";
+        return Line::from(Span::styled(fit(question, width), palette.badge));
+    }
+    if state.ending {
+        return Line::styled("  Finishing; Ctrl-C again aborts", palette.strong);
+    }
+    let mut spans = vec![Span::raw(" ")];
+    let mute = if s.muted { "unmute" } else { "mute" };
+    let camera = if s.camera_off { "camera on" } else { "camera off" };
+    let window = if s.window_open { "close window" } else { "window" };
+    for (key, what) in [("m", mute), ("c", camera), ("w", window), ("?", "help"), ("q", "end")] {
+        spans.push(Span::styled(format!(" {key} "), palette.badge));
+        spans.push(Span::raw(format!(" {what}  ")));
+    }
+    Line::from(spans)
+}
+
+fn progress(done: u64, total: u64, width: usize, palette: &Palette) -> Line<'static> {
+    let text = format!("  {} of {} pictures", grouped(done), grouped(total));
+    let hint = "  Ctrl-C aborts";
+    let taken = LABEL + 2 + cells(&text) + cells(hint);
+    let room = width.saturating_sub(taken).min(40);
+    let full = if total == 0 { room } else { (room as u64 * done / total) as usize };
+    Line::from(vec![
+        Span::styled("  Finishing ", palette.strong),
+        Span::styled("█".repeat(full), palette.good),
+        Span::styled("·".repeat(room - full), palette.quiet),
+        Span::raw(text),
+        Span::styled(hint, palette.quiet),
+    ])
+}

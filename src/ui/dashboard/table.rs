@@ -1,0 +1,148 @@
+//! The participants' table: columns come in the order of their worth and go when there is no room.
+
+use ratatui::style::Style;
+use ratatui::text::{Line, Span};
+
+use super::meter::meter;
+use super::palette::Palette;
+use super::sections::{fit, pad_left};
+use crate::ui::format::printable;
+use crate::ui::model::PeerView;
+
+/// Cells for a name at least.
+const NAME: usize = 12;
+/// Cells of a peer's level meter.
+const LEVEL: usize = 10;
+
+struct Column {
+    title: &'static str,
+    width: usize,
+    /// Rank: the column stays as long as all of a lower rank fit too.
+    rank: u8,
+    cell: fn(&PeerView, &Palette) -> (String, Style),
+}
+
+/// Left to right as shown. Limits are the PRD's (section 9: 100 ms of audio over the internet)
+/// and the points where the call degrades by itself.
+const COLUMNS: &[Column] = &[
+    Column {
+        title: "RTT",
+        width: 8,
+        rank: 0,
+        cell: |p, c| (format!("{:.0} ms", p.stats.rtt_ms), c.judge(p.stats.rtt_ms, 150.0, 300.0)),
+    },
+    Column {
+        title: "Loss",
+        width: 8,
+        rank: 1,
+        cell: |p, c| {
+            let loss = p.stats.loss_percent;
+            (format!("{loss:.1} %"), c.judge(loss, 1.0, 5.0))
+        },
+    },
+    Column {
+        title: "Jitter",
+        width: 9,
+        rank: 3,
+        cell: |p, c| {
+            let jitter = p.stats.jitter_ms;
+            (format!("{jitter:.1} ms"), c.judge(jitter, 15.0, 30.0))
+        },
+    },
+    Column {
+        title: "Audio",
+        width: 8,
+        rank: 2,
+        cell: |p, c| {
+            let latency = p.stats.audio_latency_ms;
+            (format!("{latency:.0} ms"), c.judge(latency, 100.0, 200.0))
+        },
+    },
+    Column {
+        title: "Buffer",
+        width: 9,
+        rank: 5,
+        cell: |p, c| {
+            let depth = p.stats.playout_ms;
+            (format!("{depth:.1} ms"), c.judge(depth, 25.0, 31.0))
+        },
+    },
+    Column {
+        title: "Made up",
+        width: 9,
+        rank: 7,
+        cell: |p, c| {
+            let share = p.stats.concealed_percent;
+            (format!("{share:.1} %"), c.judge(share, 1.0, 5.0))
+        },
+    },
+    Column {
+        title: "Sent",
+        width: 11,
+        rank: 8,
+        cell: |p, _| (format!("{:.0} kbit/s", p.stats.sent_kbps), Style::new()),
+    },
+    Column {
+        title: "Received",
+        width: 11,
+        rank: 9,
+        cell: |p, _| (format!("{:.0} kbit/s", p.stats.received_kbps), Style::new()),
+    },
+    Column { title: "Picture", width: 13, rank: 6, cell: picture },
+];
+
+fn picture(p: &PeerView, c: &Palette) -> (String, Style) {
+    match (&p.stats.video, p.camera_off) {
+        (_, true) => ("camera off".to_owned(), c.quiet),
+        (Some(v), _) => (format!("{}p {:.0} fps", v.height, v.fps), Style::new()),
+        (None, _) => ("none yet".to_owned(), c.quiet),
+    }
+}
+
+/// The heading and one line a peer.
+pub fn table(peers: &[PeerView], width: usize, palette: &Palette) -> Vec<Line<'static>> {
+    let columns = shown(width);
+    let taken: usize = columns.iter().map(|c| c.width).sum();
+    let name = width.saturating_sub(2 + taken + 2 + LEVEL).max(NAME);
+    let mut heading = format!("  {}", fit("Name", name));
+    for column in &columns {
+        heading.push_str(&pad_left(column.title, column.width));
+    }
+    heading.push_str("  Level");
+    let mut lines = vec![Line::styled(heading, palette.quiet)];
+    for peer in peers {
+        let mark = if peer.silent { Span::styled("! ", palette.bad) } else { Span::raw("  ") };
+        let own = if peer.silent { palette.bad } else { palette.strong };
+        let mut spans = vec![mark, Span::styled(fit(&printable(&peer.name), name), own)];
+        for column in &columns {
+            let (text, style) = (column.cell)(peer, palette);
+            spans.push(Span::styled(pad_left(&text, column.width), style));
+        }
+        spans.push(Span::raw("  "));
+        if peer.silent {
+            spans.push(Span::styled(fit("unheard", LEVEL), palette.bad));
+        } else if peer.muted {
+            spans.push(Span::styled(fit("muted", LEVEL), palette.quiet));
+        } else {
+            spans.extend(meter(peer.level_db, None, LEVEL, palette));
+        }
+        lines.push(Line::from(spans));
+    }
+    lines
+}
+
+/// The columns that fit beside a name and a meter.
+fn shown(width: usize) -> Vec<&'static Column> {
+    let mut room = width.saturating_sub(2 + NAME + 2 + LEVEL);
+    let mut ranked: Vec<&Column> = COLUMNS.iter().collect();
+    ranked.sort_by_key(|c| c.rank);
+    let mut last = None;
+    for column in ranked {
+        if column.width > room {
+            break;
+        }
+        room -= column.width;
+        last = Some(column.rank);
+    }
+    COLUMNS.iter().filter(|c| last.is_some_and(|last| c.rank <= last)).collect()
+}

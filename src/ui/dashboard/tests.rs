@@ -1,0 +1,257 @@
+//! How the dashboard looks, as text, in the sizes that it promises to look well in.
+
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use ratatui::style::Color;
+
+use super::draw::draw;
+use super::keys::{Action, action};
+use super::palette::Palette;
+use super::state::DashboardState;
+use crate::ui::model::{Command, PeerStats, PeerVideo, PeerView, RecordingStats, Snapshot};
+use crate::units::Micros;
+
+const INVITE: &str = "hyperzoom join '203.0.113.57:7000#AAAQEAYEAUDAOCAJBIFQYDIOB4'";
+
+fn waiting() -> Snapshot {
+    Snapshot {
+        session_seconds: 12.0,
+        own_id: Some(0),
+        own_name: "Ana".into(),
+        invite_line: Some(INVITE.into()),
+        phase: "waiting for guests".into(),
+        mic_name: "Scarlett 2i2 USB, channel 1, 128 frames".into(),
+        speaker_name: "Scarlett 2i2 USB, 128 frames".into(),
+        camera_name: "Logitech BRIO, 1920x1080 MJPEG, 30 fps".into(),
+        mic_peak_db: -18.4,
+        mic_rms_db: -29.0,
+        disk_free_bytes: Some(182_400_000_000),
+        priorities: vec![
+            "capture: SCHED_FIFO 12".into(),
+            "talk: SCHED_FIFO 10".into(),
+            "playback: SCHED_FIFO 12".into(),
+        ],
+        log: vec!["00:00:00  ready on 0.0.0.0:7000".into()],
+        cpu_percent: 18.0,
+        rss_mb: 96.0,
+        ..Snapshot::default()
+    }
+}
+
+fn peer(id: u8, name: &str, rtt: f64) -> PeerView {
+    let video = PeerVideo { width: 854, height: 480, fps: 24.0, kbps: 401.0, delay_ms: 88.0 };
+    PeerView {
+        name: name.into(),
+        level_db: -20.0 - f32::from(id) * 10.0,
+        stats: PeerStats {
+            id,
+            rtt_ms: rtt,
+            loss_percent: 0.0,
+            jitter_ms: 1.2,
+            playout_ms: 7.5,
+            audio_latency_ms: rtt / 2.0 + 18.0,
+            concealed_percent: 0.1,
+            sent_kbps: 561.0,
+            received_kbps: 558.0,
+            video: Some(video),
+        },
+        ..PeerView::default()
+    }
+}
+
+fn in_call() -> Snapshot {
+    let recording = RecordingStats {
+        seconds: 754.5667,
+        bytes: 1_742_000_000,
+        frames_captured: 22_652,
+        frames_encoded: 22_637,
+        cadence_discarded: 0,
+        frames_repeated: 3,
+        encode_ms: 18.2,
+        queue_ms: 12.0,
+        ..RecordingStats::default()
+    };
+    let mut log = waiting().log;
+    log.push("00:00:31  Bob joined".into());
+    log.push("00:00:32  recording to /home/ana/HyperZoom/recordings/…/local_recording.mp4".into());
+    log.push("00:00:40  Chloé Dubois-Martin joined".into());
+    log.push("00:01:02  田中さくら joined".into());
+    Snapshot {
+        phase: "in the call".into(),
+        recording: Some(recording),
+        recording_path:
+            "/home/ana/HyperZoom/recordings/2026-02-27_20-15-00_Episode 12/local_recording.mp4"
+                .into(),
+        peers: vec![
+            peer(1, "Bob", 23.0),
+            peer(2, "Chloé Dubois-Martin", 41.0),
+            peer(3, "田中さくら", 212.0),
+        ],
+        cpu_percent: 141.0,
+        rss_mb: 212.0,
+        log,
+        ..waiting()
+    }
+}
+
+fn in_trouble() -> Snapshot {
+    let mut s = in_call();
+    s.muted = true;
+    s.camera_off = true;
+    s.clipped = 1_204;
+    s.mic_peak_db = -0.4;
+    s.disk_free_bytes = Some(812_000_000);
+    s.recording_trouble = Some("the disk is slower than the recording; 41 pictures wait".into());
+    if let Some(r) = &mut s.recording {
+        r.frames_dropped = 2;
+        r.encode_ms = 36.1;
+        r.queue_ms = 2_410.0;
+    }
+    s.peers[0].silent = true;
+    s.peers[1].stats.loss_percent = 7.3;
+    s.peers[1].muted = true;
+    s.peers[2].camera_off = true;
+    s.log.push("00:12:30  warning: little space is left in /home; try to free some".into());
+    s.log.push("00:12:33  nothing from Bob for 1.0 s".into());
+    s
+}
+
+fn ending() -> Snapshot {
+    let mut s = in_call();
+    s.phase = "finishing".into();
+    s.peers.clear();
+    if let Some(r) = &mut s.recording {
+        r.frames_encoded = 20_000;
+    }
+    s
+}
+
+fn state_for(s: &Snapshot) -> DashboardState {
+    let mut state = DashboardState::new(Palette::COLOURED);
+    let louder = Snapshot { mic_peak_db: s.mic_peak_db + 6.0, ..s.clone() };
+    state.absorb(&louder, Micros(0));
+    state.absorb(s, Micros(1_000));
+    state
+}
+
+fn drawn(s: &Snapshot, state: &DashboardState, width: u16, height: u16) -> TestBackend {
+    let mut terminal =
+        Terminal::new(TestBackend::new(width, height)).expect("a test terminal always opens");
+    terminal.draw(|frame| draw(frame, s, state)).expect("and can be drawn on");
+    terminal.backend().clone()
+}
+
+macro_rules! looks {
+    ($($name:ident: $snapshot:expr, $width:literal, $height:literal;)*) => {$(
+        #[test]
+        fn $name() {
+            let s = $snapshot;
+            insta::assert_snapshot!(
+                stringify!($name),
+                drawn(&s, &state_for(&s), $width, $height)
+            );
+        }
+    )*};
+}
+
+looks! {
+    waiting_80x24: waiting(), 80, 24;
+    waiting_120x40: waiting(), 120, 40;
+    waiting_60x18: waiting(), 60, 18;
+    in_call_80x24: in_call(), 80, 24;
+    in_call_120x40: in_call(), 120, 40;
+    in_call_60x18: in_call(), 60, 18;
+    trouble_80x24: in_trouble(), 80, 24;
+    trouble_120x40: in_trouble(), 120, 40;
+    trouble_60x18: in_trouble(), 60, 18;
+    ending_80x24: ending(), 80, 24;
+    ending_120x40: ending(), 120, 40;
+    ending_60x18: ending(), 60, 18;
+}
+
+#[test]
+fn help_and_question_80x24() {
+    let s = in_call();
+    let mut state = state_for(&s);
+    state.help = true;
+    state.asking = true;
+    insta::assert_snapshot!(drawn(&s, &state, 80, 24));
+}
+
+#[test]
+fn any_size_can_be_drawn() {
+    let s = in_trouble();
+    let mut state = state_for(&s);
+    for help in [false, true] {
+        state.help = help;
+        for (width, height) in [(1, 1), (3, 2), (10, 5), (20, 60), (300, 3), (250, 80)] {
+            drawn(&s, &state, width, height);
+        }
+    }
+}
+
+#[test]
+fn nothing_dropped_is_green_and_something_dropped_is_red() {
+    let colour_of_dropped = |s: &Snapshot| {
+        let backend = drawn(s, &state_for(s), 80, 24);
+        let buffer = backend.buffer();
+        let text: Vec<&str> = buffer.content().iter().map(|cell| cell.symbol()).collect();
+        let at = text
+            .windows(8)
+            .position(|w| w.concat() == "dropped ")
+            .expect("the counter is on the screen");
+        buffer.content()[at + 8].fg
+    };
+    assert_eq!(colour_of_dropped(&in_call()), Color::Green);
+    assert_eq!(colour_of_dropped(&in_trouble()), Color::Red);
+}
+
+#[test]
+fn without_colours_none_are_used() {
+    let s = in_trouble();
+    let mut state = state_for(&s);
+    state.palette = Palette::PLAIN;
+    let backend = drawn(&s, &state, 120, 40);
+    assert!(backend.buffer().content().iter().all(|cell| cell.fg == Color::Reset));
+}
+
+#[test]
+fn the_invite_stands_whole_from_the_first_column_on() {
+    let backend = drawn(&waiting(), &state_for(&waiting()), 80, 24);
+    let text = backend.to_string();
+    assert!(text.lines().any(|line| line.trim_matches('"').trim_end() == INVITE), "{text}");
+}
+
+#[test]
+fn q_asks_once_and_ctrl_c_does_not() {
+    let s = in_call();
+    let mut state = state_for(&s);
+    let key = |code| KeyEvent::new(code, KeyModifiers::NONE);
+    let q = key(KeyCode::Char('q'));
+    assert_eq!(action(q, &state, &s), Action::AskForEnd);
+    assert_eq!(action(key(KeyCode::Esc), &state, &s), Action::AskForEnd);
+    state.asking = true;
+    assert_eq!(action(q, &state, &s), Action::End);
+    assert_eq!(action(key(KeyCode::Char('y')), &state, &s), Action::End);
+    assert_eq!(action(key(KeyCode::Esc), &state, &s), Action::KeepGoing);
+    assert_eq!(action(key(KeyCode::Char('m')), &state, &s), Action::KeepGoing);
+    let ctrl_c = KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL);
+    assert_eq!(action(ctrl_c, &state, &s), Action::Interrupt);
+}
+
+#[test]
+fn keys_toggle_by_what_the_snapshot_says() {
+    let mut s = in_call();
+    let state = state_for(&s);
+    let press =
+        |s: &Snapshot, c| action(KeyEvent::new(KeyCode::Char(c), KeyModifiers::NONE), &state, s);
+    assert_eq!(press(&s, 'm'), Action::Command(Command::Mute));
+    assert_eq!(press(&s, 'c'), Action::Command(Command::CameraOff));
+    assert_eq!(press(&s, 'w'), Action::Command(Command::ToggleWindow));
+    assert_eq!(press(&s, 'x'), Action::Nothing);
+    s.muted = true;
+    s.camera_off = true;
+    assert_eq!(press(&s, 'm'), Action::Command(Command::Unmute));
+    assert_eq!(press(&s, 'c'), Action::Command(Command::CameraOn));
+}

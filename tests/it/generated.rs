@@ -1,0 +1,39 @@
+//! Man pages and completions in the repository are what the program generates.
+//! `HYPERZOOM_UPDATE=1 cargo test` rewrites them.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+fn matches(folder: &str, files: Vec<(String, Vec<u8>)>) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    if std::env::var_os("HYPERZOOM_UPDATE").is_some() {
+        std::fs::create_dir_all(&folder).expect("the repository can be written");
+        for (name, bytes) in &files {
+            std::fs::write(folder.join(name), bytes).expect("the repository can be written");
+        }
+    }
+    for (name, bytes) in &files {
+        let committed = std::fs::read(folder.join(name)).unwrap_or_default();
+        assert!(
+            committed == *bytes,
+            "{}/{name} is not what the program generates; HYPERZOOM_UPDATE=1 cargo test rewrites it",
+            folder.display()
+        );
+    }
+    let generated: BTreeSet<String> = files.into_iter().map(|(name, _)| name).collect();
+    let present: BTreeSet<String> = std::fs::read_dir(&folder)
+        .expect("the folder is there")
+        .map(|entry| entry.expect("and can be read").file_name().to_string_lossy().into_owned())
+        .collect();
+    assert_eq!(present, generated, "files that nothing generates, or the other way round");
+}
+
+#[test]
+fn man_pages_are_current() {
+    matches("man", hyperzoom::cli::man::pages());
+}
+
+#[test]
+fn completions_are_current() {
+    matches("completions", hyperzoom::cli::scripts());
+}
