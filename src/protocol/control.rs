@@ -489,10 +489,7 @@ mod tests {
     #[test]
     fn messages_have_the_written_layout() {
         assert_eq!(encoded(&Message::Confirm { epoch: 0x0A0B_0C0D }), [1, 0, 4, 10, 11, 12, 13]);
-        assert_eq!(
-            encoded(&Message::Ping { sent: Micros(1) }),
-            [2, 0, 8, 0, 0, 0, 0, 0, 0, 0, 1]
-        );
+        assert_eq!(encoded(&Message::Ping { sent: Micros(1) }), [2, 0, 8, 0, 0, 0, 0, 0, 0, 0, 1]);
         assert_eq!(encoded(&Message::KeyframeRequest), [7, 0, 0]);
         assert_eq!(
             encoded(&Message::T0 { at: SessionMicros(-1) }),
@@ -575,7 +572,10 @@ mod tests {
         let members = (0..4)
             .map(|id| Member {
                 name: "n".repeat(MAX_NAME),
-                addresses: vec!["[2001:db8::1]:9".parse().unwrap(); crate::protocol::wire::MAX_ADDRESSES],
+                addresses: vec![
+                    "[2001:db8::1]:9".parse().unwrap();
+                    crate::protocol::wire::MAX_ADDRESSES
+                ],
                 ..member(id, "")
             })
             .collect();

@@ -317,7 +317,10 @@ fn builder<'a>(random: &mut Randomness) -> Builder<'a> {
 /// An X25519 key pair for one session.
 pub(super) struct StaticKey {
     /// Needed by guest-to-guest handshakes.
-    #[expect(dead_code, reason = "guests meet the host only, whose handshake proves no static key")]
+    #[expect(
+        dead_code,
+        reason = "guests meet the host only, whose handshake proves no static key"
+    )]
     private: [u8; 32],
     pub(super) public: [u8; 32],
 }

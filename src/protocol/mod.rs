@@ -1,10 +1,38 @@
-//! Protocol.
+//! What goes over the wire: header, handshake, sealing, control messages, and the mesh that holds
+//! a call together. Pure: time and randomness come in as parameters, datagrams go in and out.
+//!
+//! # Who owns what
+//!
+//! | part | owner | does |
+//! |---|---|---|
+//! | [`Mesh`] | control thread | joining, heartbeats, stamps, roster, leaving; see its contract |
+//! | [`Demux`] | receive thread | opens each datagram, says what it is, drops what is not ours |
+//! | [`MediaSealer`] | talk thread | seals audio and video for one peer |
+//!
+//! A datagram walks: socket -> [`Demux::handle`] -> media to its rings (and [`Mesh::heard`]),
+//! [`Demuxed::Handshake`] to [`Mesh::handle_handshake`], [`Demuxed::Control`] to
+//! [`Mesh::handle_control`], [`Demuxed::Bye`] to [`Mesh::handle_bye`]. What the mesh wants sent comes
+//! from [`Mesh::poll_transmit`]. Keys walk from [`MeshEvent::KeysReady`] to [`Demux::add_peer`] and,
+//! with [`MeshEvent::PeerJoined`], to [`MediaSealer::new`].
+//!
+//! The three share keys and no state: the nonce holds the packet's type and number, and each type
+//! has one counter with one owner.
+//!
+//! # On the wire
+//!
+//! Every datagram is the 12-byte [`Header`] and a payload of at most [`MAX_DATAGRAM`] together. Types
+//! 1, 2, 3 and 5 are sealed whole. A type-4 payload begins with one clear byte: 0 handshake (see
+//! [`handshake`]), 1 sealed control messages (see [`control`]), 2 relay (kept for later: counted
+//! and dropped). A sealed packet opens only under the key of the pair, with its header (and that
+//! byte) as associated data, and only once.
+
 pub mod control;
 pub mod demux;
 pub mod fragment;
 pub mod handshake;
 pub mod header;
 pub mod invite;
+pub mod mesh;
 mod replay;
 pub mod seal;
 mod wire;
@@ -15,4 +43,6 @@ pub use fragment::{MAX_FRAGMENT, fragment, fragments};
 pub use handshake::{CODEC_OPUS, CODEC_VP8, Randomness, Refusal, SessionStart};
 pub use header::{HEADER_LEN, Header, HeaderError, MAX_DATAGRAM, PacketType, TAG_LEN};
 pub use invite::{DEFAULT_PORT, Invite, InviteKey, MalformedInvite, MalformedKey};
+pub use mesh::{Admit, LeaveReason, Local, Mesh, MeshCounters, MeshEvent};
 pub use seal::{MediaSealer, PairKeys};
+pub use wire::{Malformed, padding};

@@ -201,7 +201,12 @@ impl ControlSealer {
     pub(super) const MAX_PLAINTEXT: usize = MAX_DATAGRAM - HEADER_LEN - 1 - TAG_LEN;
 
     /// Seals messages into `out`; `false` (and an empty `out`) if they do not fit.
-    pub(super) fn control(&mut self, timestamp_ms: u32, messages: &[u8], out: &mut Vec<u8>) -> bool {
+    pub(super) fn control(
+        &mut self,
+        timestamp_ms: u32,
+        messages: &[u8],
+        out: &mut Vec<u8>,
+    ) -> bool {
         out.clear();
         if messages.len() > Self::MAX_PLAINTEXT || self.control >= SEQUENCE_END {
             return false;
