@@ -568,3 +568,39 @@ fn random_datagrams_disturb_nobody() {
         assert!(node.demux.drops().total() > 1_000);
     }
 }
+
+#[test]
+fn whatever_is_cut_and_healed_everybody_is_in_again() {
+    for seed in 0..10 {
+        let mut rng = SimRng::new(seed);
+        let mut call = Call::new(seed, ROUGH, Admit::Key);
+        for _ in 0..3 {
+            call.guest(Some(KEY));
+        }
+        call.run(12 * SECOND);
+        for _ in 0..6 {
+            // One direction or both of one guest's path, from half a second to twelve.
+            let guest = 1 + (rng.next_u64() % 3) as usize;
+            let ways = 1 + rng.next_u64() % 3;
+            let down = |bit| Link { down: ways & bit != 0, ..ROUGH };
+            call.net.set_link(address(0), address(guest), down(1));
+            call.net.set_link(address(guest), address(0), down(2));
+            call.run(SECOND / 2 + (rng.next_u64() % 12_000_000) as i64);
+            call.net.set_link(address(0), address(guest), ROUGH);
+            call.net.set_link(address(guest), address(0), ROUGH);
+            call.run((rng.next_u64() % 6_000_000) as i64);
+        }
+        call.run(25 * SECOND);
+        let mut ids: Vec<_> = call.nodes.iter().map(|n| n.mesh.own()).collect();
+        ids.sort();
+        assert_eq!(ids, [id(0), id(1), id(2), id(3)], "seed {seed}");
+        assert_eq!(call.nodes[0].peers.len(), 3, "seed {seed}");
+        let before: Vec<_> = call.nodes.iter().map(|n| n.heard).collect();
+        call.run(2 * SECOND);
+        for (node, before) in call.nodes.iter().zip(before) {
+            assert!(node.heard > before + 50, "seed {seed}: media flows again");
+            assert_eq!(node.count(|e| matches!(e, MeshEvent::T0 { .. })), 1, "seed {seed}");
+            assert_eq!(node.refused(), None, "seed {seed}");
+        }
+    }
+}
