@@ -31,7 +31,7 @@ mod tests {
     fn fragments_together_are_the_frame() {
         for len in [1, MAX_FRAGMENT - 1, MAX_FRAGMENT, MAX_FRAGMENT + 1, 60_000, 255 * MAX_FRAGMENT]
         {
-            let data: Vec<u8> = (0..len).map(|i| (i * 31 >> 3) as u8).collect();
+            let data: Vec<u8> = (0..len).map(|i| ((i * 31) >> 3) as u8).collect();
             let count = fragments(len).unwrap();
             let joined: Vec<u8> = (0..count).flat_map(|i| fragment(&data, i)).copied().collect();
             assert_eq!(joined, data);

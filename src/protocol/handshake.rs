@@ -543,3 +543,170 @@ pub(super) fn short(text: &str) -> String {
     debug_assert!(name.len() <= MAX_NAME);
     name
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::control::Member;
+    use super::super::wire::MAX_ADDRESSES;
+    use super::*;
+    use proptest::prelude::*;
+
+    fn counting(mut next: u8) -> Randomness {
+        Box::new(move |bytes: &mut [u8]| {
+            for byte in bytes {
+                *byte = next;
+                next = next.wrapping_mul(5).wrapping_add(7);
+            }
+        })
+    }
+
+    fn hello() -> Hello {
+        Hello {
+            name: "Bo".into(),
+            version: "0.1.0".into(),
+            codecs: CODEC_OPUS | CODEC_VP8,
+            streams: StreamParameters::default(),
+            addresses: vec!["192.0.2.1:7000".parse().unwrap()],
+            static_key: [9; 32],
+            utc_minute: 0x0102_0304,
+            ticket: None,
+        }
+    }
+
+    fn longest_welcome() -> Answer {
+        let name = "n".repeat(MAX_NAME);
+        let member = Member {
+            id: ParticipantId(0),
+            name: name.clone(),
+            static_key: [1; 32],
+            addresses: vec!["[2001:db8::1]:7000".parse().unwrap(); MAX_ADDRESSES],
+            epoch: u32::MAX,
+        };
+        Answer::Welcome(Box::new(Welcome {
+            id: ParticipantId(3),
+            epoch: 7,
+            start: SessionStart {
+                session_id: [1; 8],
+                epoch_utc_micros: 1,
+                utc_offset_seconds: -3_600,
+                name: Some(name.clone()),
+            },
+            secret: [2; 32],
+            ticket: [3; 16],
+            t0: Some(SessionMicros(5_000_000)),
+            version: name,
+            codecs: 3,
+            streams: StreamParameters::default(),
+            roster: Roster { epoch: 6, introducer: ParticipantId::HOST, members: vec![member; 3] },
+        }))
+    }
+
+    // Written by hand from the fields' order.
+    #[test]
+    fn a_hello_body_has_the_written_layout() {
+        let mut golden = vec![2, b'B', b'o', 5];
+        golden.extend(b"0.1.0");
+        golden.extend([0, 3]);
+        // Stream parameters: 19 bytes; 48,000; 5,000; 32; 854x480; 24; 400; not known.
+        golden.extend([19, 0, 0, 0xBB, 0x80, 0x13, 0x88, 0, 32]);
+        golden.extend([0x03, 0x56, 0x01, 0xE0, 24, 0x01, 0x90, 0, 0, 0, 0]);
+        // One IPv4 address.
+        golden.extend([1, 4, 192, 0, 2, 1, 0x1B, 0x58]);
+        golden.extend([9; 32]);
+        golden.extend([1, 2, 3, 4, 0]);
+        assert_eq!(hello().write(), golden);
+        assert_eq!(Hello::read(&golden), Ok(hello()));
+        golden.push(1);
+        assert_eq!(Hello::read(&golden), Ok(hello()), "a body may grow");
+    }
+
+    #[test]
+    fn both_sides_get_the_same_keys_crosswise() {
+        let key = InviteKey([5; 16]);
+        let mut guest = GuestHandshake::new(&mut counting(1), Some(&key), &hello());
+        let datagram = guest.datagram.clone();
+        let clear = ClearHello::read(&datagram).unwrap();
+        let (heard, host) = clear.open(&mut counting(2), &key).unwrap();
+        assert_eq!(heard, Ok(hello()));
+        let (answer, host_keys) = host.answer(&longest_welcome());
+        assert!(answer.len() <= MAX_DATAGRAM, "{} bytes", answer.len());
+        let GuestOutcome::Welcome(welcome, guest_keys) = guest.answer(&answer) else {
+            panic!("the WELCOME opens");
+        };
+        assert_eq!(Answer::Welcome(welcome), longest_welcome());
+        assert_eq!(host_keys.send, guest_keys.receive);
+        assert_eq!(host_keys.receive, guest_keys.send);
+        assert_ne!(host_keys.send, host_keys.receive);
+    }
+
+    #[test]
+    fn the_longest_hello_leaves_room_for_padding() {
+        let long = Hello {
+            name: "n".repeat(MAX_NAME),
+            version: "v".repeat(MAX_NAME),
+            addresses: vec!["[2001:db8::1]:7000".parse().unwrap(); MAX_ADDRESSES + 2],
+            ticket: Some([1; 16]),
+            ..hello()
+        };
+        let guest = GuestHandshake::new(&mut counting(1), None, &long);
+        assert_eq!(guest.datagram.len(), MAX_DATAGRAM);
+        let clear = ClearHello::read(&guest.datagram).unwrap();
+        assert!(!clear.keyed);
+        assert!(clear.open(&mut counting(2), &InviteKey([0; 16])).is_some());
+    }
+
+    #[test]
+    fn the_same_randomness_makes_the_same_hello() {
+        let make = || GuestHandshake::new(&mut counting(1), None, &hello()).datagram;
+        assert_eq!(make(), make());
+        let other = GuestHandshake::new(&mut counting(2), None, &hello()).datagram;
+        assert_ne!(make(), other);
+    }
+
+    #[test]
+    fn every_refusal_comes_back_and_an_unknown_one_is_one() {
+        for refusal in [
+            Refusal::Key,
+            Refusal::KeyNeeded,
+            Refusal::Full,
+            Refusal::Version,
+            Refusal::Codecs,
+            Refusal::Clock,
+            Refusal::Malformed,
+            Refusal::OtherSession,
+        ] {
+            assert_eq!(
+                Answer::read(&Answer::Refused(refusal).write()),
+                Ok(Answer::Refused(refusal))
+            );
+        }
+        assert_eq!(Answer::read(&[1, 200]), Ok(Answer::Refused(Refusal::Malformed)));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..1_200), kind in 0u8..6) {
+            let _ = ClearHello::read(&bytes);
+            let _ = Answer::read(&bytes);
+            if let Ok(hello) = Hello::read(&bytes) {
+                prop_assert_eq!(Hello::read(&hello.write()), Ok(hello));
+            }
+            // The same behind a good beginning, and with the echo that gets it to Noise.
+            let mut guest = GuestHandshake::new(&mut counting(1), None, &hello());
+            let mut payload = vec![CONTROL_HANDSHAKE, kind, REVISION];
+            payload.extend(guest.echo);
+            payload.extend(&bytes);
+            let answer = datagram(ParticipantId::HOST, false, &payload);
+            let outcome = guest.answer(&answer);
+            prop_assert!(!matches!(outcome, GuestOutcome::Welcome(..)));
+            let mut payload = vec![CONTROL_HANDSHAKE, kind, REVISION];
+            payload.extend(&bytes);
+            payload.truncate(1_000);
+            padding::add(&mut payload, MAX_DATAGRAM - HEADER_LEN);
+            let question = datagram(ParticipantId::UNASSIGNED, true, &payload);
+            if let Some(clear) = ClearHello::read(&question) {
+                prop_assert!(clear.open(&mut counting(2), &InviteKey([1; 16])).is_none());
+            }
+        }
+    }
+}

@@ -4,3 +4,5 @@ mod cli;
 mod encoders;
 mod generated;
 mod layering;
+mod protocol;
+mod support;

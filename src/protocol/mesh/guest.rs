@@ -34,6 +34,8 @@ struct Joining {
 pub(super) struct Guest {
     candidates: Vec<SocketAddr>,
     key: Option<InviteKey>,
+    /// When [`super::Local::utc_minute`] was true.
+    created: Micros,
     joining: Option<Joining>,
     /// From the first WELCOME on.
     start: Option<SessionStart>,
@@ -43,8 +45,16 @@ pub(super) struct Guest {
 }
 
 impl Guest {
-    pub(super) fn new(candidates: Vec<SocketAddr>, key: Option<InviteKey>) -> Self {
-        Self { candidates, key, joining: None, start: None, ticket: None, secret: [0; 32] }
+    pub(super) fn new(candidates: Vec<SocketAddr>, key: Option<InviteKey>, now: Micros) -> Self {
+        Self {
+            candidates,
+            key,
+            created: now,
+            joining: None,
+            start: None,
+            ticket: None,
+            secret: [0; 32],
+        }
     }
 
     pub(super) fn next_timeout(&self) -> Option<Micros> {
@@ -56,6 +66,7 @@ impl Mesh {
     /// Makes a HELLO. With `until` we were in before, and it may take that long.
     pub(super) fn begin_join(&mut self, now: Micros, until: Option<Micros>) {
         let Role::Guest(guest) = &mut self.role else { return };
+        let minutes = now.since(guest.created).max(0) / 60_000_000;
         let hello = Hello {
             name: self.local.name.clone(),
             version: self.local.version.clone(),
@@ -63,8 +74,10 @@ impl Mesh {
             streams: self.local.streams,
             addresses: self.local.addresses.clone(),
             static_key: self.static_key.public,
-            // The minute of the first HELLO is good enough for one of ten minutes later.
-            utc_minute: self.local.utc_minute,
+            utc_minute: match self.local.utc_minute {
+                0 => 0,
+                minute => minute.saturating_add(u32::try_from(minutes).unwrap_or(u32::MAX)),
+            },
             ticket: guest.ticket,
         };
         let handshake = GuestHandshake::new(&mut self.random, guest.key.as_ref(), &hello);

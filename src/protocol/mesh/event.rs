@@ -1,0 +1,156 @@
+//! The values that go into a [`super::Mesh`] and come out of it.
+
+use std::net::SocketAddr;
+
+use super::super::control::{Status, StreamParameters};
+use super::super::handshake::{Refusal, SessionStart};
+use super::super::seal::PairKeys;
+use crate::units::{Micros, ParticipantId, SessionMicros};
+
+/// Who we are.
+#[derive(Clone, Debug, Default)]
+pub struct Local {
+    /// Display name; sanitised on the way out.
+    pub name: String,
+    /// Program version.
+    pub version: String,
+    /// Where we may be reached.
+    pub addresses: Vec<SocketAddr>,
+    /// What we send.
+    pub streams: StreamParameters,
+    /// Minutes since 1970 UTC, for a guest's HELLO; 0 where it is not known.
+    pub utc_minute: u32,
+}
+
+/// Who may join.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admit {
+    /// Whoever has the invite's key.
+    Key,
+    /// Everybody; a HELLO that was made with a key must have the right one even so.
+    All,
+}
+
+/// Why a member is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeaveReason {
+    /// It said so.
+    Bye,
+    /// Nothing was heard of it for [`super::TIMEOUT_MICROS`].
+    Timeout,
+}
+
+/// What the caller has to know or do, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MeshEvent {
+    /// The host has let us in. Again, with another id, if the old one was lost on coming back.
+    Welcomed {
+        /// Our id.
+        own: ParticipantId,
+        /// The session.
+        start: SessionStart,
+    },
+    /// Give these to the demultiplexer at once: packets under them may follow. Keep them for the
+    /// [`crate::protocol::MediaSealer`] of the [`MeshEvent::PeerJoined`] that may follow.
+    KeysReady {
+        /// Whose.
+        peer: ParticipantId,
+        /// Shared with that peer; they replace earlier ones.
+        keys: PairKeys,
+        /// Where it is.
+        address: SocketAddr,
+    },
+    /// The peer has shown its keys: send media there, under a new sealer with the newest keys of
+    /// [`MeshEvent::KeysReady`]. For a peer that is in already: it has come back under new keys;
+    /// replace its sealer and keep the demultiplexer as it is.
+    PeerJoined {
+        /// Who.
+        peer: ParticipantId,
+        /// Display name, safe to show.
+        name: String,
+        /// What it sends.
+        streams: StreamParameters,
+        /// Where media goes.
+        address: SocketAddr,
+    },
+    /// The peer has moved, and has shown that it is there.
+    PeerAddress {
+        /// Who.
+        peer: ParticipantId,
+        /// Where media goes from now on.
+        address: SocketAddr,
+    },
+    /// The peer is gone: stop sending, forget its keys.
+    PeerLeft {
+        /// Who.
+        peer: ParticipantId,
+        /// Why.
+        reason: LeaveReason,
+    },
+    /// Nothing was heard of a peer for a while.
+    PeerSilent {
+        /// Who.
+        peer: ParticipantId,
+        /// For how long already.
+        micros: i64,
+    },
+    /// A silent peer is heard again.
+    PeerBack {
+        /// Who.
+        peer: ParticipantId,
+        /// How long it was silent.
+        micros: i64,
+    },
+    /// How a peer is doing; about once a second.
+    PeerStatus {
+        /// Who.
+        peer: ParticipantId,
+        /// As it says.
+        status: Status,
+    },
+    /// A peer's decoder needs a keyframe from us.
+    KeyframeRequested {
+        /// Who asks.
+        peer: ParticipantId,
+    },
+    /// One timestamp exchange. Only from peers that know the session clock.
+    ClockSample {
+        /// With whom.
+        peer: ParticipantId,
+        /// Local clock as our ping left.
+        sent: Micros,
+        /// The peer's session clock as it arrived there.
+        remote_received: SessionMicros,
+        /// The peer's session clock as the pong left.
+        remote_sent: SessionMicros,
+        /// Local clock as the pong arrived.
+        received: Micros,
+    },
+    /// Recording starts here; once.
+    T0 {
+        /// A whole second.
+        at: SessionMicros,
+    },
+    /// The host does not let us in. Nothing more comes.
+    Refused {
+        /// Why.
+        reason: Refusal,
+    },
+    /// No host answered in time. Nothing more comes.
+    NoAnswer,
+    /// What [`super::Mesh::leave`] began is done, once the datagrams that wait are sent.
+    Left,
+}
+
+/// What was not understood or not wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MeshCounters {
+    /// Control messages of a kind that is not known here.
+    pub unknown_messages: u64,
+    /// Control packets with a message that is cut short.
+    pub malformed_messages: u64,
+    /// Handshake datagrams that were no HELLO, no answer to ours, or a repetition.
+    pub handshakes_dropped: u64,
+    /// HELLOs that were refused.
+    pub handshakes_refused: u64,
+}

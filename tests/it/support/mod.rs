@@ -1,0 +1,4 @@
+//! What several integration tests use.
+
+pub mod call;
+pub mod sim;
