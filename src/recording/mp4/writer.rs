@@ -271,6 +271,16 @@ impl<F: RecordingFile> Mp4Writer<F> {
         Ok(finished)
     }
 
+    /// The file under the writer.
+    pub fn file(&self) -> &F {
+        &self.file
+    }
+
+    /// The file under the writer, to reserve space in or the like; its bytes are the writer's.
+    pub fn file_mut(&mut self) -> &mut F {
+        &mut self.file
+    }
+
     /// The file, for a caller that wants it back after [`Self::finalise`].
     pub fn into_file(self) -> F {
         self.file
