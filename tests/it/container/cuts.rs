@@ -93,7 +93,7 @@ fn ffprobe_opens_the_file_at_cuts_all_along_and_at_every_byte_of_both_deciding_w
     every_cut(&log, from, |bytes| states.push(bytes.len()));
     let step = states.len() / 36;
     let mut index = 0;
-    let mut check = |bytes: &[u8], what: &str| {
+    let check = |bytes: &[u8], what: &str| {
         let answer = ffprobe(bytes).unwrap_or_else(|e| panic!("{what}: ffprobe refuses: {e}"));
         let packets: u64 = super::stream(&answer, "video")["nb_read_packets"]
             .as_str()

@@ -6,7 +6,7 @@ use super::foreign::ffprobe;
 use super::media::{media, parameters, written};
 use super::summary;
 
-/// Feeds everything until the disk is full; how many frames and packets were taken.
+/// Feeds everything until something fails.
 fn fill(writer: &mut Mp4Writer<MemoryFile>) -> Option<Mp4Error> {
     let media = media();
     let mut packets = media.audio.iter().enumerate().peekable();
@@ -73,7 +73,7 @@ fn ffprobe_opens_what_a_full_disk_left() {
 #[test]
 fn recording_goes_on_when_space_was_freed() {
     let whole = written(parameters()).into_file().bytes.len() as u64;
-    let file = MemoryFile { capacity: Some(whole / 2), ..MemoryFile::new() };
+    let file = MemoryFile { capacity: Some(whole / 8), ..MemoryFile::new() };
     let mut writer = Mp4Writer::create(file, parameters()).unwrap();
     let mut refused = 0;
     for (frame, (sample, keyframe)) in media().video.iter().enumerate() {
