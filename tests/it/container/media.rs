@@ -22,12 +22,14 @@ pub const FRAMES: usize = SECONDS * 30;
 /// 4 s are 187.5 packets.
 pub const PACKETS: usize = 188;
 
+/// A length-prefixed sample, and whether it is a keyframe.
+pub type Picture = (Vec<u8>, bool);
+
 /// Four seconds of encoded picture and sound.
 pub struct Media {
     pub sps: Vec<u8>,
     pub pps: Vec<u8>,
-    /// Length-prefixed samples, and whether each is a keyframe.
-    pub video: Vec<(Vec<u8>, bool)>,
+    pub video: Vec<Picture>,
     pub asc: Vec<u8>,
     pub audio: Vec<Vec<u8>>,
 }
@@ -42,7 +44,7 @@ pub fn media() -> &'static Media {
     })
 }
 
-fn encode_video() -> (Vec<u8>, Vec<u8>, Vec<(Vec<u8>, bool)>) {
+fn encode_video() -> (Vec<u8>, Vec<u8>, Vec<Picture>) {
     let config = EncoderConfig::new()
         .skip_frames(false)
         .usage_type(UsageType::CameraVideoRealTime)

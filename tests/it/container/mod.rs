@@ -1,6 +1,7 @@
 //! The MP4 file as foreign readers see it: finished, interrupted, cut anywhere, on a full disk.
 
 mod cuts;
+mod faults;
 mod foreign;
 mod full_disk;
 mod large;
