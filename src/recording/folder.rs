@@ -25,7 +25,7 @@ pub fn session_folder(
     name: &str,
     mut exists: impl FnMut(&str) -> bool,
 ) -> String {
-    let session = session.map(|s| sanitise(s)).filter(|s| !s.is_empty());
+    let session = session.map(sanitise).filter(|s| !s.is_empty());
     let plain = format!("{}_{}", stamp(start_utc_seconds), session.as_deref().unwrap_or("session"));
     if !exists(&plain) {
         return plain;

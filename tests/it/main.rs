@@ -1,6 +1,7 @@
 //! Everything that is shown from outside the crate, as one binary.
 
 mod cli;
+mod container;
 mod encoders;
 mod generated;
 mod layering;

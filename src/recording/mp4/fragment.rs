@@ -145,6 +145,11 @@ impl Fragment {
         runs.flat_map(|run| &run.samples).map(|sample| u64::from(sample.1)).sum()
     }
 
+    /// Samples of all tracks.
+    pub fn samples(&self) -> usize {
+        self.samples
+    }
+
     /// Bytes of samples.
     pub fn payload(&self) -> u64 {
         self.end - self.start - self.slot as u64

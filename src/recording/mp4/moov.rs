@@ -63,10 +63,11 @@ pub fn has(parameters: &MovieParameters, track: Track) -> bool {
     }
 }
 
-/// Durations of samples that a fragment need not tell, by track (`trex`).
+/// Durations of samples that a fragment need not tell, by track (`trex`). The timecode's one sample
+/// gets a fragment's length; only the end knows the whole.
 pub fn default_durations(parameters: &MovieParameters) -> [u32; 3] {
     let audio = parameters.audio.as_ref().map_or(0, |a| a.samples_per_packet);
-    [FRAME_TICKS, audio, FRAME_TICKS]
+    [FRAME_TICKS, audio, VIDEO_TIMESCALE]
 }
 
 /// The whole box. `recorded`: `None` before the first fragment.
@@ -277,3 +278,6 @@ fn bitrate(recorded: Option<&Recorded>, track: Track, nominal: u32) -> Bitrate {
     let peak = u32::try_from(recorded.peak[track.index()]).unwrap_or(u32::MAX).max(average);
     Bitrate { average, peak: if near { nominal } else { peak }, buffer: table.largest() }
 }
+
+#[cfg(test)]
+mod tests;

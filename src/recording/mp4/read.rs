@@ -134,10 +134,10 @@ impl Summary {
                     movie = Some(Movie::read(&mut input, found)?);
                 }
                 b"moof" if !found.cut => {
-                    if let Some(movie) = &mut movie {
-                        if fragments::read(&mut input, found, movie)? {
-                            fragments += 1;
-                        }
+                    if let Some(movie) = &mut movie
+                        && fragments::read(&mut input, found, movie)?
+                    {
+                        fragments += 1;
                     }
                 }
                 _ => {}

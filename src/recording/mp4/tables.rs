@@ -41,6 +41,18 @@ impl SampleTable {
         self.largest
     }
 
+    /// Bytes that [`Self::put`] will take, at most.
+    pub fn index_bytes(&self) -> u64 {
+        const HEADERS: u64 = 5 * 20;
+        let entries = |count: usize, bytes: u64| count as u64 * bytes;
+        HEADERS
+            + entries(self.sizes.len(), 4)
+            + entries(self.durations.len(), 8)
+            + entries(self.sync.len(), 4)
+            + entries(self.chunks.len(), 8)
+            + entries(self.chunk_sizes.len(), 12)
+    }
+
     /// Adds samples that lie one behind the other from `offset` on, each as (size, duration).
     /// `sync_first`: decoding can begin at the first of them.
     pub fn add_chunk(&mut self, offset: u64, samples: &[(u32, u32)], sync_first: bool) {
@@ -70,23 +82,20 @@ impl SampleTable {
 
     /// The newest sample lasted longer than was known when it was added.
     pub fn lengthen_last(&mut self, ticks: u32) {
+        if let Some((_, duration)) = self.durations.last().copied() {
+            self.set_last_duration(duration.saturating_add(ticks));
+        }
+    }
+
+    /// Gives the newest sample this duration.
+    pub fn set_last_duration(&mut self, ticks: u32) {
         let Some(last) = self.durations.last_mut() else { return };
-        let duration = last.1;
-        self.duration -= u64::from(duration);
+        self.duration -= u64::from(last.1);
         last.0 -= 1;
         if last.0 == 0 {
             self.durations.pop();
         }
-        self.push_duration(duration.saturating_add(ticks));
-    }
-
-    /// Gives the newest (for the timecode: only) sample this duration.
-    pub fn set_last_duration(&mut self, ticks: u32) {
-        if let Some(last) = self.durations.last().copied() {
-            if ticks > last.1 {
-                self.lengthen_last(ticks - last.1);
-            }
-        }
+        self.push_duration(ticks);
     }
 
     /// `stts`, `stss` when `some_depend` on others, `stsc`, `stsz`, `stco` or `co64`.

@@ -71,11 +71,13 @@ pub struct Mp4Writer<F: RecordingFile> {
     frames: u64,
     packets: u64,
     audio_time: u64,
+    /// The write that makes the file an ordinary one was begun: no more samples.
+    swallowing: bool,
     finished: Option<Finished>,
 }
 
 impl<F: RecordingFile> Mp4Writer<F> {
-    /// Writes the file's beginning and syncs it. The file should be empty.
+    /// Writes the file's beginning and syncs it. The file must be empty.
     pub fn create(mut file: F, parameters: MovieParameters) -> Result<Self> {
         if parameters.video.is_none() && parameters.audio.is_none() {
             return Err(Mp4Error::Parameters("a file needs a picture or sound"));
@@ -108,7 +110,8 @@ impl<F: RecordingFile> Mp4Writer<F> {
         b.zeros(slot - OPEN_FREE.len());
         let start = parameters.timecode.plus(0).start_frame;
         b.u32(start);
-        fragment.add(Track::Timecode, 4, 0, FRAME_TICKS, true);
+        let [.., a_fragment] = default_durations(&parameters);
+        fragment.add(Track::Timecode, 4, 0, a_fragment, true);
 
         file.write_at(0, &b.into_bytes()).map_err(|e| Mp4Error::io("beginning the file", e))?;
         file.sync().map_err(|e| Mp4Error::io("syncing the file's beginning", e))?;
@@ -124,6 +127,7 @@ impl<F: RecordingFile> Mp4Writer<F> {
             frames: 0,
             packets: 0,
             audio_time: 0,
+            swallowing: false,
             finished: None,
         })
     }
@@ -163,6 +167,9 @@ impl<F: RecordingFile> Mp4Writer<F> {
     /// the packet is not in the file and may be given again.
     pub fn audio(&mut self, packet: &[u8], duration: u32) -> Result<()> {
         self.check(Track::Audio, packet)?;
+        if duration == 0 {
+            return Err(Mp4Error::Sample("an audio packet without duration"));
+        }
         let alone = self.parameters.video.is_none();
         let limit = if alone { FRAGMENT_FRAMES } else { OVERDUE_FRAMES };
         let samples = limit * u64::from(SAMPLE_RATE / RECORDING_FPS);
@@ -225,6 +232,18 @@ impl<F: RecordingFile> Mp4Writer<F> {
         }
     }
 
+    /// Bytes that the end will still need on the disk, at most, were it now: keep them free, and
+    /// end the recording while they are. Grows by some 1 KB a second.
+    pub fn bytes_to_finish(&self) -> u64 {
+        // Headers, descriptions and parameter sets, as large as the first movie box.
+        let headers: u64 = 4096
+            + self.parameters.video.as_ref().map_or(0, |v| (v.sps.len() + v.pps.len()) as u64)
+            + self.parameters.audio.as_ref().map_or(0, |a| a.asc.len() as u64);
+        let tables: u64 = self.recorded.tables.iter().map(|t| t.index_bytes()).sum();
+        let open: u64 = self.open.as_ref().map_or(0, |open| 40 * open.samples() as u64);
+        headers + tables + open
+    }
+
     /// What the file was begun with.
     pub fn parameters(&self) -> &MovieParameters {
         &self.parameters
@@ -257,6 +276,7 @@ impl<F: RecordingFile> Mp4Writer<F> {
         head[8..].copy_from_slice(&swallowed.to_be_bytes());
 
         self.write_final_index(at, &index, length, &head)?;
+        self.swallowing = true;
         self.file.write_at(FREE_AT, &head).map_err(|e| Mp4Error::io("finalising the file", e))?;
         let finished = Finished {
             bytes: length,
@@ -269,6 +289,16 @@ impl<F: RecordingFile> Mp4Writer<F> {
         self.file.sync().map_err(|e| Mp4Error::io("syncing the final file", e))?;
         self.finished = Some(finished);
         Ok(finished)
+    }
+
+    /// The file under the writer.
+    pub fn file(&self) -> &F {
+        &self.file
+    }
+
+    /// The file under the writer, to reserve space in or the like; its bytes are the writer's.
+    pub fn file_mut(&mut self) -> &mut F {
+        &mut self.file
     }
 
     /// The file, for a caller that wants it back after [`Self::finalise`].
@@ -330,7 +360,7 @@ impl<F: RecordingFile> Mp4Writer<F> {
     }
 
     fn check(&self, track: Track, sample: &[u8]) -> Result<()> {
-        if self.finished.is_some() {
+        if self.swallowing {
             return Err(Mp4Error::Sample("the file is finished"));
         }
         if !has(&self.parameters, track) {

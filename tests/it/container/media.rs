@@ -1,0 +1,155 @@
+//! Real H.264 and AAC for the container's tests, and the writer fed with them as a call would.
+
+use std::sync::OnceLock;
+
+use hyperzoom::recording::mp4::{
+    AudioTrack, MemoryFile, MovieParameters, Mp4Writer, Timecode, VideoTrack,
+};
+use openh264::OpenH264API;
+use openh264::encoder::{
+    EncoderConfig, FrameRate, FrameType, IntraFramePeriod, Profile, RateControlMode, UsageType,
+};
+use openh264::formats::YUVBuffer;
+
+pub const WIDTH: u16 = 128;
+pub const HEIGHT: u16 = 96;
+/// 20:15:00:12.
+pub const START_FRAME: u32 = (20 * 3600 + 15 * 60) * 30 + 12;
+/// 2026-02-27 20:15:00 UTC.
+pub const CREATED: u64 = 1_772_223_300;
+pub const SECONDS: usize = 4;
+pub const FRAMES: usize = SECONDS * 30;
+/// 4 s are 187.5 packets.
+pub const PACKETS: usize = 188;
+
+/// A length-prefixed sample, and whether it is a keyframe.
+pub type Picture = (Vec<u8>, bool);
+
+/// Four seconds of encoded picture and sound.
+pub struct Media {
+    pub sps: Vec<u8>,
+    pub pps: Vec<u8>,
+    pub video: Vec<Picture>,
+    pub asc: Vec<u8>,
+    pub audio: Vec<Vec<u8>>,
+}
+
+pub fn media() -> &'static Media {
+    static MEDIA: OnceLock<Media> = OnceLock::new();
+    MEDIA.get_or_init(|| {
+        let (sps, pps, video) = encode_video();
+        let (asc, audio) = encode_audio();
+        assert_eq!(video.len(), FRAMES);
+        Media { sps, pps, video, asc, audio }
+    })
+}
+
+fn encode_video() -> (Vec<u8>, Vec<u8>, Vec<Picture>) {
+    let config = EncoderConfig::new()
+        .skip_frames(false)
+        .usage_type(UsageType::CameraVideoRealTime)
+        .rate_control_mode(RateControlMode::Off)
+        .max_frame_rate(FrameRate::from_hz(30.0))
+        .scene_change_detect(false)
+        .profile(Profile::High)
+        .intra_frame_period(IntraFramePeriod::from_num_frames(30));
+    let mut encoder =
+        openh264::encoder::Encoder::with_api_config(OpenH264API::from_source(), config).unwrap();
+    let (width, height) = (usize::from(WIDTH), usize::from(HEIGHT));
+    let (mut sps, mut pps, mut samples) = (Vec::new(), Vec::new(), Vec::new());
+    for frame in 0..FRAMES {
+        let mut yuv = vec![128; width * height * 3 / 2];
+        for (at, luma) in yuv[..width * height].iter_mut().enumerate() {
+            *luma = 40 + ((at % width + at / width + 3 * frame) % 160) as u8;
+        }
+        let stream = encoder.encode(&YUVBuffer::from_vec(yuv, width, height)).unwrap();
+        let keyframe = stream.frame_type() == FrameType::IDR;
+        let mut sample = Vec::new();
+        for layer in (0..stream.num_layers()).filter_map(|i| stream.layer(i)) {
+            for nal in (0..layer.nal_count()).filter_map(|i| layer.nal_unit(i)) {
+                let code = nal.iter().position(|b| *b == 1).expect("a start code");
+                let nal = &nal[code + 1..];
+                match nal[0] & 0x1F {
+                    7 => sps = nal.to_vec(),
+                    8 => pps = nal.to_vec(),
+                    _ => {
+                        sample.extend_from_slice(&(nal.len() as u32).to_be_bytes());
+                        sample.extend_from_slice(nal);
+                    }
+                }
+            }
+        }
+        assert_eq!(keyframe, frame % 30 == 0, "a keyframe each second");
+        samples.push((sample, keyframe));
+    }
+    (sps, pps, samples)
+}
+
+fn encode_audio() -> (Vec<u8>, Vec<Vec<u8>>) {
+    use fdk_aac::enc::{AudioObjectType, BitRate, ChannelMode, Encoder, EncoderParams, Transport};
+    let encoder = Encoder::new(EncoderParams {
+        bit_rate: BitRate::Cbr(192_000),
+        sample_rate: 48_000,
+        transport: Transport::Raw,
+        channels: ChannelMode::Mono,
+        audio_object_type: AudioObjectType::Mpeg4LowComplexity,
+    })
+    .unwrap();
+    let info = encoder.info().unwrap();
+    let asc = info.confBuf[..info.confSize as usize].to_vec();
+    let mut packets = Vec::new();
+    let mut sample = 0_u32;
+    while packets.len() < PACKETS {
+        let pcm: Vec<i16> = (0..1024)
+            .map(|n| (f64::from(sample + n) * 440.0 * 0.000_130_9).sin() * 8000.0)
+            .map(|value| value as i16)
+            .collect();
+        sample += 1024;
+        let mut out = [0; 2048];
+        let encoded = encoder.encode(&pcm, &mut out).unwrap();
+        if encoded.output_size > 0 {
+            packets.push(out[..encoded.output_size].to_vec());
+        }
+    }
+    (asc, packets)
+}
+
+pub fn parameters() -> MovieParameters {
+    let media = media();
+    MovieParameters {
+        video: Some(VideoTrack {
+            width: WIDTH,
+            height: HEIGHT,
+            sps: media.sps.clone(),
+            pps: media.pps.clone(),
+            bitrate: 18_000_000,
+        }),
+        audio: Some(AudioTrack {
+            asc: media.asc.clone(),
+            bitrate: 192_000,
+            priming_samples: 0,
+            samples_per_packet: 1024,
+        }),
+        timecode: Timecode { start_frame: START_FRAME },
+        created_utc_seconds: CREATED,
+    }
+}
+
+/// A writer that got everything, interleaved by time, but was not ended.
+pub fn written(parameters: MovieParameters) -> Mp4Writer<MemoryFile> {
+    let media = media();
+    let mut writer = Mp4Writer::create(MemoryFile::new(), parameters.clone()).unwrap();
+    let mut packets = media.audio.iter().enumerate().peekable();
+    for (frame, (sample, keyframe)) in media.video.iter().enumerate() {
+        if parameters.video.is_some() {
+            writer.video(sample, frame as i64, *keyframe).unwrap();
+        }
+        let until = (frame + 1) * 1600;
+        while let Some((_, packet)) = packets.next_if(|(n, _)| n * 1024 < until) {
+            if parameters.audio.is_some() {
+                writer.audio(packet, 1024).unwrap();
+            }
+        }
+    }
+    writer
+}
