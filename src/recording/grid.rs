@@ -33,6 +33,10 @@ const CADENCE_TOLERANCE: f64 = 0.08;
 /// brings two pictures close together.
 const SLOW_CAMERA_REACH: f64 = 1.25;
 
+/// How early, in slots, the very first picture may be shown: 200 ms, the period of the slowest
+/// camera in use (5 fps, in the dark).
+const FIRST_PICTURE_REACH: f64 = 6.0;
+
 /// From this period on, in slots, a camera counts as slower than the grid: 29.1 fps, beyond the
 /// error of real cameras' 30 fps and the noise of the estimate.
 const SLOW_CAMERA_PERIOD: f64 = 1.03;
@@ -200,8 +204,8 @@ impl<T> Grid<T> {
                 position.round() as u64
             }
             // The first picture fills the first slot if it is near, so that the file does not
-            // begin with one black frame only because of the camera's phase.
-            None if position < earliest as f64 + 1.5 => earliest,
+            // begin with a flash of black only because of the camera's phase.
+            None if position < earliest as f64 + FIRST_PICTURE_REACH => earliest,
             None => position.round() as u64,
         };
         let slot = slot.max(earliest);
