@@ -210,6 +210,12 @@ mod tests {
     }
 
     #[test]
+    fn it_may_move_to_the_thread_that_records() {
+        fn moves<T: Send>() {}
+        moves::<AacEncoder>();
+    }
+
+    #[test]
     fn dither_keeps_silence_silent_and_the_mean_true() {
         let mut dither = Dither(DITHER_SEED);
         assert!((0..1_000).all(|_| dither.quantise(0.0) == 0));

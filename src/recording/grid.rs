@@ -17,9 +17,14 @@ mod tests;
 /// hiccup that still delivers its pictures, short against the one-second fragment.
 pub const DELAY_MICROS: i64 = 500_000;
 
-/// Hysteresis of the assignment, in slots: 10 ms, more than a USB camera's stamps jitter (some
-/// 8 ms), so that a camera whose phase sits between two slots does not flip between them.
-const HYSTERESIS: f64 = 0.3;
+/// How late, in slots, a picture may be shown before a slot is left to repeat the one before it:
+/// half a slot and a hysteresis of 10 ms, more than a USB camera's stamps jitter (some 8 ms), so
+/// that a camera whose phase sits between two slots does not flip between them.
+const LATE_REACH: f64 = 0.8;
+
+/// How early, in slots, a picture may be shown before it is given up: half a slot and twice that
+/// jitter, because behind a pause the first picture's own jitter decides where it stands.
+const EARLY_REACH: f64 = 1.0;
 
 /// Weight of the newest interval in the running estimate of the camera's period: settled after
 /// half a second at 30 fps, and 8 ms of jitter moves it by less than 2 %.
@@ -32,6 +37,10 @@ const CADENCE_TOLERANCE: f64 = 0.08;
 /// How early, in slots, a picture of a camera slower than the grid may be shown when jitter
 /// brings two pictures close together.
 const SLOW_CAMERA_REACH: f64 = 1.25;
+
+/// How early, in slots, the very first picture may be shown: 200 ms, the period of the slowest
+/// camera in use (5 fps, in the dark).
+const FIRST_PICTURE_REACH: f64 = 6.0;
 
 /// From this period on, in slots, a camera counts as slower than the grid: 29.1 fps, beyond the
 /// error of real cameras' 30 fps and the noise of the estimate.
@@ -187,24 +196,25 @@ impl<T> Grid<T> {
     fn assign(&mut self, position: f64) -> Option<u64> {
         // Nothing may stand before what already stands there, nor where a slot was handed out.
         let earliest = self.last.map_or(self.next_slot, |last| self.next_slot.max(last + 1));
-        let reach = 0.5 + HYSTERESIS;
-        let slot = match self.last {
-            Some(last) => {
-                let step = self.period.round().max(1.0);
-                let steady = (self.period / step - 1.0).abs() <= CADENCE_TOLERANCE;
-                let expected = last + step as u64;
-                let near = (position - expected as f64).abs() <= reach;
-                if steady && near && expected >= earliest {
-                    return Some(expected);
-                }
-                position.round() as u64
+        if let Some(last) = self.last {
+            let step = self.period.round().max(1.0);
+            let steady = (self.period / step - 1.0).abs() <= CADENCE_TOLERANCE;
+            let expected = last + step as u64;
+            let near = (-EARLY_REACH..=LATE_REACH).contains(&(position - expected as f64));
+            if steady && near && expected >= earliest {
+                return Some(expected);
             }
+        } else if position >= earliest as f64 && position < earliest as f64 + FIRST_PICTURE_REACH {
             // The first picture fills the first slot if it is near, so that the file does not
-            // begin with one black frame only because of the camera's phase.
-            None if position < earliest as f64 + 1.5 => earliest,
-            None => position.round() as u64,
-        };
-        let slot = slot.max(earliest);
+            // begin with a flash of black only because of the camera's phase.
+            return Some(earliest);
+        }
+        let nearest = position.round() as u64;
+        if nearest < self.next_slot {
+            self.counts.late += 1;
+            return None;
+        }
+        let slot = nearest.max(earliest);
         // How early a picture may be shown. A camera faster than the grid has a nearer picture
         // for most slots; one slower than the grid comes back by itself, so that no picture of it
         // is ever given up.
@@ -213,15 +223,9 @@ impl<T> Grid<T> {
         } else if self.period > SLOW_CAMERA_PERIOD {
             SLOW_CAMERA_REACH
         } else {
-            reach
+            EARLY_REACH
         };
-        if slot as f64 - position <= early {
-            return Some(slot);
-        }
-        if position + 0.5 < self.next_slot as f64 {
-            self.counts.late += 1;
-        }
-        None
+        (slot as f64 - position <= early).then_some(slot)
     }
 
     /// Camera off: from the last picture on, slots are black and pictures are withheld, until it

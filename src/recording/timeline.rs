@@ -6,7 +6,7 @@
 //!
 //! Card and session clock differ by some ppm. [`AudioTimeline::offset_micros`] tells how far they
 //! have come apart; an asynchronous resampler driven by it has its place between the incoming
-//! block and [`AudioTimeline::append`].
+//! block and the samples appended to the file.
 
 use std::collections::VecDeque;
 
@@ -235,9 +235,7 @@ impl AudioTimeline {
     /// block then stands where its stamp says.
     pub fn silence_until(&mut self, now: SessionMicros, out: &mut Vec<f32>) {
         if self.started && !self.realign {
-            if self.held.is_empty() {
-                self.release_held(out);
-            } else {
+            if !self.held.is_empty() {
                 self.believe_gap(out);
             }
             self.absent = Some(Gap { at: self.counts.written, samples: 0 });

@@ -173,6 +173,24 @@ fn sizes_that_are_no_multiple_of_16_and_any_number_of_threads_decode_to_what_wen
 }
 
 #[test]
+fn every_even_size_a_camera_may_have_starts_with_any_number_of_threads() {
+    let cameras = [(1920, 1080), (1920, 816), (1600, 1200), (1080, 1920), (1024, 576), (960, 540)];
+    let odd =
+        [(848, 480), (352, 288), (424, 240), (1920, 144), (144, 1920), (16, 16), (1918, 1078)];
+    for (width, height) in cameras.into_iter().chain(odd) {
+        let parameters = VideoParameters::for_size(width, height);
+        for threads in [1, 2, 3, 4] {
+            let mut encoder = OpenH264::with_threads(&parameters, threads)
+                .unwrap_or_else(|e| panic!("{width}x{height}, {threads} threads: {e}"));
+            let picture = TestPicture::new(width, height, 0);
+            encoder.submit(picture.planes(), 0).expect("a good picture");
+            assert!(encoder.poll().is_some_and(|s| s.keyframe));
+            assert!(encoder.parameter_sets().is_some());
+        }
+    }
+}
+
+#[test]
 fn the_bitrate_of_a_noisy_moving_picture_is_near_the_target() {
     let parameters =
         VideoParameters { bitrate_bps: 4_000_000, ..VideoParameters::for_size(640, 360) };

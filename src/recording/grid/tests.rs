@@ -210,6 +210,15 @@ fn the_file_is_black_until_a_camera_comes_and_while_it_is_switched_off() {
 }
 
 #[test]
+fn a_slow_camera_does_not_begin_the_file_with_a_flash_of_black() {
+    for (fps, phase) in [(30.0, 0.99), (15.0, 1.9), (5.0, 5.9)] {
+        let (slots, counts) = record(&camera(100, fps, phase, &|_| 0), 40_000);
+        assert_eq!(slots[0].content, Content::Picture(0), "{fps} fps");
+        assert_eq!((counts.black, counts.encoded), (0, 100));
+    }
+}
+
+#[test]
 fn switched_on_again_it_stays_black_until_the_next_picture() {
     let mut grid = Grid::new(T0, 0);
     grid.push(T0, 0);

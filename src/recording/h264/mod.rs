@@ -66,6 +66,7 @@ impl VideoParameters {
         let Self { width, height, .. } = *self;
         let even = |n: u32| n.is_multiple_of(2);
         let macroblocks = u64::from(width.div_ceil(16)) * u64::from(height.div_ceil(16));
+        // OpenH264 takes nothing smaller than one macroblock.
         let fits = width >= 16 && height >= 16 && macroblocks <= LEVEL_4_1_MACROBLOCKS;
         // Level 4.1 also bounds either side to the root of eight times the picture (A.3.1 f, g).
         let narrow = |n: u32| u64::from(n.div_ceil(16)).pow(2) <= 8 * LEVEL_4_1_MACROBLOCKS;

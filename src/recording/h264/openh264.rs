@@ -60,6 +60,15 @@ impl OpenH264 {
     /// Starts it with at most that many slices, each with a thread.
     pub fn with_threads(parameters: &VideoParameters, threads: u32) -> Result<Self, EncoderError> {
         parameters.check()?;
+        let slices = threads.min(MAX_SLICES).min(macroblocks(parameters) / MACROBLOCKS_PER_SLICE);
+        // It refuses some pairs of size and slice number; every size works in one slice.
+        match Self::with_slices(parameters, slices.max(1) as u16) {
+            Err(_) if slices > 1 => Self::with_slices(parameters, 1),
+            result => result,
+        }
+    }
+
+    fn with_slices(parameters: &VideoParameters, slices: u16) -> Result<Self, EncoderError> {
         let mut raw: *mut sys::ISVCEncoder = std::ptr::null_mut();
         // SAFETY: the library writes one pointer, and only on success (0).
         let code = unsafe { APILoader::WelsCreateSVCEncoder(&raw mut raw) };
@@ -76,7 +85,7 @@ impl OpenH264 {
             pps: Vec::new(),
             done: VecDeque::new(),
         };
-        this.initialise(threads).map_err(|code| EncoderError::Start { name: Self::NAME, code })?;
+        this.initialise(slices).map_err(|code| EncoderError::Start { name: Self::NAME, code })?;
         Ok(this)
     }
 
@@ -93,7 +102,7 @@ impl OpenH264 {
         if code == 0 { Ok(()) } else { Err(code) }
     }
 
-    fn initialise(&mut self, threads: u32) -> Result<(), i32> {
+    fn initialise(&mut self, slices: u16) -> Result<(), i32> {
         // It would print to standard error otherwise.
         self.set_option(sys::ENCODER_OPTION_TRACE_LEVEL, sys::WELS_LOG_QUIET)?;
         let defaults = self.table().GetDefaultParams.ok_or(NO_SUCH_CALL)?;
@@ -103,7 +112,7 @@ impl OpenH264 {
         if code != 0 {
             return Err(code);
         }
-        self.configure(&mut ext, threads);
+        self.configure(&mut ext, slices);
         let start = self.table().InitializeExt.ok_or(NO_SUCH_CALL)?;
         // SAFETY: the library reads (and copies) the structure during the call.
         let code = unsafe { start(self.encoder.as_ptr(), &raw const ext) };
@@ -113,10 +122,8 @@ impl OpenH264 {
         self.set_option(sys::ENCODER_OPTION_DATAFORMAT, sys::videoFormatI420)
     }
 
-    fn configure(&self, ext: &mut sys::SEncParamExt, threads: u32) {
+    fn configure(&self, ext: &mut sys::SEncParamExt, slices: u16) {
         let VideoParameters { width, height, fps, bitrate_bps, gop } = self.parameters;
-        let macroblocks = width.div_ceil(16) * height.div_ceil(16);
-        let slices = threads.min(MAX_SLICES).min(macroblocks / MACROBLOCKS_PER_SLICE).max(1) as u16;
         ext.iUsageType = sys::CAMERA_VIDEO_REAL_TIME;
         ext.iPicWidth = width as i32;
         ext.iPicHeight = height as i32;
@@ -224,6 +231,10 @@ impl OpenH264 {
         }
         Ok(())
     }
+}
+
+fn macroblocks(parameters: &VideoParameters) -> u32 {
+    parameters.width.div_ceil(16) * parameters.height.div_ceil(16)
 }
 
 fn complexity(effort: Effort) -> sys::ECOMPLEXITY_MODE {
