@@ -34,6 +34,8 @@ const INTERRUPTED: u32 = 100;
 const ANOTHER_STREAM: u64 = 200;
 /// So many packets of an older stream in a row are believed.
 const OLDER_STREAM: u32 = 3;
+/// Sequence numbers are 48 bits on the wire's nonce; none is higher.
+const MOST_FRAMES: u64 = 1 << 48;
 /// How far a first packet may have overtaken earlier ones, in frames.
 const OVERTAKEN: u64 = 8;
 /// A frame whose samples all lie below this (-60 dBFS) can be left out unheard.
@@ -183,7 +185,7 @@ impl PlayoutBuffer {
             self.rejected += 1;
             return;
         };
-        if payload.half_frames {
+        if payload.half_frames || packet.sequence >= MOST_FRAMES {
             self.rejected += 1;
             return;
         }
