@@ -1,0 +1,3 @@
+//! Tools that several integration tests share.
+
+pub mod correlate;
