@@ -89,7 +89,7 @@ pub fn chirp(voice: u8, second: u64) -> Vec<f32> {
     let kind = second % CHIRP_PERIOD;
     let low = 500.0 + 350.0 * voice;
     let width = 400.0 + 300.0 * (kind / 2) as f64 + 75.0 * voice;
-    let (from, to) = if kind % 2 == 0 { (low, low + width) } else { (low + width, low) };
+    let (from, to) = if kind.is_multiple_of(2) { (low, low + width) } else { (low + width, low) };
     let rate = f64::from(SAMPLE_RATE);
     let seconds = CHIRP_LEN as f64 / rate;
     (0..CHIRP_LEN)
