@@ -75,7 +75,7 @@ pub struct PlayoutStats {
     pub rejected: u64,
     /// Samples made up by concealment.
     pub concealed_samples: u64,
-    /// Samples given out since the stream began, concealed ones included.
+    /// Samples given out while there was a stream, concealed ones included.
     pub played_samples: u64,
     /// Level of the last 50 ms, dBFS, -120 for silence.
     pub level_db: f32,
@@ -321,9 +321,9 @@ impl PlayoutBuffer {
 
     /// Moves the next frame's number forward, whatever is held before it.
     fn pass_until(&mut self, number: u64) {
-        // Of a long stretch only the end is remembered; the rest is known to be gone.
         for n in self.next..number {
-            if self.store.pass(n) {
+            // Before the first pull nothing was due yet.
+            if self.store.pass(n) && self.state == State::Playing {
                 self.late += 1;
             }
         }
@@ -343,8 +343,8 @@ impl PlayoutBuffer {
             return len;
         }
         let samples = samples as usize;
-        self.state = State::Playing;
         if samples < len {
+            self.state = State::Playing;
             return len - samples;
         }
         let excess = samples - len;
@@ -354,6 +354,7 @@ impl PlayoutBuffer {
             self.discard = excess % FRAME;
         }
         self.pass_until(number);
+        self.state = State::Playing;
         0
     }
 
