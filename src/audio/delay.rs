@@ -52,7 +52,7 @@ impl Default for DelayTracker {
 }
 
 impl DelayTracker {
-    /// A tracker that expects [`START`]'s jitter.
+    /// A tracker that expects 5 ms of jitter until packets show otherwise.
     pub fn new() -> Self {
         let mut bins = [0.0; BINS + 1];
         bins[(START / BIN - 1) as usize] = START_WEIGHT;

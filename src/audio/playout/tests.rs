@@ -256,6 +256,39 @@ fn a_late_burst_is_played_after_a_gap_and_the_depth_comes_back() {
 }
 
 #[test]
+fn in_silence_the_depth_comes_back_at_once() {
+    let mut encoder = TalkEncoder::new(32_000).unwrap();
+    let mut quiet = || {
+        let (mut frame, mut payload) = ([0; 128], [0; MAX_AUDIO_PAYLOAD]);
+        let len = encoder.encode(&[0.0; FRAME], &mut frame).unwrap();
+        let len = write_payload(&frame[..len], &mut payload);
+        payload[..len].to_vec()
+    };
+    let mut buffer = PlayoutBuffer::new().unwrap();
+    let mut depths = Vec::new();
+    for now in 0..1_400u64 {
+        // 25 ms of frames come together at number 1,000; from 1,005 on nobody speaks.
+        let arrived = match now {
+            1_000..1_005 => 0..0,
+            1_005 => 1_000..1_006,
+            n => n..n + 1,
+        };
+        let at = Micros(EPOCH + now as i64 * FRAME_MICROS);
+        for n in arrived {
+            let silence = quiet();
+            let payload = if n < 1_005 { payload(n) } else { &silence };
+            buffer.push(&ReceivedAudio { sequence: n, payload }, at);
+        }
+        buffer.pull(&mut [0.0; FRAME], at + 200);
+        depths.push(buffer.stats().depth_ms);
+    }
+    assert!(depths[1_006] > 20.0, "{}", depths[1_006]);
+    // Held frames are played first; then the silence behind them is left out.
+    assert!(depths[1_030] < 7.0, "{}", depths[1_030]);
+    assert_eq!(buffer.stats().lost + buffer.stats().late, 0);
+}
+
+#[test]
 fn a_path_that_becomes_slower_by_more_than_the_ceiling_is_followed_within_100_ms() {
     let mut line = Line::new(240);
     line.send(0..4_000, |n| Some(if n < 1_600 { 0 } else { 60_000 }));
