@@ -52,7 +52,7 @@ impl Default for DelayTracker {
 }
 
 impl DelayTracker {
-    /// A tracker that expects [`START`]'s jitter.
+    /// A tracker that expects 5 ms of jitter until packets show otherwise.
     pub fn new() -> Self {
         let mut bins = [0.0; BINS + 1];
         bins[(START / BIN - 1) as usize] = START_WEIGHT;
@@ -130,9 +130,10 @@ impl DelayTracker {
 
     fn slide(&mut self, arrival: Micros, offset: i64) {
         let began = *self.stretch_began.get_or_insert(arrival);
-        if arrival.since(began) >= STRETCH {
+        let lasted = arrival.0.wrapping_sub(began.0);
+        if lasted >= STRETCH {
             // After a long gap the stretch before is too old as well.
-            let stale = arrival.since(began) >= 2 * STRETCH;
+            let stale = lasted >= 2 * STRETCH;
             self.least = [i64::MAX, if stale { i64::MAX } else { self.least[0] }];
             self.stretch_began = Some(arrival);
         }

@@ -93,10 +93,6 @@ impl FractionalReader {
     }
 
     /// One output sample; the next one lies `step` input samples further. 0 when not ready.
-    #[expect(
-        clippy::should_implement_trait,
-        reason = "no iterator: it needs a step and never ends"
-    )]
     pub fn next(&mut self, step: f64) -> f32 {
         if !self.ready() {
             return 0.0;

@@ -14,7 +14,7 @@ use ringbuf::{HeapCons, HeapProd, HeapRb};
 use super::codec::CodecError;
 use super::packet::MAX_AUDIO_PAYLOAD;
 use super::playout::{PlayoutBuffer, PlayoutStats, ReceivedAudio};
-use crate::units::Micros;
+use crate::units::{Micros, SAMPLE_RATE};
 
 /// Packets between two callbacks: 320 ms, more than any callback's block (4,096 samples, 85 ms).
 const RING: usize = 64;
@@ -89,8 +89,12 @@ impl Mixer {
         out.fill(0.0);
         for voice in &mut self.voices {
             voice.receive();
+            let mut after = out.len();
             for part in out.chunks_mut(MAX_BLOCK) {
-                voice.add_to(part, &mut self.scratch[..part.len()], now);
+                // A part is due that much before the end of the whole block.
+                after -= part.len();
+                let due = now - after as i64 * 1_000_000 / i64::from(SAMPLE_RATE);
+                voice.add_to(part, &mut self.scratch[..part.len()], due);
             }
             voice.shared.stats.store(&voice.buffer.stats());
         }
@@ -324,6 +328,33 @@ mod tests {
         let heard = call(&mut mixer, &mut feeds, &mut talkers, 200, 200);
         let peak = heard.iter().fold(0.0f32, |a, b| a.max(b.abs()));
         assert!(peak > 0.95 && peak <= 1.0, "{peak}");
+    }
+
+    #[test]
+    fn a_block_longer_than_is_rendered_at_a_time_is_heard_without_a_gap() {
+        let (mut mixer, mut feeds) = mixer(1).unwrap();
+        let mut talker = Talker::new(400.0, 0.3);
+        let (mut said, mut heard) = (0, Vec::new());
+        for n in 1..20i64 {
+            let now = Micros(n * 12_000 * 1_000_000 / 48_000);
+            while said * 5_000 <= now.0 {
+                talker.say(&mut feeds[0], Micros(said * 5_000));
+                said += 1;
+            }
+            let mut block = [0.0; 12_000];
+            mixer.render(&mut block, now);
+            heard.extend_from_slice(&block);
+        }
+        assert_eq!(feeds[0].stats().concealed_samples, 0);
+        assert!((rms(&heard[24_000..]) - 0.3 / 2f32.sqrt()).abs() < 0.02);
+    }
+
+    #[test]
+    fn both_sides_can_be_moved_to_their_threads() {
+        fn is_send<T: Send>(_: &T) {}
+        let (mixer, feeds) = mixer(1).unwrap();
+        is_send(&mixer);
+        is_send(&feeds);
     }
 
     #[test]

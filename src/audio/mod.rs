@@ -7,7 +7,7 @@
 //!
 //! The way of a sample: [`convert`] takes one channel of what the card delivers, [`resample`]
 //! brings it to 48 kHz, [`framer`] cuts frames of 5 ms, [`codec`] encodes, [`packet`] lays out the
-//! payload. At the peer [`mixer`] hands payloads to one [`playout`] buffer a peer, which reorders,
+//! payload. At the peer [`mod@mixer`] hands payloads to one [`playout`] buffer a peer, which reorders,
 //! decides the depth ([`delay`]), decodes or conceals and keeps drift away ([`fraction`]); the
 //! mixer adds the peers up and limits softly. [`meter`] measures, [`test_sound`] is a synthetic
 //! microphone whose position can be found again.

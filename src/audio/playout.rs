@@ -34,6 +34,8 @@ const INTERRUPTED: u32 = 100;
 const ANOTHER_STREAM: u64 = 200;
 /// So many packets of an older stream in a row are believed.
 const OLDER_STREAM: u32 = 3;
+/// Sequence numbers are 48 bits on the wire's nonce; none is higher.
+const MOST_FRAMES: u64 = 1 << 48;
 /// How far a first packet may have overtaken earlier ones, in frames.
 const OVERTAKEN: u64 = 8;
 /// A frame whose samples all lie below this (-60 dBFS) can be left out unheard.
@@ -73,7 +75,7 @@ pub struct PlayoutStats {
     pub rejected: u64,
     /// Samples made up by concealment.
     pub concealed_samples: u64,
-    /// Samples given out since the stream began, concealed ones included.
+    /// Samples given out while there was a stream, concealed ones included.
     pub played_samples: u64,
     /// Level of the last 50 ms, dBFS, -120 for silence.
     pub level_db: f32,
@@ -183,7 +185,7 @@ impl PlayoutBuffer {
             self.rejected += 1;
             return;
         };
-        if payload.half_frames {
+        if payload.half_frames || packet.sequence >= MOST_FRAMES {
             self.rejected += 1;
             return;
         }
@@ -319,9 +321,9 @@ impl PlayoutBuffer {
 
     /// Moves the next frame's number forward, whatever is held before it.
     fn pass_until(&mut self, number: u64) {
-        // Of a long stretch only the end is remembered; the rest is known to be gone.
         for n in self.next..number {
-            if self.store.pass(n) {
+            // Before the first pull nothing was due yet.
+            if self.store.pass(n) && self.state == State::Playing {
                 self.late += 1;
             }
         }
@@ -341,8 +343,8 @@ impl PlayoutBuffer {
             return len;
         }
         let samples = samples as usize;
-        self.state = State::Playing;
         if samples < len {
+            self.state = State::Playing;
             return len - samples;
         }
         let excess = samples - len;
@@ -352,6 +354,7 @@ impl PlayoutBuffer {
             self.discard = excess % FRAME;
         }
         self.pass_until(number);
+        self.state = State::Playing;
         0
     }
 

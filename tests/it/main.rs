@@ -1,5 +1,6 @@
 //! Everything that is shown from outside the crate, as one binary.
 
+mod audio;
 mod cli;
 mod container;
 mod encoders;

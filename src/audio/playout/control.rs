@@ -93,3 +93,47 @@ impl Control {
         (drift + far).clamp(-DEPTH_LIMIT, DEPTH_LIMIT)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The rate after `frames` frames with a margin that does not answer to it.
+    fn rate_at(margin: i64, frames: u32) -> f64 {
+        let mut control = Control::new();
+        for _ in 0..frames {
+            // Takes back what playing at this rate would have changed.
+            control.moved(control.rate() * 5_000.0);
+            control.frame(margin, 0, 5_000);
+        }
+        control.rate()
+    }
+
+    #[test]
+    fn near_the_target_the_rate_is_exactly_one() {
+        for margin in [4_900, 5_000, 5_600] {
+            assert_eq!(rate_at(margin, 300), 0.0, "{margin}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_depth_is_corrected_by_half_a_percent_at_most_and_shrunk_only_when_calm() {
+        assert!((rate_at(40_000, 300) - 0.005).abs() < 1e-9);
+        assert!((rate_at(0, 300) + 0.005).abs() < 1e-9);
+        assert!(rate_at(40_000, CALM - 1) <= 0.0005 + 1e-9);
+        let drift = rate_at(5_900, 300);
+        assert!(drift > 0.0 && drift <= 0.0005, "{drift}");
+    }
+
+    #[test]
+    fn late_callbacks_do_not_look_like_depth() {
+        let mut control = Control::new();
+        for n in 0..200 {
+            control.frame(5_200 + if n % 5 == 0 { 0 } else { 3_000 }, 0, 5_000);
+            if n > 60 {
+                assert!((control.margin(0) - 5_200.0).abs() < 1.0);
+            }
+        }
+        assert_eq!(control.rate(), 0.0);
+    }
+}

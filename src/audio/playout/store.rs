@@ -131,3 +131,38 @@ impl Store {
         slot
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_is_given_out_once_and_the_oldest_first() {
+        let mut store = Store::new();
+        for number in [12, 10, 13] {
+            store.hold(number, &[number as u8]);
+        }
+        assert_eq!((store.oldest_from(0), store.newest()), (Some(10), 13));
+        assert_eq!(store.take(10), Some(&[10u8][..]));
+        assert_eq!(store.take(10), None);
+        assert_eq!(store.fate(10), Fate::Done);
+        assert_eq!(store.oldest_from(10), Some(12));
+        assert_eq!(store.oldest_from(14), None);
+    }
+
+    #[test]
+    fn a_missed_frame_is_lost_once_its_slot_is_needed_unless_it_came_late() {
+        let mut store = Store::new();
+        assert!(!store.pass(3));
+        assert!(!store.pass(4));
+        store.came_late(4);
+        assert_eq!(store.lost(), 0);
+        store.hold(3 + SLOTS, &[1]);
+        store.hold(4 + SLOTS, &[1]);
+        assert_eq!(store.lost(), 1);
+        assert!(!store.pass(9));
+        store.clear();
+        assert_eq!(store.lost(), 2);
+        assert_eq!(store.oldest_from(0), None);
+    }
+}

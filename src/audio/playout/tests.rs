@@ -1,1 +1,436 @@
-//! Tests of the playout buffer in virtual time.
+//! The playout buffer in virtual time: a speaker that pulls blocks, a path that delays, loses,
+//! repeats and reorders, and clocks that do not agree.
+
+use std::sync::OnceLock;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::audio::{MAX_AUDIO_PAYLOAD, TalkEncoder, TestSound, write_payload};
+
+/// Frames of sound that are encoded once and said over and over: 8 s.
+const LOOP: u64 = 1_600;
+/// Virtual time does not begin at 0, so that nothing relies on it.
+const EPOCH: i64 = 1_000_000_000;
+
+fn payload(sequence: u64) -> &'static [u8] {
+    static SAID: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
+    let said = SAID.get_or_init(|| {
+        let (sound, mut encoder) = (TestSound::new(0), TalkEncoder::new(32_000).unwrap());
+        let encode = |n: u64| {
+            let (mut pcm, mut frame) = ([0.0; FRAME], [0; 128]);
+            sound.fill(n * FRAME as u64, &mut pcm);
+            let len = encoder.encode(&pcm, &mut frame).unwrap();
+            let mut payload = [0; MAX_AUDIO_PAYLOAD];
+            let len = write_payload(&frame[..len], &mut payload);
+            payload[..len].to_vec()
+        };
+        (0..LOOP).map(encode).collect()
+    });
+    &said[(sequence % LOOP) as usize]
+}
+
+/// What a decoder gives that gets every frame, without any buffer.
+fn decoded(frames: u64) -> Vec<f32> {
+    let mut decoder = TalkDecoder::new().unwrap();
+    let mut all = Vec::new();
+    for n in 0..frames {
+        let mut pcm = [0.0; FRAME];
+        let frame = parse_payload(payload(n)).unwrap().newest().data;
+        decoder.decode(frame, &mut pcm).unwrap();
+        all.extend_from_slice(&pcm);
+    }
+    all
+}
+
+/// Numbers that look random and are the same in each run.
+fn noise(n: u64) -> f64 {
+    let mut x = n.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    x ^= x >> 31;
+    x = x.wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    x ^= x >> 29;
+    (x >> 11) as f64 / (1u64 << 53) as f64
+}
+
+struct Line {
+    buffer: PlayoutBuffer,
+    /// Packets on their way, in the order of arrival: when, which number, whose sound.
+    arrivals: Vec<(i64, u64)>,
+    arrived: usize,
+    block: usize,
+    /// How much faster than the local clock the speaker's card runs, ppm.
+    card_ppm: f64,
+    pulled: u64,
+    heard: Vec<f32>,
+    /// After each block: its time in ms, and the figures then.
+    trace: Vec<(f64, PlayoutStats)>,
+}
+
+impl Line {
+    fn new(block: usize) -> Self {
+        Self {
+            buffer: PlayoutBuffer::new().unwrap(),
+            arrivals: Vec::new(),
+            arrived: 0,
+            block,
+            card_ppm: 0.0,
+            pulled: 0,
+            heard: Vec::new(),
+            trace: Vec::new(),
+        }
+    }
+
+    /// Sends `frames` frames; `path` says after how many microseconds each arrives, if at all.
+    fn send(&mut self, frames: std::ops::Range<u64>, path: impl Fn(u64) -> Option<i64>) {
+        for n in frames {
+            if let Some(delay) = path(n) {
+                self.arrivals.push((n as i64 * FRAME_MICROS + delay, n));
+            }
+        }
+        self.arrivals.sort();
+    }
+
+    /// Lets the speaker run until `micros`.
+    fn run(&mut self, micros: i64) -> &mut Self {
+        let mut out = vec![0.0; self.block];
+        loop {
+            let seconds = self.pulled as f64 / 48_000.0 / (1.0 + self.card_ppm * 1e-6);
+            let now = (seconds * 1e6).round() as i64;
+            if now > micros {
+                return self;
+            }
+            while let Some(&(at, n)) = self.arrivals.get(self.arrived).filter(|a| a.0 <= now) {
+                let packet = ReceivedAudio { sequence: n, payload: payload(n) };
+                self.buffer.push(&packet, Micros(EPOCH + at));
+                self.arrived += 1;
+            }
+            self.buffer.pull(&mut out, Micros(EPOCH + now));
+            self.pulled += self.block as u64;
+            self.heard.extend_from_slice(&out);
+            self.trace.push((now as f64 / 1e3, self.buffer.stats()));
+        }
+    }
+
+    fn stats(&self) -> PlayoutStats {
+        self.buffer.stats()
+    }
+
+    /// What was heard since the stream began.
+    fn played(&self) -> &[f32] {
+        &self.heard[self.heard.len() - self.stats().played_samples as usize..]
+    }
+
+    /// The figures between two times in ms.
+    fn between(&self, from: f64, to: f64) -> impl Iterator<Item = &PlayoutStats> {
+        self.trace.iter().filter(move |(t, _)| (from..to).contains(t)).map(|(_, stats)| stats)
+    }
+
+    /// Milliseconds concealed between two times in ms.
+    fn concealed_ms(&self, from: f64, to: f64) -> f64 {
+        let mut samples = self.between(from, to).map(|s| s.concealed_samples);
+        let first = samples.next().unwrap_or(0);
+        (samples.last().unwrap_or(first) - first) as f64 / 48.0
+    }
+}
+
+#[test]
+fn silence_before_the_first_packet_and_a_start_at_5_ms() {
+    let mut line = Line::new(48);
+    line.run(100_000);
+    assert!(line.heard.iter().all(|s| *s == 0.0));
+    assert_eq!(line.stats().played_samples, 0);
+    line.send(30..400, |_| Some(7_000));
+    line.run(1_000_000);
+    let stats = line.stats();
+    assert_eq!(stats.concealed_samples, 0);
+    assert!((5.0..5.6).contains(&stats.depth_ms), "{stats:?}");
+    assert_eq!(stats.target_ms, 5.0);
+    // Frame 30 came at 157 ms and is heard 5 ms later.
+    let began = line.heard.len() - line.played().len();
+    assert!((162.0..163.5).contains(&(began as f64 / 48.0)), "{began}");
+}
+
+#[test]
+fn on_a_clean_path_every_block_length_gives_the_decoders_samples_bit_for_bit() {
+    let truth = decoded(600);
+    for block in [1, 7, 64, 120, 240, 441, 480, 1024, 4096] {
+        let mut line = Line::new(block);
+        line.send(0..600, |_| Some(3_000));
+        line.run(2_000_000);
+        let stats = line.stats();
+        assert_eq!((stats.concealed_samples, stats.late), (0, 0), "block {block}");
+        let played = line.played();
+        // The first frame fades in.
+        assert!(played.len() > 90_000, "block {block}: {}", played.len());
+        let same = played[FRAME..90_000] == truth[FRAME..90_000];
+        assert!(same, "block {block}");
+    }
+}
+
+#[test]
+fn on_a_clean_path_the_depth_comes_down_to_what_the_path_needs_without_a_gap() {
+    for block in [64, 240, 480, 1024] {
+        let mut line = Line::new(block);
+        line.send(0..4_000, |_| Some(40_000));
+        line.run(20_000_000 - 100_000);
+        let stats = line.stats();
+        assert_eq!((stats.concealed_samples, stats.late, stats.lost), (0, 0, 0), "{block}");
+        assert!(stats.depth_ms <= 1.5, "block {block}: {stats:?}");
+        let level = |s: &[f32]| s.iter().map(|s| s * s).sum::<f32>() / s.len() as f32;
+        let ratio = level(&line.played()[48_000..]) / level(&decoded(3_600)[48_000..]);
+        assert!((10.0 * ratio.log10()).abs() < 0.5, "block {block}: {ratio}");
+    }
+}
+
+#[test]
+fn jitter_is_met_with_depth_and_few_concealments() {
+    for (name, in_order) in [("in order", true), ("overtaking", false)] {
+        let mut line = Line::new(240);
+        let mut last = 0;
+        for n in 0..4_000 {
+            let mut at = n as i64 * FRAME_MICROS + (noise(n) * 10_000.0) as i64;
+            if in_order {
+                at = at.max(last);
+                last = at;
+            }
+            line.arrivals.push((at, n));
+        }
+        line.arrivals.sort();
+        line.run(20_000_000 - 100_000);
+        let concealed = line.concealed_ms(3_000.0, 20_000.0);
+        assert!(concealed < 17_000.0 * 0.01, "{name}: {concealed} ms concealed");
+        for stats in line.between(3_000.0, 20_000.0) {
+            assert!((6.0..=16.0).contains(&stats.depth_ms), "{name}: {stats:?}");
+        }
+        assert!(line.stats().jitter_ms > 1.0);
+    }
+}
+
+#[test]
+fn loss_is_concealed_counted_and_not_taken_for_jitter() {
+    let lost = |n: u64| noise(n) < 0.05;
+    let mut line = Line::new(240);
+    line.send(0..4_000, |n| (!lost(n)).then_some(3_000));
+    line.run(20_000_000 - 400_000);
+    let stats = line.stats();
+    let truth = (0..3_900).filter(|n| lost(*n)).count() as i64;
+    assert!((stats.lost as i64 - truth).abs() <= 8, "{} lost, {truth} in truth", stats.lost);
+    let concealed = stats.concealed_samples as i64 / FRAME as i64;
+    assert!((concealed - truth).abs() <= 8, "{concealed} concealed, {truth} lost");
+    assert!(stats.depth_ms < 2.0, "{stats:?}");
+    assert_eq!(stats.late, 0);
+}
+
+#[test]
+fn order_is_restored_and_duplicates_change_nothing() {
+    let truth = decoded(600);
+    let mut line = Line::new(240);
+    // Every third packet is 4 ms late, so that some overtake it closely; each comes three times.
+    let path = |n: u64| Some(if n.is_multiple_of(3) { 4_500 } else { 0 });
+    line.send(0..600, path);
+    line.send(0..600, |n| path(n).map(|d| d + 300));
+    line.send(0..600, |n| path(n).map(|d| d + 30_000));
+    line.run(2_000_000);
+    let stats = line.stats();
+    assert_eq!((stats.concealed_samples, stats.lost, stats.late), (0, 0, 0), "{stats:?}");
+    assert!(stats.duplicates >= 780, "{stats:?}");
+    assert!(line.played()[FRAME..80_000] == truth[FRAME..80_000]);
+}
+
+#[test]
+fn a_late_burst_is_played_after_a_gap_and_the_depth_comes_back() {
+    let mut line = Line::new(240);
+    // Between 8 and 8.2 s everything is 20 ms late, once.
+    let path = |n: u64| Some(if (1_600..1_640).contains(&n) { 20_000 } else { 0 });
+    line.send(0..4_000, path);
+    line.run(19_000_000);
+    assert_eq!(line.concealed_ms(6_000.0, 7_990.0), 0.0);
+    let gap = line.concealed_ms(7_990.0, 8_040.0);
+    assert!((15.0..=25.0).contains(&gap), "{gap} ms");
+    assert_eq!(line.concealed_ms(8_040.0, 19_000.0), 0.0, "glitch-free again within 40 ms");
+    let stats = line.stats();
+    assert_eq!((stats.lost, stats.late), (0, 0), "late is not lost");
+    assert!(stats.depth_ms < 1.5, "{stats:?}");
+    let highest = line.between(8_000.0, 19_000.0).map(|s| s.depth_ms).fold(0.0, f32::max);
+    assert!((18.0..=30.5).contains(&highest), "{highest}");
+}
+
+#[test]
+fn in_silence_the_depth_comes_back_at_once() {
+    let mut encoder = TalkEncoder::new(32_000).unwrap();
+    let mut quiet = || {
+        let (mut frame, mut payload) = ([0; 128], [0; MAX_AUDIO_PAYLOAD]);
+        let len = encoder.encode(&[0.0; FRAME], &mut frame).unwrap();
+        let len = write_payload(&frame[..len], &mut payload);
+        payload[..len].to_vec()
+    };
+    let mut buffer = PlayoutBuffer::new().unwrap();
+    let mut depths = Vec::new();
+    for now in 0..1_400u64 {
+        // 25 ms of frames come together at number 1,000; from 1,005 on nobody speaks.
+        let arrived = match now {
+            1_000..1_005 => 0..0,
+            1_005 => 1_000..1_006,
+            n => n..n + 1,
+        };
+        let at = Micros(EPOCH + now as i64 * FRAME_MICROS);
+        for n in arrived {
+            let silence = quiet();
+            let payload = if n < 1_005 { payload(n) } else { &silence };
+            buffer.push(&ReceivedAudio { sequence: n, payload }, at);
+        }
+        buffer.pull(&mut [0.0; FRAME], at + 200);
+        depths.push(buffer.stats().depth_ms);
+    }
+    assert!(depths[1_006] > 20.0, "{}", depths[1_006]);
+    // Held frames are played first; then the silence behind them is left out.
+    assert!(depths[1_030] < 7.0, "{}", depths[1_030]);
+    assert_eq!(buffer.stats().lost + buffer.stats().late, 0);
+}
+
+#[test]
+fn a_path_that_becomes_slower_by_more_than_the_ceiling_is_followed_within_100_ms() {
+    let mut line = Line::new(240);
+    line.send(0..4_000, |n| Some(if n < 1_600 { 0 } else { 60_000 }));
+    line.run(19_000_000);
+    let gap = line.concealed_ms(7_990.0, 8_200.0);
+    assert!((55.0..=75.0).contains(&gap), "{gap} ms");
+    assert_eq!(line.concealed_ms(8_200.0, 19_000.0), 0.0);
+    assert!(line.stats().depth_ms < 1.5, "{:?}", line.stats());
+}
+
+#[test]
+fn drift_of_200_ppm_either_way_is_held_within_a_millisecond_without_gaps() {
+    for block in [64, 480] {
+        for ppm in [-200.0, 200.0] {
+            let mut line = Line::new(block);
+            line.card_ppm = ppm;
+            line.send(0..36_000, |_| Some(20_000));
+            line.run(179_000_000);
+            assert_eq!(line.stats().concealed_samples, 0, "{ppm} ppm, block {block}");
+            for stats in line.between(15_000.0, 179_000.0) {
+                let error = stats.depth_ms - stats.target_ms;
+                assert!(error.abs() < 1.0, "{ppm} ppm: {stats:?}");
+                assert!(stats.rate_ppm.abs() <= 500.0, "{ppm} ppm: {stats:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_peer_that_pauses_is_silent_after_120_ms_and_heals_within_100_ms() {
+    for pause_frames in [60u64, 400, 1_000] {
+        let mut line = Line::new(240);
+        let back = 800 + pause_frames;
+        line.send(0..800, |_| Some(2_000));
+        line.send(back..back + 800, |_| Some(2_000));
+        let back_ms = back as f64 * 5.0;
+        line.run((back_ms * 1e3) as i64 + 3_000_000);
+        let power = |from: f64, to: f64| {
+            let samples = &line.heard[(from * 48.0) as usize..(to * 48.0) as usize];
+            samples.iter().map(|s| s * s).sum::<f32>() / samples.len() as f32
+        };
+        assert_eq!(power(4_140.0, back_ms), 0.0, "faded out");
+        assert!(power(back_ms + 100.0, back_ms + 1_100.0) > 1e-4, "{pause_frames}: heard again");
+        assert_eq!(line.concealed_ms(back_ms + 100.0, back_ms + 3_000.0), 0.0);
+        let stats = line.stats();
+        assert!(stats.depth_ms <= 6.0, "no lag is left: {stats:?}");
+        assert!(stats.lost >= pause_frames - 5, "{stats:?}");
+    }
+}
+
+#[test]
+fn a_stall_whose_packets_all_come_at_once_leaves_no_lag() {
+    let mut line = Line::new(240);
+    // From 4 to 5 s nothing arrives, then all of it.
+    let path = |n: u64| {
+        let sent = n as i64 * FRAME_MICROS;
+        Some(if (4_000_000..5_000_000).contains(&sent) { 5_000_000 - sent } else { 0 })
+    };
+    line.send(0..2_400, path);
+    line.run(11_000_000);
+    assert_eq!(line.concealed_ms(5_100.0, 11_000.0), 0.0);
+    assert!(line.between(5_100.0, 11_000.0).all(|s| s.depth_ms < 30.5));
+    assert!(line.stats().depth_ms < 6.0, "{:?}", line.stats());
+}
+
+#[test]
+fn numbers_that_begin_anew_are_a_new_stream() {
+    let mut line = Line::new(240);
+    line.send(5_000..5_400, |_| Some(-25_000_000));
+    line.run(2_000_000);
+    // The same peer again, counting from 0, without a pause.
+    line.send(0..600, |_| Some(2_000_000));
+    line.run(4_900_000);
+    let stats = line.stats();
+    assert!(stats.received >= 970, "{stats:?}");
+    assert_eq!(line.concealed_ms(2_100.0, 4_900.0), 0.0, "{stats:?}");
+}
+
+#[test]
+fn callbacks_at_uneven_times_do_not_make_gaps_once_the_depth_knows_them() {
+    let mut buffer = PlayoutBuffer::new().unwrap();
+    let mut next = 0;
+    let mut concealed = 0;
+    for callback in 0..10_000i64 {
+        let late = if noise(callback as u64) < 0.3 { 1_500 } else { 0 };
+        let now = callback * 128 * 1_000_000 / 48_000 + late;
+        while next * 5_000 <= now {
+            let packet = ReceivedAudio { sequence: next as u64, payload: payload(next as u64) };
+            buffer.push(&packet, Micros(next * 5_000));
+            next += 1;
+        }
+        buffer.pull(&mut [0.0; 128], Micros(now));
+        if callback == 3_000 {
+            concealed = buffer.stats().concealed_samples;
+        }
+    }
+    assert_eq!(buffer.stats().concealed_samples, concealed);
+    assert!(buffer.stats().depth_ms < 2.0, "{:?}", buffer.stats());
+}
+
+#[test]
+fn a_damaged_frame_is_concealed_and_counted() {
+    let mut buffer = PlayoutBuffer::new().unwrap();
+    for n in 0..200u64 {
+        let now = Micros(EPOCH + n as i64 * FRAME_MICROS);
+        // Two 20 ms frames in one Opus packet are no frame of ours; nor is an empty payload.
+        let wrong: &[u8] = if n == 100 { &[0, 0xD9, 1, 2, 3, 4] } else { payload(n) };
+        buffer.push(&ReceivedAudio { sequence: n, payload: wrong }, now);
+        buffer.push(&ReceivedAudio { sequence: n, payload: &[] }, now);
+        buffer.pull(&mut [0.0; FRAME], now + 500);
+    }
+    let stats = buffer.stats();
+    assert_eq!(stats.rejected, 201);
+    assert_eq!(stats.concealed_samples, FRAME as u64);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn no_packet_and_no_instant_can_break_it(
+        events in proptest::collection::vec(
+            (any::<u64>(), 0u64..400, -50_000i64..400_000, 1usize..5_000, 0u8..8), 1..200)
+    ) {
+        let mut buffer = PlayoutBuffer::new().unwrap();
+        let mut now = EPOCH;
+        for (wild, near, moved, len, kind) in events {
+            let mut at = now;
+            let sequence = match kind {
+                0 => wild,
+                1 => u64::MAX - near,
+                2 => { at = wild as i64; near }
+                _ => near,
+            };
+            let junk = wild.to_le_bytes();
+            let bytes = if kind == 3 { &junk[..] } else { payload(near) };
+            buffer.push(&ReceivedAudio { sequence, payload: bytes }, Micros(at));
+            now += moved;
+            let mut out = vec![f32::NAN; len];
+            buffer.pull(&mut out, Micros(if kind == 4 { wild as i64 } else { now }));
+            prop_assert!(out.iter().all(|s| s.is_finite() && s.abs() < 4.0));
+            prop_assert!(buffer.stats().target_ms <= 30.0);
+        }
+    }
+}

@@ -1,4 +1,5 @@
-//! What several integration tests use.
+//! What several of these tests share.
 
 pub mod call;
+pub mod correlate;
 pub mod sim;
