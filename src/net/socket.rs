@@ -42,37 +42,6 @@ pub struct Received {
     pub arrival: Micros,
 }
 
-/// Why there is no socket.
-#[derive(Debug, thiserror::Error)]
-pub enum SocketError {
-    /// Another program, or another session of this one, has the port.
-    #[error("UDP port {port} is in use; end the other program or try --listen {any}:0 for any free port", any = any(address))]
-    InUse {
-        /// What was asked for.
-        address: SocketAddr,
-        /// Its port.
-        port: u16,
-    },
-    /// The address is not one of this machine.
-    #[error("{address} is not an address of this machine; try --listen 0.0.0.0:{port}", port = address.port())]
-    NotOurs {
-        /// What was asked for.
-        address: SocketAddr,
-    },
-    /// Anything else.
-    #[error("no UDP socket on {address} ({source}); try another address or port with --listen")]
-    Other {
-        /// What was asked for.
-        address: SocketAddr,
-        /// The system's words.
-        source: io::Error,
-    },
-}
-
-fn any(address: &SocketAddr) -> &'static str {
-    if address.is_ipv4() { "0.0.0.0" } else { "[::]" }
-}
-
 /// The socket. Share it in an `Arc`.
 #[derive(Debug)]
 pub struct CallSocket {
@@ -87,22 +56,18 @@ pub struct CallSocket {
 impl CallSocket {
     /// Binds to `listen`, or to `default_port` on all addresses of both families (IPv4 alone where
     /// the system has no IPv6). Port 0 takes any free one.
-    pub fn bind(listen: Option<SocketAddr>, default_port: u16) -> Result<Self, SocketError> {
-        match listen {
-            Some(address) => {
-                Self::open(address).map_err(|e| SocketError::from_io(e, address))
-            }
-            None => {
-                let both = SocketAddr::from((Ipv6Addr::UNSPECIFIED, default_port));
-                let v4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, default_port));
-                match Self::open(both) {
-                    Ok(socket) => Ok(socket),
-                    Err(e) if e.kind() == io::ErrorKind::AddrInUse => {
-                        Err(SocketError::from_io(e, v4))
-                    }
-                    Err(_) => Self::open(v4).map_err(|e| SocketError::from_io(e, v4)),
-                }
-            }
+    ///
+    /// The error keeps the system's kind and says in words what is wrong with the address.
+    pub fn bind(listen: Option<SocketAddr>, default_port: u16) -> io::Result<Self> {
+        if let Some(address) = listen {
+            return Self::open(address).map_err(|e| explained(e, address));
+        }
+        let both = SocketAddr::from((Ipv6Addr::UNSPECIFIED, default_port));
+        let v4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, default_port));
+        match Self::open(both) {
+            Ok(socket) => Ok(socket),
+            Err(e) if e.kind() == io::ErrorKind::AddrInUse => Err(explained(e, both)),
+            Err(_) => Self::open(v4).map_err(|e| explained(e, v4)),
         }
     }
 
@@ -186,14 +151,20 @@ impl CallSocket {
     }
 }
 
-impl SocketError {
-    fn from_io(source: io::Error, address: SocketAddr) -> Self {
-        match source.kind() {
-            io::ErrorKind::AddrInUse => Self::InUse { address, port: address.port() },
-            io::ErrorKind::AddrNotAvailable => Self::NotOurs { address },
-            _ => Self::Other { address, source },
+fn explained(e: io::Error, address: SocketAddr) -> io::Error {
+    let text = match e.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!("port {} is in use by another program", address.port())
         }
-    }
+        io::ErrorKind::AddrNotAvailable => {
+            format!("{} is not an address of this machine", address.ip())
+        }
+        io::ErrorKind::PermissionDenied => {
+            format!("the system does not give port {} to this user", address.port())
+        }
+        _ => return e,
+    };
+    io::Error::new(e.kind(), text)
 }
 
 /// `::ffff:1.2.3.4` as `1.2.3.4`.

@@ -1,0 +1,250 @@
+//! The speaker: a real one, a WAV file, or nothing; always pulled as mono at 48 kHz.
+//!
+//! [`SpeakerSource::fill`] runs in the system's audio callback, or on the thread `spk-play`
+//! (real-time priority asked for) that plays its part.
+
+use std::sync::Arc;
+
+use cpal::traits::DeviceTrait;
+use cpal::{Data, OutputCallbackInfo, StreamConfig, SupportedStreamConfigRange};
+
+use super::microphone::{file_name, sane_delay};
+use super::pace::{BLOCK, Due, Pace};
+use super::sound::choice::Choice;
+use super::sound::live::{Counters, End, Live, Loan, PIECE, Wish};
+use super::sound::rate::FromCall;
+use super::sound::{SoundInfo, convert, live};
+use super::spec::SpeakerSpec;
+use super::supervise::{Helper, Stop};
+use super::wav::WavSink;
+use super::{DeviceError, DeviceEvent, DeviceEvents, What};
+use crate::platform::clock;
+use crate::platform::priority::{self, Grant};
+use crate::units::{Micros, SAMPLE_RATE};
+
+/// Gives what the speaker plays.
+pub trait SpeakerSource: Send {
+    /// Fills the next samples, 48 kHz; `now` is the moment of the call (what is filled is heard
+    /// [`Speaker::delay`] later). While a lost device is away it is called all the same. Runs in the
+    /// audio callback: no allocation, lock, log, wait or panic.
+    fn fill(&mut self, out: &mut [f32], now: Micros);
+}
+
+/// How to open a speaker.
+#[derive(Clone, Debug, Default)]
+pub struct SpeakerOptions {
+    /// Period in frames at 48 kHz; `None` is the smallest that works.
+    pub period: Option<u32>,
+}
+
+/// An open speaker; dropping it closes it (and completes a file).
+pub struct Speaker(Kind);
+
+enum Kind {
+    Live(Live),
+    Played(Played),
+}
+
+struct Played {
+    info: SoundInfo,
+    counters: Arc<Counters>,
+    grant: Grant,
+    _helper: Helper,
+}
+
+impl Speaker {
+    /// What was got.
+    pub fn info(&self) -> &SoundInfo {
+        match &self.0 {
+            Kind::Live(live) => live.info(),
+            Kind::Played(played) => &played.info,
+        }
+    }
+
+    /// Underruns since it was opened.
+    pub fn xruns(&self) -> u64 {
+        self.counters().xruns()
+    }
+
+    /// Newest delay between the callback and the air, microseconds.
+    pub fn delay(&self) -> i64 {
+        self.counters().delay()
+    }
+
+    /// Whether the thread that plays the callback's part got real-time priority; `None` for a real
+    /// device, whose thread is the system's.
+    pub fn priority(&self) -> Option<&Grant> {
+        match &self.0 {
+            Kind::Live(_) => None,
+            Kind::Played(played) => Some(&played.grant),
+        }
+    }
+
+    fn counters(&self) -> &Counters {
+        match &self.0 {
+            Kind::Live(live) => live.counters(),
+            Kind::Played(played) => &played.counters,
+        }
+    }
+}
+
+/// Opens what `spec` names. `source` is asked for samples from now on, until the speaker is dropped.
+pub fn open_speaker(
+    spec: &SpeakerSpec,
+    options: SpeakerOptions,
+    source: Box<dyn SpeakerSource>,
+    events: DeviceEvents,
+) -> Result<Speaker, DeviceError> {
+    let device = match spec {
+        SpeakerSpec::Default => None,
+        SpeakerSpec::Device(id) => Some(id.clone()),
+        SpeakerSpec::Off => {
+            let info = SoundInfo::synthetic("off".into(), "off".into());
+            return play(info, None, source, events);
+        }
+        SpeakerSpec::File(path) => {
+            let file = WavSink::create(path, events.clone())?;
+            let info = SoundInfo::synthetic(file_name(path), format!("file:{}", path.display()));
+            return play(info, Some(file), source, events);
+        }
+    };
+    let wish = Wish { device, channel: 1, period: options.period };
+    Ok(Speaker(Kind::Live(Live::open(wish, SpeakerEnd { source }, events)?)))
+}
+
+fn play(
+    info: SoundInfo,
+    mut file: Option<WavSink>,
+    mut source: Box<dyn SpeakerSource>,
+    events: DeviceEvents,
+) -> Result<Speaker, DeviceError> {
+    let counters = Arc::new(Counters::default());
+    let inner = counters.clone();
+    let (answer, answered) = std::sync::mpsc::channel();
+    let helper = Helper::spawn("spk-play", move |stop| {
+        let _ = answer.send(priority::ask(priority::Role::Playback));
+        run_played(file.as_mut(), source.as_mut(), &inner, &events, &stop);
+    })
+    .map_err(|e| DeviceError::Failed {
+        what: What::Speaker,
+        name: info.name.clone(),
+        why: e.to_string(),
+    })?;
+    let grant = answered
+        .recv()
+        .unwrap_or_else(|_| Grant { granted: false, text: "refused: the thread ended".into() });
+    Ok(Speaker(Kind::Played(Played { info, counters, grant, _helper: helper })))
+}
+
+fn run_played(
+    mut file: Option<&mut WavSink>,
+    source: &mut dyn SpeakerSource,
+    counters: &Counters,
+    events: &DeviceEvents,
+    stop: &Stop,
+) {
+    let mut block = [0.0f32; BLOCK];
+    let mut pace = Pace::new(clock::now());
+    while !stop.sleep_until(pace.deadline()) {
+        while let Some(due) = pace.due(clock::now()) {
+            if due.skipped > 0 {
+                counters.count_xrun();
+                let total = counters.xruns();
+                events(DeviceEvent::Xrun { what: What::Speaker, total });
+            }
+            source.fill(&mut block, clock::now());
+            if let Some(file) = &mut file {
+                file.leave_out(due.skipped);
+                file.push(&block);
+            }
+            counters.called(BLOCK, 0);
+        }
+    }
+}
+
+/// The source as the callback of a real device uses it.
+struct SpeakerEnd {
+    source: Box<dyn SpeakerSource>,
+}
+
+impl End for SpeakerEnd {
+    const WHAT: What = What::Speaker;
+    const THREAD: &'static str = "spk-watch";
+
+    fn configurations(
+        device: &cpal::Device,
+    ) -> Result<Vec<SupportedStreamConfigRange>, cpal::Error> {
+        live::output_configurations(device)
+    }
+
+    fn build(
+        mut loan: Loan<Self>,
+        device: &cpal::Device,
+        config: StreamConfig,
+        choice: Choice,
+        counters: Arc<Counters>,
+        failed: impl FnMut(cpal::Error) + Send + 'static,
+    ) -> Result<cpal::Stream, cpal::Error> {
+        let channels = usize::from(choice.channels);
+        let mut converter = Converter::new(choice.rate)?;
+        device.build_output_stream_raw(
+            config,
+            choice.format,
+            move |data: &mut Data, info: &OutputCallbackInfo| {
+                let now = clock::now();
+                let stamp = info.timestamp();
+                let delay = sane_delay(stamp.playback.saturating_duration_since(stamp.callback));
+                if let Some(end) = loan.get() {
+                    converter.run(end, data, channels, now);
+                }
+                counters.called(convert::frames(data, channels), delay + converter.behind);
+            },
+            failed,
+            None,
+        )
+    }
+
+    fn idle(&mut self, due: Due) {
+        let mut unheard = [0.0; BLOCK];
+        self.source.fill(&mut unheard, due.at);
+    }
+}
+
+struct Converter {
+    piece: Box<[f32; PIECE]>,
+    from_call: Option<FromCall>,
+    // Delay of the rate conversion.
+    behind: i64,
+}
+
+impl Converter {
+    fn new(rate: u32) -> Result<Self, cpal::Error> {
+        let from_call = if rate == SAMPLE_RATE {
+            None
+        } else {
+            Some(FromCall::new(rate, PIECE).ok_or_else(|| {
+                cpal::Error::with_message(
+                    cpal::ErrorKind::UnsupportedConfig,
+                    format!("{rate} Hz cannot be converted"),
+                )
+            })?)
+        };
+        let behind = from_call.as_ref().map_or(0, |f| f.delay_micros(rate));
+        Ok(Self { piece: Box::new([0.0; PIECE]), from_call, behind })
+    }
+
+    fn run(&mut self, end: &mut SpeakerEnd, data: &mut Data, channels: usize, now: Micros) {
+        let frames = convert::frames(data, channels);
+        let mut first = 0;
+        while first < frames {
+            let n = PIECE.min(frames - first);
+            let piece = &mut self.piece[..n];
+            match &mut self.from_call {
+                None => end.source.fill(piece, now),
+                Some(from_call) => from_call.process(piece, |input| end.source.fill(input, now)),
+            }
+            convert::spread(piece, data, channels, first);
+            first += n;
+        }
+    }
+}
