@@ -15,7 +15,7 @@ use ringbuf::{HeapCons, HeapProd, HeapRb};
 
 use super::sound::rate::ToCall;
 use super::supervise::{Helper, Stop};
-use super::{DeviceError, DeviceEvent, DeviceEvents, What};
+use super::{DeviceError, DeviceEvent, DeviceEvents, What, words};
 use crate::units::SAMPLE_RATE;
 
 // Four seconds: longer than a disk that spins up.
@@ -30,7 +30,8 @@ fn file_error(path: &Path, why: impl ToString, remedy: &str) -> DeviceError {
     DeviceError::File { path: path.to_owned(), why: why.to_string(), remedy: remedy.to_owned() }
 }
 
-const NO_WAV: &str = "give a WAV file with PCM or float samples (ffmpeg -i INPUT OUTPUT.wav makes one)";
+const NO_WAV: &str =
+    "give a WAV file with PCM or float samples (ffmpeg -i INPUT OUTPUT.wav makes one)";
 
 /// Samples of a WAV file at 48 kHz, its first channel.
 pub struct WavSource {
@@ -55,12 +56,13 @@ impl WavSource {
         let mut feed = Feed { producer, resampler, drop_first: 0, path, events };
         feed.drop_first = feed.resampler.as_ref().map_or(0, ToCall::delay);
         let (filled, is_filled) = std::sync::mpsc::channel();
-        let helper = Helper::spawn("mic-file", move |stop| feed.run(reader, repeat, &stop, &filled))
-            .map_err(|e| DeviceError::Failed {
-                what: What::Microphone,
-                name: "file".into(),
-                why: e.to_string(),
-            })?;
+        let helper =
+            Helper::spawn("mic-file", move |stop| feed.run(reader, repeat, &stop, &filled))
+                .map_err(|e| DeviceError::Failed {
+                    what: What::Microphone,
+                    name: "file".into(),
+                    why: e.to_string(),
+                })?;
         // Ends with the first block, or with the thread that lets the sender go.
         let _ = is_filled.recv();
         Ok(Self { samples, _reader: helper })
@@ -81,13 +83,14 @@ impl WavSource {
 type Reader = WavReader<BufReader<File>>;
 
 fn open_reader(path: &Path) -> Result<Reader, DeviceError> {
-    let file = File::open(path).map_err(|e| file_error(path, e, "give a file that can be read"))?;
+    let file = File::open(path)
+        .map_err(|e| file_error(path, words(&e), "give a file that can be read"))?;
     if file.metadata().is_ok_and(|m| !m.is_file()) {
         return Err(file_error(path, "this is no file", NO_WAV));
     }
     let reader = WavReader::new(BufReader::new(file)).map_err(|e| match e {
         hound::Error::IoError(e) if e.kind() != std::io::ErrorKind::UnexpectedEof => {
-            file_error(path, e, "give a file that can be read")
+            file_error(path, words(&e), "give a file that can be read")
         }
         _ => file_error(path, "this is no WAV file", NO_WAV),
     })?;
@@ -236,7 +239,7 @@ impl WavSink {
             bits_per_sample: 16,
             sample_format: SampleFormat::Int,
         };
-        let file = File::create(path).map_err(|e| file_error(path, e, REMEDY))?;
+        let file = File::create(path).map_err(|e| file_error(path, words(&e), REMEDY))?;
         let mut writer =
             WavWriter::new(BufWriter::new(file), spec).map_err(|e| file_error(path, e, REMEDY))?;
         // A readable header from the first moment on.

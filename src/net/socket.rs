@@ -72,8 +72,7 @@ impl CallSocket {
     }
 
     fn open(address: SocketAddr) -> io::Result<Self> {
-        let socket =
-            Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+        let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
         if address.is_ipv6() {
             // Only [::] can serve both families.
             socket.set_only_v6(!address.ip().is_unspecified())?;
@@ -103,9 +102,7 @@ impl CallSocket {
     /// What an earlier datagram ran into (an ICMP answer) is no error of this one.
     pub fn send(&self, to: SocketAddr, bytes: &[u8], class: Class) -> io::Result<bool> {
         let target = match to.ip() {
-            IpAddr::V4(v4) if self.v6 => {
-                SocketAddr::from((v4.to_ipv6_mapped(), to.port()))
-            }
+            IpAddr::V4(v4) if self.v6 => SocketAddr::from((v4.to_ipv6_mapped(), to.port())),
             _ => to,
         };
         let marked = class == Class::Audio && self.classes.load(Ordering::Relaxed);
@@ -252,8 +249,7 @@ mod system {
 
     pub fn recv(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<Received> {
         let mut control = Control([0; 128]);
-        let mut iov =
-            libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+        let mut iov = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
         let mut received = 0usize;
         // SAFETY: the storage is sockaddr_storage; every pointer in `message` outlives the call;
         // the control messages are walked with the system's own macros.
@@ -300,7 +296,7 @@ mod system {
         while at + header <= control.0.len() {
             // SAFETY: within the buffer, whose alignment and step (CMSG_SPACE) fit the header.
             let h = unsafe { control.0.as_ptr().add(at).cast::<libc::cmsghdr>().read_unaligned() };
-            let length = h.cmsg_len as usize;
+            let length: usize = h.cmsg_len as _;
             if length < header || at + length > control.0.len() {
                 return None;
             }
@@ -312,7 +308,8 @@ mod system {
                 let t = unsafe {
                     control.0.as_ptr().add(at + header).cast::<libc::timespec>().read_unaligned()
                 };
-                return Some(i64::from(t.tv_sec) * 1_000_000 + i64::from(t.tv_nsec) / 1_000);
+                let (seconds, nanos): (i64, i64) = (t.tv_sec as _, t.tv_nsec as _);
+                return Some(seconds * 1_000_000 + nanos / 1_000);
             }
             at += length.next_multiple_of(mem::align_of::<usize>());
         }

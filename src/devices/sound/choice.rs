@@ -33,7 +33,8 @@ impl Choice {
         if let Some(frames) = pinned {
             return vec![Some(scaled(frames))];
         }
-        let fits = |frames: &u32| self.periods.is_none_or(|(min, max)| (min..=max).contains(frames));
+        let fits =
+            |frames: &u32| self.periods.is_none_or(|(min, max)| (min..=max).contains(frames));
         let mut list: Vec<_> = PERIODS.iter().map(|p| scaled(*p)).filter(fits).map(Some).collect();
         list.push(None);
         list
@@ -131,15 +132,21 @@ mod tests {
         assert_eq!(only((44_100, 44_100)), Some(44_100));
         assert_eq!(only((96_000, 192_000)), Some(96_000));
         assert_eq!(only((16_000, 16_000)), Some(16_000));
-        let ranges =
-            [range(1, (16_000, 16_000), SampleFormat::F32), range(4, (44_100, 44_100), SampleFormat::I16)];
+        let ranges = [
+            range(1, (16_000, 16_000), SampleFormat::F32),
+            range(4, (44_100, 44_100), SampleFormat::I16),
+        ];
         assert_eq!(choose(&ranges, 1, true).map(|c| c.rate), Some(44_100));
     }
 
     #[test]
     fn periods_stay_within_what_the_device_takes_and_scale_with_its_rate() {
-        let mut choice =
-            Choice { channels: 1, rate: 48_000, format: SampleFormat::F32, periods: Some((128, 500)) };
+        let mut choice = Choice {
+            channels: 1,
+            rate: 48_000,
+            format: SampleFormat::F32,
+            periods: Some((128, 500)),
+        };
         let some = |list: &[u32]| list.iter().map(|p| Some(*p)).collect::<Vec<_>>();
         assert_eq!(choice.periods(None)[..4], some(&[128, 240, 256, 480]));
         assert_eq!(choice.periods(None).last(), Some(&None));

@@ -42,7 +42,8 @@ pub fn entries(what: What) -> Vec<Entry> {
             if alias(id.id()) {
                 return None;
             }
-            let name = device.description().map_or_else(|_| id.to_string(), |d| d.name().to_owned());
+            let name =
+                device.description().map_or_else(|_| id.to_string(), |d| d.name().to_owned());
             let default = default_id.as_ref() == Some(&id);
             Some(Entry { device, id: id.to_string(), name, default })
         })
@@ -81,9 +82,25 @@ pub fn resolve(what: What, wanted: Option<&str>) -> Result<Vec<Entry>, DeviceErr
 // no device at all.
 fn alias(id: &str) -> bool {
     const ALIASES: [&str; 19] = [
-        "null", "sysdefault", "front", "rear", "center_lfe", "side", "surround", "iec958", "spdif",
-        "dmix", "dsnoop", "dshare", "lavrate", "samplerate", "speexrate", "speex", "upmix",
-        "vdownmix", "usbstream",
+        "null",
+        "sysdefault",
+        "front",
+        "rear",
+        "center_lfe",
+        "side",
+        "surround",
+        "iec958",
+        "spdif",
+        "dmix",
+        "dsnoop",
+        "dshare",
+        "lavrate",
+        "samplerate",
+        "speexrate",
+        "speex",
+        "upmix",
+        "vdownmix",
+        "usbstream",
     ];
     if !cfg!(target_os = "linux") {
         return false;
@@ -157,10 +174,12 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn alsas_many_names_for_one_card_are_reduced_to_the_direct_ones() {
-        for gone in ["null", "sysdefault:CARD=PCH", "surround51:CARD=PCH,DEV=0", "hw:CARD=0,DEV=0"] {
+        for gone in ["null", "sysdefault:CARD=PCH", "surround51:CARD=PCH,DEV=0", "hw:CARD=0,DEV=0"]
+        {
             assert!(alias(gone), "{gone}");
         }
-        for kept in ["default", "pipewire", "hw:CARD=PCH,DEV=0", "plughw:CARD=USB,DEV=0", "lab_mic"] {
+        for kept in ["default", "pipewire", "hw:CARD=PCH,DEV=0", "plughw:CARD=USB,DEV=0", "lab_mic"]
+        {
             assert!(!alias(kept), "{kept}");
         }
         assert!(way("alsa:hw:CARD=A") < way("alsa:plughw:CARD=A"));

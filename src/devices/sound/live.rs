@@ -17,6 +17,7 @@ use crate::devices::pace::{Due, Pace};
 use crate::devices::supervise::{Helper, RETRY, Stop};
 use crate::devices::{DeviceError, DeviceEvent, DeviceEvents, What};
 use crate::platform::clock;
+use crate::units::Micros;
 
 /// Samples per piece that a callback's block is handled in; callbacks may be of any length.
 pub const PIECE: usize = 4_096;
@@ -36,15 +37,18 @@ pub struct Counters {
     xruns: AtomicU64,
     frames: AtomicU32,
     delay: AtomicI64,
+    until: AtomicI64,
     lost: AtomicBool,
     why: Mutex<String>,
 }
 
 impl Counters {
-    /// Called by each callback: its length in frames and the device's delay in microseconds.
-    pub fn called(&self, frames: usize, delay: i64) {
+    /// Called by each callback: its length in frames, the device's delay in microseconds, and up to
+    /// when its samples reach.
+    pub fn called(&self, frames: usize, delay: i64, until: Micros) {
         self.frames.store(frames as u32, Ordering::Relaxed);
         self.delay.store(delay, Ordering::Relaxed);
+        self.until.store(until.0, Ordering::Relaxed);
         self.callbacks.fetch_add(1, Ordering::Release);
     }
 
@@ -122,8 +126,9 @@ pub trait End: Send + Sized + 'static {
     const THREAD: &'static str;
 
     /// The device's configurations of this direction.
-    fn configurations(device: &cpal::Device)
-    -> Result<Vec<SupportedStreamConfigRange>, cpal::Error>;
+    fn configurations(
+        device: &cpal::Device,
+    ) -> Result<Vec<SupportedStreamConfigRange>, cpal::Error>;
 
     /// Opens a stream whose callback runs the lent end.
     fn build(
@@ -265,8 +270,12 @@ fn bridge<E: End>(
     counters: &Arc<Counters>,
     stop: &Stop,
 ) -> Option<cpal::Stream> {
-    let mut pace = Pace::new(clock::now());
-    let mut next_try = clock::now() + RETRY;
+    // Silence follows the last sample without a gap.
+    let now = clock::now();
+    let until = Micros(counters.until.load(Ordering::Relaxed));
+    let mut pace =
+        Pace::new(if (0..2 * STALLED).contains(&now.since(until)) { until } else { now });
+    let mut next_try = now + RETRY;
     loop {
         if stop.sleep_until(pace.deadline()) {
             return None;
@@ -314,7 +323,9 @@ fn open_entry<E: End>(
     let what = E::WHAT;
     let failed = |e: &cpal::Error| match host::error(what, &entry.name, e) {
         // The system has no default device at all: its words are about libraries and files.
-        DeviceError::Failed { .. } | DeviceError::Format { .. } if wish.device.is_none() && no_device(e) => {
+        DeviceError::Failed { .. } | DeviceError::Format { .. }
+            if wish.device.is_none() && no_device(e) =>
+        {
             DeviceError::None { what }
         }
         other => other,
@@ -344,15 +355,11 @@ fn open_entry<E: End>(
         counters.lost.store(false, Ordering::Release);
         let before = counters.callbacks.load(Ordering::Acquire);
         let inner = counters.clone();
-        let stream = E::build(
-            Loan::take(home),
-            &entry.device,
-            config,
-            choice,
-            counters.clone(),
-            move |e| inner.failed(&e),
-        )
-        .and_then(|stream| stream.play().map(|()| stream));
+        let stream =
+            E::build(Loan::take(home), &entry.device, config, choice, counters.clone(), move |e| {
+                inner.failed(&e)
+            })
+            .and_then(|stream| stream.play().map(|()| stream));
         let stream = match stream {
             Ok(stream) => stream,
             Err(e) => {
@@ -392,7 +399,11 @@ fn open_entry<E: End>(
             format: choice.format.to_string(),
             period_frames: granted,
             // cpal asks ALSA for two periods when it fixes one; elsewhere nobody tells.
-            buffer_frames: if cfg!(target_os = "linux") && period.is_some() { 2 * granted } else { 0 },
+            buffer_frames: if cfg!(target_os = "linux") && period.is_some() {
+                2 * granted
+            } else {
+                0
+            },
             delay_micros: counters.delay(),
             synthetic: false,
         };

@@ -27,29 +27,24 @@ const HIGHEST: u32 = 1080;
 /// (where a camera offers both at full rate, the raw one is not from a decoder's blocks).
 pub fn choose(modes: &[Mode]) -> Option<Mode> {
     let usable = |m: &&Mode| {
-        let even = m.width % 2 == 0 && m.height % 2 == 0 && m.width >= 16 && m.height >= 16;
+        let even = m.width.is_multiple_of(2)
+            && m.height.is_multiple_of(2)
+            && m.width >= 16
+            && m.height >= 16;
         even && m.fps > 0.0 && m.fps.is_finite()
     };
-    let within: Vec<&Mode> = modes
-        .iter()
-        .filter(usable)
-        .filter(|m| m.width <= WIDEST && m.height <= HIGHEST)
-        .collect();
+    let within: Vec<&Mode> =
+        modes.iter().filter(usable).filter(|m| m.width <= WIDEST && m.height <= HIGHEST).collect();
     // A camera that only has larger pictures is scaled down later.
     let pool: Vec<&Mode> =
         if within.is_empty() { modes.iter().filter(usable).collect() } else { within };
     for least in [FULL, PAL] {
-        let best = pool
-            .iter()
-            .filter(|m| m.fps >= least)
-            .max_by(|a, b| rank(a, b));
+        let best = pool.iter().filter(|m| m.fps >= least).max_by(|a, b| rank(a, b));
         if let Some(best) = best {
             return Some(**best);
         }
     }
-    pool.into_iter()
-        .max_by(|a, b| a.fps.total_cmp(&b.fps).then_with(|| rank(a, b)))
-        .copied()
+    pool.into_iter().max_by(|a, b| a.fps.total_cmp(&b.fps).then_with(|| rank(a, b))).copied()
 }
 
 // Larger picture, then slower rate, then layout.

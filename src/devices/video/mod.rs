@@ -69,4 +69,3 @@ pub fn resolve(wanted: Option<&str>) -> Result<(String, String), DeviceError> {
     };
     Ok((found.id.clone(), found.name.clone()))
 }
-
