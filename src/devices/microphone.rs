@@ -200,7 +200,7 @@ fn run_played(
             }
             source.fill(due, &mut block);
             sink.samples(&block, due.at);
-            counters.called(BLOCK, clock::now().since(due.at));
+            counters.called(BLOCK, 0, due.at + 5_000);
         }
     }
 }
@@ -241,7 +241,9 @@ impl End for MicEnd {
                 if let Some(end) = loan.get() {
                     converter.run(end, data, channels, now - delay);
                 }
-                counters.called(convert::frames(data, channels), delay);
+                let frames = convert::frames(data, channels);
+                let until = now - delay + frames as i64 * 1_000_000 / i64::from(choice.rate);
+                counters.called(frames, delay, until);
             },
             failed,
             None,

@@ -13,8 +13,8 @@ pub mod matching;
 pub mod microphone;
 pub mod pace;
 mod sound;
-pub mod spec;
 pub mod speaker;
+pub mod spec;
 mod supervise;
 mod video;
 mod wav;
@@ -86,7 +86,10 @@ pub enum DeviceError {
         near: Vec<String>,
     },
     /// Several names fit.
-    #[error("'{wanted}' fits several {what}s: {}; give more of the name, or the id", list_text(fits))]
+    #[error(
+        "'{wanted}' fits several {what}s: {}; give more of the name, or the id",
+        list_text(fits)
+    )]
     Ambiguous {
         /// Which kind.
         what: What,
@@ -143,6 +146,12 @@ pub enum DeviceError {
         /// The system's words.
         why: String,
     },
+}
+
+/// The system's words without Rust's "(os error 2)".
+fn words(e: &std::io::Error) -> String {
+    let text = e.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_owned()
 }
 
 fn near_text(what: What, near: &[String]) -> String {

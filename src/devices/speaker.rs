@@ -157,7 +157,7 @@ fn run_played(
                 file.leave_out(due.skipped);
                 file.push(&block);
             }
-            counters.called(BLOCK, 0);
+            counters.called(BLOCK, 0, due.at);
         }
     }
 }
@@ -197,7 +197,8 @@ impl End for SpeakerEnd {
                 if let Some(end) = loan.get() {
                     converter.run(end, data, channels, now);
                 }
-                counters.called(convert::frames(data, channels), delay + converter.behind);
+                let frames = convert::frames(data, channels);
+                counters.called(frames, delay + converter.behind, now);
             },
             failed,
             None,

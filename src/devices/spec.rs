@@ -128,7 +128,7 @@ impl FromStr for CameraSpec {
             let (width, height) = size.split_once('x').ok_or_else(wrong)?;
             let width: u32 = width.parse().map_err(|_| wrong())?;
             let height: u32 = height.parse().map_err(|_| wrong())?;
-            let fits = |n: u32| (16..=3840).contains(&n) && n % 2 == 0;
+            let fits = |n: u32| (16..=3840).contains(&n) && n.is_multiple_of(2);
             if !fits(width) || !fits(height) || !(1.0..=240.0).contains(&fps) {
                 return Err(wrong());
             }

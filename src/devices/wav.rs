@@ -15,7 +15,7 @@ use ringbuf::{HeapCons, HeapProd, HeapRb};
 
 use super::sound::rate::ToCall;
 use super::supervise::{Helper, Stop};
-use super::{DeviceError, DeviceEvent, DeviceEvents, What};
+use super::{DeviceError, DeviceEvent, DeviceEvents, What, words};
 use crate::units::SAMPLE_RATE;
 
 // Four seconds: longer than a disk that spins up.
@@ -83,13 +83,14 @@ impl WavSource {
 type Reader = WavReader<BufReader<File>>;
 
 fn open_reader(path: &Path) -> Result<Reader, DeviceError> {
-    let file = File::open(path).map_err(|e| file_error(path, e, "give a file that can be read"))?;
+    let file = File::open(path)
+        .map_err(|e| file_error(path, words(&e), "give a file that can be read"))?;
     if file.metadata().is_ok_and(|m| !m.is_file()) {
         return Err(file_error(path, "this is no file", NO_WAV));
     }
     let reader = WavReader::new(BufReader::new(file)).map_err(|e| match e {
         hound::Error::IoError(e) if e.kind() != std::io::ErrorKind::UnexpectedEof => {
-            file_error(path, e, "give a file that can be read")
+            file_error(path, words(&e), "give a file that can be read")
         }
         _ => file_error(path, "this is no WAV file", NO_WAV),
     })?;
@@ -238,7 +239,7 @@ impl WavSink {
             bits_per_sample: 16,
             sample_format: SampleFormat::Int,
         };
-        let file = File::create(path).map_err(|e| file_error(path, e, REMEDY))?;
+        let file = File::create(path).map_err(|e| file_error(path, words(&e), REMEDY))?;
         let mut writer =
             WavWriter::new(BufWriter::new(file), spec).map_err(|e| file_error(path, e, REMEDY))?;
         // A readable header from the first moment on.

@@ -22,11 +22,9 @@ pub fn local_addresses() -> Vec<IpAddr> {
 }
 
 /// The address for the invite when no public one is known: the one that the default route uses,
-/// else the first other one, else loopback (a machine without any network).
-pub fn best_address() -> IpAddr {
-    route_v4()
-        .or_else(|| local_addresses().into_iter().next())
-        .unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
+/// else the first other one; `None` on a machine without any network.
+pub fn best_address() -> Option<IpAddr> {
+    route_v4().or_else(|| local_addresses().into_iter().next())
 }
 
 /// Whether somebody else could reach it.
@@ -80,9 +78,8 @@ mod tests {
 
     #[test]
     fn the_best_address_is_one_of_this_machine() {
-        let best = best_address();
+        let Some(best) = best_address() else { return };
         UdpSocket::bind(SocketAddr::new(best, 0)).expect("an address of this machine can be bound");
-        let all = local_addresses();
-        assert!(best.is_loopback() || all.first() == Some(&best), "{best} in {all:?}");
+        assert!(local_addresses().contains(&best), "{best}");
     }
 }

@@ -4,4 +4,4 @@ pub mod interfaces;
 pub mod resolve;
 pub mod socket;
 
-pub use socket::{CallSocket, Class, Received, SocketError};
+pub use socket::{CallSocket, Class, Received};

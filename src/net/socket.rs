@@ -42,37 +42,6 @@ pub struct Received {
     pub arrival: Micros,
 }
 
-/// Why there is no socket.
-#[derive(Debug, thiserror::Error)]
-pub enum SocketError {
-    /// Another program, or another session of this one, has the port.
-    #[error("UDP port {port} is in use; end the other program or try --listen {any}:0 for any free port", any = any(address))]
-    InUse {
-        /// What was asked for.
-        address: SocketAddr,
-        /// Its port.
-        port: u16,
-    },
-    /// The address is not one of this machine.
-    #[error("{address} is not an address of this machine; try --listen 0.0.0.0:{port}", port = address.port())]
-    NotOurs {
-        /// What was asked for.
-        address: SocketAddr,
-    },
-    /// Anything else.
-    #[error("no UDP socket on {address} ({source}); try another address or port with --listen")]
-    Other {
-        /// What was asked for.
-        address: SocketAddr,
-        /// The system's words.
-        source: io::Error,
-    },
-}
-
-fn any(address: &SocketAddr) -> &'static str {
-    if address.is_ipv4() { "0.0.0.0" } else { "[::]" }
-}
-
 /// The socket. Share it in an `Arc`.
 #[derive(Debug)]
 pub struct CallSocket {
@@ -87,28 +56,23 @@ pub struct CallSocket {
 impl CallSocket {
     /// Binds to `listen`, or to `default_port` on all addresses of both families (IPv4 alone where
     /// the system has no IPv6). Port 0 takes any free one.
-    pub fn bind(listen: Option<SocketAddr>, default_port: u16) -> Result<Self, SocketError> {
-        match listen {
-            Some(address) => {
-                Self::open(address).map_err(|e| SocketError::from_io(e, address))
-            }
-            None => {
-                let both = SocketAddr::from((Ipv6Addr::UNSPECIFIED, default_port));
-                let v4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, default_port));
-                match Self::open(both) {
-                    Ok(socket) => Ok(socket),
-                    Err(e) if e.kind() == io::ErrorKind::AddrInUse => {
-                        Err(SocketError::from_io(e, v4))
-                    }
-                    Err(_) => Self::open(v4).map_err(|e| SocketError::from_io(e, v4)),
-                }
-            }
+    ///
+    /// The error keeps the system's kind and says in words what is wrong with the address.
+    pub fn bind(listen: Option<SocketAddr>, default_port: u16) -> io::Result<Self> {
+        if let Some(address) = listen {
+            return Self::open(address).map_err(|e| explained(e, address));
+        }
+        let both = SocketAddr::from((Ipv6Addr::UNSPECIFIED, default_port));
+        let v4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, default_port));
+        match Self::open(both) {
+            Ok(socket) => Ok(socket),
+            Err(e) if e.kind() == io::ErrorKind::AddrInUse => Err(explained(e, both)),
+            Err(_) => Self::open(v4).map_err(|e| explained(e, v4)),
         }
     }
 
     fn open(address: SocketAddr) -> io::Result<Self> {
-        let socket =
-            Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+        let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
         if address.is_ipv6() {
             // Only [::] can serve both families.
             socket.set_only_v6(!address.ip().is_unspecified())?;
@@ -138,9 +102,7 @@ impl CallSocket {
     /// What an earlier datagram ran into (an ICMP answer) is no error of this one.
     pub fn send(&self, to: SocketAddr, bytes: &[u8], class: Class) -> io::Result<bool> {
         let target = match to.ip() {
-            IpAddr::V4(v4) if self.v6 => {
-                SocketAddr::from((v4.to_ipv6_mapped(), to.port()))
-            }
+            IpAddr::V4(v4) if self.v6 => SocketAddr::from((v4.to_ipv6_mapped(), to.port())),
             _ => to,
         };
         let marked = class == Class::Audio && self.classes.load(Ordering::Relaxed);
@@ -186,14 +148,20 @@ impl CallSocket {
     }
 }
 
-impl SocketError {
-    fn from_io(source: io::Error, address: SocketAddr) -> Self {
-        match source.kind() {
-            io::ErrorKind::AddrInUse => Self::InUse { address, port: address.port() },
-            io::ErrorKind::AddrNotAvailable => Self::NotOurs { address },
-            _ => Self::Other { address, source },
+fn explained(e: io::Error, address: SocketAddr) -> io::Error {
+    let text = match e.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!("port {} is in use by another program", address.port())
         }
-    }
+        io::ErrorKind::AddrNotAvailable => {
+            format!("{} is not an address of this machine", address.ip())
+        }
+        io::ErrorKind::PermissionDenied => {
+            format!("the system does not give port {} to this user", address.port())
+        }
+        _ => return e,
+    };
+    io::Error::new(e.kind(), text)
 }
 
 /// `::ffff:1.2.3.4` as `1.2.3.4`.
@@ -281,8 +249,7 @@ mod system {
 
     pub fn recv(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<Received> {
         let mut control = Control([0; 128]);
-        let mut iov =
-            libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+        let mut iov = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
         let mut received = 0usize;
         // SAFETY: the storage is sockaddr_storage; every pointer in `message` outlives the call;
         // the control messages are walked with the system's own macros.
@@ -329,7 +296,7 @@ mod system {
         while at + header <= control.0.len() {
             // SAFETY: within the buffer, whose alignment and step (CMSG_SPACE) fit the header.
             let h = unsafe { control.0.as_ptr().add(at).cast::<libc::cmsghdr>().read_unaligned() };
-            let length = h.cmsg_len as usize;
+            let length: usize = h.cmsg_len as _;
             if length < header || at + length > control.0.len() {
                 return None;
             }
@@ -341,7 +308,8 @@ mod system {
                 let t = unsafe {
                     control.0.as_ptr().add(at + header).cast::<libc::timespec>().read_unaligned()
                 };
-                return Some(i64::from(t.tv_sec) * 1_000_000 + i64::from(t.tv_nsec) / 1_000);
+                let (seconds, nanos): (i64, i64) = (t.tv_sec as _, t.tv_nsec as _);
+                return Some(seconds * 1_000_000 + nanos / 1_000);
             }
             at += length.next_multiple_of(mem::align_of::<usize>());
         }

@@ -264,14 +264,8 @@ mod tests {
 
     #[test]
     fn every_role_gets_an_answer_that_a_person_can_act_on() {
-        for role in [
-            Role::Capture,
-            Role::Talk,
-            Role::Playback,
-            Role::High,
-            Role::Normal,
-            Role::Low,
-        ] {
+        for role in [Role::Capture, Role::Talk, Role::Playback, Role::High, Role::Normal, Role::Low]
+        {
             // A thread of its own, because the class stays with the thread.
             let grant = std::thread::spawn(move || ask(role)).join().expect("asking cannot panic");
             assert!(!grant.text.is_empty());

@@ -17,6 +17,7 @@ use crate::devices::pace::{Due, Pace};
 use crate::devices::supervise::{Helper, RETRY, Stop};
 use crate::devices::{DeviceError, DeviceEvent, DeviceEvents, What};
 use crate::platform::clock;
+use crate::units::Micros;
 
 /// Samples per piece that a callback's block is handled in; callbacks may be of any length.
 pub const PIECE: usize = 4_096;
@@ -36,15 +37,18 @@ pub struct Counters {
     xruns: AtomicU64,
     frames: AtomicU32,
     delay: AtomicI64,
+    until: AtomicI64,
     lost: AtomicBool,
     why: Mutex<String>,
 }
 
 impl Counters {
-    /// Called by each callback: its length in frames and the device's delay in microseconds.
-    pub fn called(&self, frames: usize, delay: i64) {
+    /// Called by each callback: its length in frames, the device's delay in microseconds, and up to
+    /// when its samples reach.
+    pub fn called(&self, frames: usize, delay: i64, until: Micros) {
         self.frames.store(frames as u32, Ordering::Relaxed);
         self.delay.store(delay, Ordering::Relaxed);
+        self.until.store(until.0, Ordering::Relaxed);
         self.callbacks.fetch_add(1, Ordering::Release);
     }
 
@@ -266,8 +270,12 @@ fn bridge<E: End>(
     counters: &Arc<Counters>,
     stop: &Stop,
 ) -> Option<cpal::Stream> {
-    let mut pace = Pace::new(clock::now());
-    let mut next_try = clock::now() + RETRY;
+    // Silence follows the last sample without a gap.
+    let now = clock::now();
+    let until = Micros(counters.until.load(Ordering::Relaxed));
+    let mut pace =
+        Pace::new(if (0..2 * STALLED).contains(&now.since(until)) { until } else { now });
+    let mut next_try = now + RETRY;
     loop {
         if stop.sleep_until(pace.deadline()) {
             return None;

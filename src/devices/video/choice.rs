@@ -27,7 +27,10 @@ const HIGHEST: u32 = 1080;
 /// (where a camera offers both at full rate, the raw one is not from a decoder's blocks).
 pub fn choose(modes: &[Mode]) -> Option<Mode> {
     let usable = |m: &&Mode| {
-        let even = m.width % 2 == 0 && m.height % 2 == 0 && m.width >= 16 && m.height >= 16;
+        let even = m.width.is_multiple_of(2)
+            && m.height.is_multiple_of(2)
+            && m.width >= 16
+            && m.height >= 16;
         even && m.fps > 0.0 && m.fps.is_finite()
     };
     let within: Vec<&Mode> =

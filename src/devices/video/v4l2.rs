@@ -20,13 +20,14 @@ use super::End;
 use super::choice::{Mode, choose};
 use crate::devices::list::{CameraDevice, CameraFormat};
 use crate::devices::supervise::Stop;
-use crate::devices::{CameraInfo, CameraSink, DeviceError, What};
+use crate::devices::{CameraInfo, CameraSink, DeviceError, What, words};
 use crate::platform::clock;
 use crate::units::Micros;
 use crate::video::frame::{ColorRange, Frame, PixelFormat};
 
-// One is with us while the driver fills the others: three of slack are 100 ms at 30 fps.
-const BUFFERS: u32 = 4;
+// One is with us while the driver fills the others: seven of slack are 230 ms at 30 fps, more than
+// a loaded machine keeps a thread waiting.
+const BUFFERS: u32 = 8;
 // How long a wait for a picture lasts before the thread looks whether it should end.
 const PATIENCE_MS: i32 = 100;
 // A camera in the dark gives 5 frames a second, autofocus and resume take a second.
@@ -85,7 +86,7 @@ fn formats(device: &Device) -> Vec<CameraFormat> {
                     let usual = [(1920, 1080), (1280, 720), (854, 480), (640, 480), (640, 360)];
                     sizes.extend(usual.into_iter().filter(|(w, h)| {
                         let fits = |n: u32, min: u32, max: u32, step: u32| {
-                            (min..=max).contains(&n) && (n - min) % step.max(1) == 0
+                            (min..=max).contains(&n) && (n - min).is_multiple_of(step.max(1))
                         };
                         fits(*w, s.min_width, s.max_width, s.step_width)
                             && fits(*h, s.min_height, s.max_height, s.step_height)
@@ -135,7 +136,7 @@ impl Camera {
         let what = What::Camera;
         let failed = |e: io::Error| {
             let name = name.to_owned();
-            let why = e.to_string();
+            let why = words(&e);
             match e.raw_os_error() {
                 Some(libc::EBUSY) => DeviceError::Busy { what, name },
                 Some(libc::EACCES | libc::EPERM) => DeviceError::Refused { what, name, why },
@@ -172,7 +173,11 @@ impl Camera {
             name: name.to_owned(),
             why: format!("it insists on {}", got.fourcc),
         })?;
-        if got.width % 2 != 0 || got.height % 2 != 0 || got.width == 0 || got.height == 0 {
+        if !got.width.is_multiple_of(2)
+            || !got.height.is_multiple_of(2)
+            || got.width == 0
+            || got.height == 0
+        {
             let why = format!("it insists on {}x{}", got.width, got.height);
             return Err(DeviceError::Format { what, name: name.to_owned(), why });
         }
@@ -204,7 +209,7 @@ impl Camera {
     pub fn run(self, sink: &mut dyn CameraSink, next_number: &mut u64, stop: &Stop) -> End {
         let mut stream = match Stream::with_buffers(&self.device, Type::VideoCapture, BUFFERS) {
             Ok(stream) => stream,
-            Err(e) => return End::Lost(e.to_string()),
+            Err(e) => return End::Lost(words(&e)),
         };
         let end = self.deliver(&mut stream, sink, next_number, stop);
         // The crate's own drop would panic over an error here.
@@ -233,7 +238,7 @@ impl Camera {
             }
         }
         if let Err(e) = stream.start() {
-            return End::Lost(e.to_string());
+            return End::Lost(words(&e));
         }
         let handle = stream.handle();
         let mut newest = clock::now();
@@ -253,7 +258,7 @@ impl Camera {
                 }
                 Ok(_) => {}
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-                Err(e) => return End::Lost(e.to_string()),
+                Err(e) => return End::Lost(words(&e)),
             }
             let (bytes, meta) = match stream.next() {
                 Ok(next) => next,
@@ -286,7 +291,7 @@ impl Camera {
 }
 
 fn lost_text(e: &io::Error) -> String {
-    if e.raw_os_error() == Some(libc::ENODEV) { "it was unplugged".into() } else { e.to_string() }
+    if e.raw_os_error() == Some(libc::ENODEV) { "it was unplugged".into() } else { words(e) }
 }
 
 /// The bytes of a whole picture; `None` for one that the driver itself calls broken or that is cut.
@@ -309,8 +314,8 @@ fn captured(meta: &Metadata, arrival: Micros) -> Micros {
     if !meta.flags.contains(Flags::TIMESTAMP_MONOTONIC) {
         return arrival;
     }
-    let stamp =
-        clock::from_monotonic(meta.timestamp.sec as i64 * 1_000_000 + meta.timestamp.usec as i64);
+    let (seconds, micros): (i64, i64) = (meta.timestamp.sec as _, meta.timestamp.usec as _);
+    let stamp = clock::from_monotonic(seconds * 1_000_000 + micros);
     // Some drivers stamp with nonsense until the first start of frame.
     if (0..2_000_000).contains(&arrival.since(stamp)) { stamp } else { arrival }
 }

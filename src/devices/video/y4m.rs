@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use ::y4m::{Colorspace, Decoder, Error, Limits};
 
-use crate::devices::DeviceError;
+use crate::devices::{DeviceError, words};
 
 const REMEDY: &str =
     "give a Y4M file with 8-bit 4:2:0 pictures (ffmpeg -i INPUT -pix_fmt yuv420p OUTPUT.y4m)";
@@ -35,7 +35,7 @@ impl Y4mFile {
             remedy: remedy.to_owned(),
         };
         let mut file =
-            File::open(path).map_err(|e| fail(e.to_string(), "give a file that can be read"))?;
+            File::open(path).map_err(|e| fail(words(&e), "give a file that can be read"))?;
         if file.metadata().is_ok_and(|m| !m.is_file()) {
             return Err(fail("this is no file".into(), REMEDY));
         }
@@ -56,7 +56,7 @@ impl Y4mFile {
             | Colorspace::C420mpeg2 => {}
             other => return Err(fail(format!("its pictures are {other:?}"), REMEDY)),
         }
-        let fits = |n: usize| (16..=3840).contains(&n) && n % 2 == 0;
+        let fits = |n: usize| (16..=3840).contains(&n) && n.is_multiple_of(2);
         if !fits(width) || !fits(height) {
             let why = format!("its pictures of {width}x{height} cannot be used");
             return Err(fail(why, "give one with even sizes from 16 to 3840"));
@@ -113,7 +113,7 @@ fn text(e: &Error) -> String {
         Error::BadInput => "a value is wrong".into(),
         Error::UnknownColorspace => "its pixel format is unknown".into(),
         Error::ParseError(_) => "a header is wrong".into(),
-        Error::IoError(e) => e.to_string(),
+        Error::IoError(e) => words(e),
         Error::OutOfMemory => "its pictures are too large".into(),
     }
 }
