@@ -71,6 +71,18 @@ mod tests {
             "speakers": [],
             "cameras": [{"id": "/dev/video0", "name": "BRIO", "default": true}],
         });
-        insta::assert_snapshot!(as_text(&list), @"");
+        insta::assert_snapshot!(as_text(&list), @r"
+        Microphones (--mic ID, or a unique part of the name)
+        * alsa:hw:1   Scarlett
+          alsa:hw:10  Webcam
+
+        Speakers (--speaker ID, or a unique part of the name)
+          none found; --speaker off or file:PATH needs none
+
+        Cameras (--camera ID, or a unique part of the name)
+        * /dev/video0  BRIO
+
+        * is used without the flag
+        ");
     }
 }
