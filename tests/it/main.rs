@@ -3,3 +3,4 @@
 mod cli;
 mod generated;
 mod layering;
+mod release;
