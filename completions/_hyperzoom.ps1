@@ -86,8 +86,8 @@ Register-ArgumentCompleter -Native -CommandName 'hyperzoom' -ScriptBlock {
             [CompletionResult]::new('--no-window', '--no-window', [CompletionResultType]::ParameterName, 'Do not show the preview window')
             [CompletionResult]::new('--no-tui', '--no-tui', [CompletionResultType]::ParameterName, 'Plain lines instead of the dashboard (default where standard output is no terminal)')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'One JSON object a line on standard output; commands, one JSON object a line, on standard input')
-            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
-            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             break
         }
         'hyperzoom;record' {
@@ -111,8 +111,8 @@ Register-ArgumentCompleter -Native -CommandName 'hyperzoom' -ScriptBlock {
             [CompletionResult]::new('--no-window', '--no-window', [CompletionResultType]::ParameterName, 'Do not show the preview window')
             [CompletionResult]::new('--no-tui', '--no-tui', [CompletionResultType]::ParameterName, 'Plain lines instead of the dashboard (default where standard output is no terminal)')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'One JSON object a line on standard output; commands, one JSON object a line, on standard input')
-            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
-            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             break
         }
         'hyperzoom;devices' {

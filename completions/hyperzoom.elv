@@ -81,8 +81,8 @@ set edit:completion:arg-completer[hyperzoom] = {|@words|
             cand --no-window 'Do not show the preview window'
             cand --no-tui 'Plain lines instead of the dashboard (default where standard output is no terminal)'
             cand --json 'One JSON object a line on standard output; commands, one JSON object a line, on standard input'
-            cand -h 'Print help'
-            cand --help 'Print help'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
         }
         &'hyperzoom;record'= {
             cand --name 'Your name as the others see it (default: your user name)'
@@ -105,8 +105,8 @@ set edit:completion:arg-completer[hyperzoom] = {|@words|
             cand --no-window 'Do not show the preview window'
             cand --no-tui 'Plain lines instead of the dashboard (default where standard output is no terminal)'
             cand --json 'One JSON object a line on standard output; commands, one JSON object a line, on standard input'
-            cand -h 'Print help'
-            cand --help 'Print help'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
         }
         &'hyperzoom;devices'= {
             cand --json 'As one JSON object'

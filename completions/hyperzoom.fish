@@ -81,7 +81,7 @@ complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l window -d '
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l no-window -d 'Do not show the preview window'
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l no-tui -d 'Plain lines instead of the dashboard (default where standard output is no terminal)'
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l json -d 'One JSON object a line on standard output; commands, one JSON object a line, on standard input'
-complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -s h -l help -d 'Print help'
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l name -d 'Your name as the others see it (default: your user name)' -r
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l session -d 'Name of the session; becomes part of the recording\'s folder name' -r
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l output -d 'Folder for recordings (default: HyperZoom/recordings in your home folder)' -r -f -a "(__fish_complete_directories)"
@@ -102,7 +102,7 @@ complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l window -d
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l no-window -d 'Do not show the preview window'
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l no-tui -d 'Plain lines instead of the dashboard (default where standard output is no terminal)'
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l json -d 'One JSON object a line on standard output; commands, one JSON object a line, on standard input'
-complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -s h -l help -d 'Print help'
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand devices" -l json -d 'As one JSON object'
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand devices" -s h -l help -d 'Print help'
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand man" -s h -l help -d 'Print help'

@@ -42,8 +42,10 @@ fn as_text(list: &serde_json::Value) -> String {
         let _ = writeln!(text, "{title} ({flag} ID, or a unique part of the name)");
         let ids: Vec<&str> = devices.iter().map(|d| d["id"].as_str().unwrap_or("")).collect();
         let width = ids.iter().map(|id| id.chars().count()).max().unwrap_or(0);
-        for (device, id) in devices.iter().zip(&ids) {
-            let mark = if device["default"] == true { '*' } else { ' ' };
+        for (n, (device, id)) in devices.iter().zip(&ids).enumerate() {
+            // Systems have no default camera: the first one is taken.
+            let default = device["default"] == true || (kind == "cameras" && n == 0);
+            let mark = if default { '*' } else { ' ' };
             let name = device["name"].as_str().unwrap_or("");
             let _ = writeln!(text, "{mark} {id:width$}  {name}");
         }
@@ -69,8 +71,21 @@ mod tests {
                 {"id": "alsa:hw:10", "name": "Webcam", "default": false},
             ],
             "speakers": [],
-            "cameras": [{"id": "/dev/video0", "name": "BRIO", "default": true}],
+            "cameras": [{"id": "/dev/video0", "name": "BRIO"}, {"id": "/dev/video2", "name": "Capture"}],
         });
-        insta::assert_snapshot!(as_text(&list), @"");
+        insta::assert_snapshot!(as_text(&list), @r"
+        Microphones (--mic ID, or a unique part of the name)
+        * alsa:hw:1   Scarlett
+          alsa:hw:10  Webcam
+
+        Speakers (--speaker ID, or a unique part of the name)
+          none found; --speaker off or file:PATH needs none
+
+        Cameras (--camera ID, or a unique part of the name)
+        * /dev/video0  BRIO
+          /dev/video2  Capture
+
+        * is used without the flag
+        ");
     }
 }

@@ -51,10 +51,13 @@ Exit codes:
 #[derive(Debug, Subcommand)]
 pub enum Commands {
     /// Begin a call and wait for guests
+    #[command(after_long_help = EXIT_CODES)]
     Host(host::HostArgs),
     /// Join a call
+    #[command(after_long_help = EXIT_CODES)]
     Join(join::JoinArgs),
     /// Record camera and microphone, without a call
+    #[command(after_long_help = EXIT_CODES)]
     Record(record::RecordArgs),
     /// List microphones, speakers and cameras with the ids that the flags take
     Devices(devices::DevicesArgs),

@@ -64,7 +64,8 @@ pub fn grouped(n: u64) -> String {
 
 /// A level in whole decibels; silence as a dash.
 pub fn level(db: f64) -> String {
-    if db <= -99.5 { "-".to_owned() } else { format!("{db:.0}") }
+    // Adding 0 turns what rounds to -0 into 0.
+    if db <= -99.5 { "-".to_owned() } else { format!("{:.0}", db.round() + 0.0) }
 }
 
 /// How far the recorder has come while finishing: pictures encoded, pictures to encode.

@@ -123,14 +123,29 @@ mod tests {
             session.push(Event::Stats(Stats::default()), f64::from(second));
         }
         session.push(Event::PeerLeft { id: 1, reason: LeaveReason::Bye }, 3_600.0);
-        let finished = Finished { path: "/r/a.mp4".into(), seconds: 10.5, ..Finished::default() };
+        let finished = Finished {
+            path: "/r/a.mp4".into(),
+            folder: "/r".into(),
+            seconds: 10.5,
+            ..Finished::default()
+        };
         session.push(Event::RecordingFinished(finished), 3_601.0);
         session.push(Event::Ended { reason: "duration".into() }, 3_602.0);
         let memory = Memory::default();
         let (_sender, receiver) = inputs::channel();
         let watched = watch_to(&LineOutput::new(memory.clone()), &session, &receiver);
         assert!(watched.finished.is_some());
-        insta::assert_snapshot!(memory.text(), @"");
+        insta::assert_snapshot!(memory.text(), @r"
+        00:00:01  Bob joined
+        00:00:09  mic 0 dB | cpu 0 % 0 MB
+        00:00:19  mic 0 dB | cpu 0 % 0 MB
+        01:00:00  Bob left
+        01:00:01  recording finished: /r/a.mp4: 00:00:10, 0 B, 0 frames, 0 dropped
+        01:00:02  ended (duration)
+        Recorded 00:00:10:15  0 B  0 frames (0 captured, 0 dropped)
+          file    /r/a.mp4
+          folder  /r
+        ");
     }
 
     #[test]

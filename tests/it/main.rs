@@ -7,4 +7,5 @@ mod encoders;
 mod generated;
 mod layering;
 mod protocol;
+mod release;
 mod support;

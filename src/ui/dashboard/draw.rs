@@ -89,7 +89,7 @@ fn above_the_log(
     if in_a_call {
         heading(&mut lines, "Participants");
         if s.peers.is_empty() {
-            lines.push(Line::styled("  nobody else is here yet", palette.quiet));
+            lines.push(Line::styled("  nobody else is here", palette.quiet));
         } else {
             lines.extend(table(&s.peers, width, palette));
         }
@@ -107,7 +107,7 @@ fn above_the_log(
     }
     lines.push(sections::file(s, palette));
     if let Some(r) = &s.recording {
-        lines.push(sections::frames(r, palette));
+        lines.push(sections::frames(r, width, palette));
         if roomy {
             lines.push(sections::more_frames(r, palette));
         }
@@ -133,14 +133,14 @@ fn below_the_log(
 ) -> Vec<Line<'static>> {
     let mut lines = Vec::new();
     if density >= Density::Normal {
-        lines.push(sections::system(s, width, &state.palette));
+        let priorities = density < Density::Roomy;
+        lines.push(sections::system(s, width, priorities, &state.palette));
     }
     lines.push(sections::footer(s, state, width));
     lines
 }
 
-const HELP: &str = "\
- m        mute or unmute: silence for the others and in the
+const HELP: &str = " m        mute or unmute: silence for the others and in the
           file (--record-while-muted keeps it in the file)
  c        camera off or on: black in the file
  w        open or close the preview window

@@ -193,9 +193,16 @@ pub fn file(s: &Snapshot, palette: &Palette) -> Line<'static> {
 }
 
 /// Pictures in, pictures out, and how the encoder keeps up.
-pub fn frames(r: &RecordingStats, palette: &Palette) -> Line<'static> {
+pub fn frames(r: &RecordingStats, width: usize, palette: &Palette) -> Line<'static> {
     let mut spans = vec![Span::raw(" ")];
+    let mut room = width.saturating_sub(1);
     let mut value = |name: &str, text: String, style: Style| {
+        let taken = cells(name) + cells(&text) + 3;
+        if taken > room + 1 {
+            room = 0;
+            return;
+        }
+        room = room.saturating_sub(taken);
         spans.push(Span::styled(format!(" {name} "), palette.quiet));
         spans.push(Span::styled(text, style));
         spans.push(Span::raw(" "));
@@ -227,8 +234,11 @@ pub fn more_frames(r: &RecordingStats, palette: &Palette) -> Line<'static> {
 }
 
 /// Threads' priorities and the process's cost on one line.
-pub fn system(s: &Snapshot, width: usize, palette: &Palette) -> Line<'static> {
+pub fn system(s: &Snapshot, width: usize, priorities: bool, palette: &Palette) -> Line<'static> {
     let cost = format!("CPU {:.0} %  {:.0} MB", s.cpu_percent, s.rss_mb);
+    if !priorities {
+        return Line::from(vec![label("System", palette), Span::raw(cost)]);
+    }
     let room = width.saturating_sub(LABEL + cells(&cost) + 3);
     let priorities = printable(&s.priorities.join(" · "));
     Line::from(vec![
@@ -237,6 +247,22 @@ pub fn system(s: &Snapshot, width: usize, palette: &Palette) -> Line<'static> {
         Span::raw("  "),
         Span::raw(cost),
     ])
+}
+
+/// Threads' priorities, as many on a line as fit.
+pub fn threads(s: &Snapshot, width: usize) -> Vec<Line<'static>> {
+    let mut lines: Vec<String> = Vec::new();
+    for priority in &s.priorities {
+        let priority = printable(priority);
+        match lines.last_mut() {
+            Some(line) if cells(line) + cells(&priority) + 3 <= width => {
+                line.push_str(" · ");
+                line.push_str(&priority);
+            }
+            _ => lines.push(fit(&format!("  {priority}"), width).trim_end().to_owned()),
+        }
+    }
+    lines.into_iter().map(Line::raw).collect()
 }
 
 /// The log's newest lines that fit, or older ones when scrolled.

@@ -27,7 +27,7 @@ struct Column {
 const COLUMNS: &[Column] = &[
     Column {
         title: "RTT",
-        width: 8,
+        width: 7,
         rank: 0,
         cell: |p, c| (format!("{:.0} ms", p.stats.rtt_ms), c.judge(p.stats.rtt_ms, 150.0, 300.0)),
     },
@@ -42,7 +42,7 @@ const COLUMNS: &[Column] = &[
     },
     Column {
         title: "Jitter",
-        width: 9,
+        width: 8,
         rank: 3,
         cell: |p, c| {
             let jitter = p.stats.jitter_ms;
@@ -50,7 +50,7 @@ const COLUMNS: &[Column] = &[
         },
     },
     Column {
-        title: "Audio",
+        title: "Latency",
         width: 8,
         rank: 2,
         cell: |p, c| {
@@ -60,7 +60,7 @@ const COLUMNS: &[Column] = &[
     },
     Column {
         title: "Buffer",
-        width: 9,
+        width: 8,
         rank: 5,
         cell: |p, c| {
             let depth = p.stats.playout_ms;
@@ -88,7 +88,7 @@ const COLUMNS: &[Column] = &[
         rank: 9,
         cell: |p, _| (format!("{:.0} kbit/s", p.stats.received_kbps), Style::new()),
     },
-    Column { title: "Picture", width: 13, rank: 6, cell: picture },
+    Column { title: "Picture", width: 12, rank: 6, cell: picture },
 ];
 
 fn picture(p: &PeerView, c: &Palette) -> (String, Style) {

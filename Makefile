@@ -1,0 +1,48 @@
+# Everything one does with this repository. `make demo` and `make test` set the machine up first.
+SHELL := /bin/bash
+CARGO ?= cargo
+SECONDS_OF_DEMO ?= 15
+.DEFAULT_GOAL := help
+.PHONY: help demo test release cross measure bench install-deps fmt clean
+
+# Where libvpx is and how it is linked is found out after it has been installed.
+with_env := . scripts/build-env &&
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
+
+install-deps: ## install the system packages that building and testing need
+	@scripts/setup build test
+
+demo: ## build, then hold and record a call of two processes on this machine
+	@scripts/setup build
+	@$(MAKE) --no-print-directory release
+	@examples/loopback-call.sh $(SECONDS_OF_DEMO)
+
+test: ## formatting, lints, documentation, all tests
+	@scripts/setup build test
+	$(CARGO) fmt --check
+	@$(with_env) set -x && $(CARGO) clippy --locked --all-targets $$FEATURES -- -D warnings
+	@$(with_env) set -x && RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps $$FEATURES
+	@$(with_env) set -x && $(CARGO) test --locked $$FEATURES
+
+release: ## the program itself: target/release/hyperzoom, C libraries linked in
+	@$(with_env) set -x && $(CARGO) build --release --locked $$FEATURES
+
+cross: ## build for Windows, type-check for macOS (Debian 12 on x86_64; slow)
+	scripts/cross/setup
+	scripts/cross/windows check --locked
+	scripts/cross/windows build --release --locked
+	scripts/cross/macos check --locked
+
+measure: release ## CPU, memory and start time of a call on this machine
+	@scripts/measure
+
+bench: ## time per frame of the audio, video and sealing paths
+	@$(with_env) set -x && $(CARGO) bench --locked $$FEATURES
+
+fmt: ## format the sources
+	$(CARGO) fmt
+
+clean: ## remove everything built
+	$(CARGO) clean
