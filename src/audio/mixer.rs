@@ -164,6 +164,18 @@ fn limit(sample: f32) -> f32 {
     (LIMIT_FROM + room * ((amplitude - LIMIT_FROM) / room).tanh()).copysign(sample)
 }
 
+/// Reads what one slot's playout buffer has done, from any thread.
+pub struct PlayoutGauge {
+    shared: Arc<Shared>,
+}
+
+impl PlayoutGauge {
+    /// As [`PeerFeed::stats`].
+    pub fn read(&self) -> PlayoutStats {
+        self.shared.stats.load()
+    }
+}
+
 /// The receiving thread's side of one slot.
 pub struct PeerFeed {
     tx: HeapProd<Packet>,
@@ -216,6 +228,11 @@ impl PeerFeed {
     /// Packets for which the ring had no room because nobody played.
     pub fn overflows(&self) -> u64 {
         self.shared.overflows.load(Ordering::Relaxed)
+    }
+
+    /// A reader of the same figures for another thread.
+    pub fn gauge(&self) -> PlayoutGauge {
+        PlayoutGauge { shared: self.shared.clone() }
     }
 
     fn publish(&self) {

@@ -22,10 +22,11 @@ use super::threads::spawn;
 use super::window::Window;
 use super::{devices, net};
 use crate::audio::codec::TalkEncoder;
-use crate::audio::mixer::{PeerFeed, mixer};
+use crate::audio::mixer::{PeerFeed, PlayoutGauge, mixer};
 use crate::net::socket::CallSocket;
 use crate::platform::{clock, priority};
-use crate::protocol::mesh::{Mesh, SessionStart};
+use crate::protocol::handshake::SessionStart;
+use crate::protocol::mesh::{self, Mesh};
 use crate::ui::model::{Command, Event, Snapshot, Stamped};
 use crate::units::{MAX_PARTICIPANTS, ParticipantId, SessionMicros};
 use crate::video::vp8::Vp8Encoder;
@@ -134,9 +135,7 @@ fn assemble(
 
     let microphone = devices::open_microphone(&config, tap, device_events.clone())?;
     let speaker = match network {
-        Some(_) => {
-            Some(devices::open_speaker(&config, Playback::new(playback), device_events)?)
-        }
+        Some(_) => Some(devices::open_speaker(&config, Playback::new(playback), device_events)?),
         None => None,
     };
 
@@ -182,6 +181,12 @@ fn assemble(
         let zero = clock::now();
         shared.set_clock_offset(-zero.0);
         let (epoch_utc_micros, utc_offset_seconds) = net::utc_now();
+        state.lock().unwrap_or_else(|e| e.into_inner()).session = Some(SessionStart {
+            session_id: net::random(),
+            epoch_utc_micros,
+            utc_offset_seconds,
+            name: config.session.clone(),
+        });
         Recorder::begin(
             &record_shared,
             Start { t0: SessionMicros(0), first_slot: 0, epoch_utc_micros, utc_offset_seconds },
@@ -202,14 +207,13 @@ fn assemble(
             }
             None => None,
         };
-        let live =
-            LiveVideo {
-                shared: shared.clone(),
-                newest,
-                encoder: vp8,
-                kbps: config.video_kbps,
-                window: window.clone(),
-            };
+        let live = LiveVideo {
+            shared: shared.clone(),
+            newest,
+            encoder: vp8,
+            kbps: config.video_kbps,
+            window: window.clone(),
+        };
         let handle = spawn("hz-live-video", priority::Role::Low, move || live.run())?;
         let _ = live_thread.set(handle.thread().clone());
         threads.finishing.push(handle);
@@ -270,14 +274,15 @@ fn open_host(
     let key = crate::protocol::invite::InviteKey(host.key.unwrap_or_else(net::random));
     let mesh = Mesh::host(
         net::local(config, listen.port()),
-        crate::protocol::mesh::HostOptions {
-            admit_all: host.admit == Admit::All,
-            key: key.clone(),
-            record_now: host.record_now,
+        match host.admit {
+            Admit::Key => mesh::Admit::Key,
+            Admit::All => mesh::Admit::All,
         },
+        key.clone(),
         start.clone(),
+        host.record_now,
         zero,
-        net::rng(),
+        net::randomness(),
     );
     {
         let mut state = state.lock().unwrap_or_else(|e| e.into_inner());
@@ -304,8 +309,13 @@ fn open_guest(
     let socket = net::bind(guest.listen, None)?;
     let listen = socket.local_addr();
     let key = guest.key.map(crate::protocol::invite::InviteKey);
-    let mesh =
-        Mesh::guest(net::local(config, listen.port()), addresses, key, clock::now(), net::rng());
+    let mesh = Mesh::guest(
+        net::local(config, listen.port()),
+        addresses,
+        key,
+        clock::now(),
+        net::randomness(),
+    );
     events.send(Event::Ready { listen: listen.to_string(), invite: None, public: None });
     Ok(Network { socket: Arc::new(socket), mesh, host: false, start: None })
 }
@@ -326,23 +336,23 @@ struct NetworkParts<'a> {
 struct NetworkStarted {
     video: VideoOut,
     ask: tokio::sync::mpsc::UnboundedSender<Ask>,
-    stats: Vec<crate::audio::mixer::FeedStats>,
+    stats: Vec<PlayoutGauge>,
     threads: Threads,
 }
 
 fn start_network(parts: NetworkParts<'_>) -> Result<NetworkStarted, EngineError> {
-    let NetworkParts { network, live, feeds, config, shared, events, state, record, window, .. } =
-        parts;
-    let encoder = TalkEncoder::new(config.audio_kbps as i32 * 1_000).map_err(|e| {
-        EngineError::Codec {
+    let NetworkParts {
+        network, live, feeds, config, shared, events, state, record, window, ..
+    } = parts;
+    let encoder =
+        TalkEncoder::new(config.audio_kbps as i32 * 1_000).map_err(|e| EngineError::Codec {
             what: "cannot open the Opus encoder",
             reason: e.to_string(),
             remedy: "try another --audio-bitrate",
-        }
-    })?;
+        })?;
     let (talk, talk_control, video) =
         Talk::new(shared.clone(), network.socket.clone(), live, encoder, config.video_kbps);
-    let stats = feeds.iter().map(PeerFeed::stats_handle).collect();
+    let stats = feeds.iter().map(PeerFeed::gauge).collect();
     let (control_in, incoming) = tokio::sync::mpsc::channel(1_024);
     let (receive_commands, commands) = mpsc::channel();
     let (ask, asks) = tokio::sync::mpsc::unbounded_channel();

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use crate::clock::Estimate;
-use crate::protocol::mesh::{SessionStart, Status};
+use crate::protocol::control::Status;
+use crate::protocol::handshake::SessionStart;
 use crate::units::ParticipantId;
 
 /// The call as the control thread sees it.

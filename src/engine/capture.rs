@@ -45,11 +45,6 @@ impl Captured {
         debug_assert_eq!(got, out.len(), "a stamp follows its samples");
         Some(stamp.captured)
     }
-
-    /// Samples that wait.
-    pub fn waiting(&self) -> usize {
-        self.samples.occupied_len()
-    }
 }
 
 struct Ring {

@@ -19,7 +19,9 @@ use super::window::Window;
 use crate::clock::{OffsetEstimator, SessionClock};
 use crate::net::socket::{CallSocket, Class};
 use crate::platform::{clock, priority::Role};
-use crate::protocol::mesh::{LeaveReason, Mesh, MeshEvent, Status};
+use crate::protocol::control::Status;
+use crate::protocol::handshake::SessionStart;
+use crate::protocol::mesh::{LeaveReason, Mesh, MeshEvent};
 use crate::protocol::seal::{MediaSealer, PairKeys};
 use crate::ui::model::{self, Event};
 use crate::units::{MAX_PARTICIPANTS, Micros, ParticipantId, SessionMicros};
@@ -33,6 +35,14 @@ const CLOCK_PATIENCE: i64 = 1_000_000;
 const CLOCK_GOOD: i64 = 2_000;
 /// Exchanges of the burst at the start (PRD 5.4).
 const BURST: usize = 8;
+
+/// Splits an error's line into what failed and what to try.
+fn two(line: &str) -> (String, String) {
+    match line.split_once("; ") {
+        Some((what, remedy)) => (what.to_owned(), remedy.to_owned()),
+        None => (line.to_owned(), "ask the host".to_owned()),
+    }
+}
 
 /// What others ask of the control thread.
 pub enum Ask {
@@ -79,7 +89,7 @@ struct Progress {
     estimator: OffsetEstimator,
     clock: SessionClock,
     welcomed: Option<Micros>,
-    start: Option<crate::protocol::mesh::SessionStart>,
+    start: Option<SessionStart>,
     t0: Option<SessionMicros>,
     heard: [i64; MAX_PARTICIPANTS],
     keys: Vec<(ParticipantId, PairKeys)>,
@@ -89,7 +99,7 @@ struct Progress {
 
 impl Control {
     /// Runs until the mesh has left.
-    pub fn run(mut self, start: Option<crate::protocol::mesh::SessionStart>) {
+    pub fn run(mut self, start: Option<SessionStart>) {
         let runtime = match tokio::runtime::Builder::new_current_thread().enable_time().build() {
             Ok(runtime) => runtime,
             Err(e) => {
@@ -255,7 +265,7 @@ impl Control {
             MeshEvent::T0 { at } => progress.t0 = Some(at),
             MeshEvent::Refused { reason } => {
                 self.state.lock().unwrap_or_else(|e| e.into_inner()).refused =
-                    Some((format!("the host refused: {reason}"), reason.remedy().to_owned()));
+                    Some(two(&reason.to_string()));
                 progress.left = true;
             }
             MeshEvent::NoAnswer => {
@@ -320,7 +330,10 @@ impl Control {
             Err(e) => self.events.warn(e.to_string(), "the call goes on without a picture"),
         }
         let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
-        state.members.insert(peer.0, member);
+        // A peer that came back under new keys: its old decoder has nothing more to do.
+        if let Some(before) = state.members.insert(peer.0, member) {
+            before.stop_view.store(true, Relaxed);
+        }
         drop(state);
         self.shared.keyframe_wanted.store(true, Relaxed);
         self.talk.send(TalkCommand::Add(Box::new(TalkPeer::new(peer, address, sealer))));

@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, mpsc};
 
+use chrono::Timelike;
+
 use super::capture::MicTap;
 use super::config::{CallConfig, Period};
 use super::error::EngineError;
@@ -11,8 +13,11 @@ use crate::audio::test_sound::TestSound;
 use crate::devices::spec::CameraSpec;
 use crate::devices::{
     Camera, CameraOptions, DeviceEvent, DeviceEvents, MicOptions, Microphone, Speaker,
-    SpeakerOptions,
+    SpeakerOptions, TestPicture,
 };
+use crate::platform::clock;
+use crate::video::image::I420;
+use crate::video::testcard::TestCard;
 
 /// A callback for the devices and where its events come out.
 pub fn events() -> (DeviceEvents, mpsc::Receiver<DeviceEvent>) {
@@ -45,11 +50,11 @@ pub fn open_microphone(
     tap: MicTap,
     events: DeviceEvents,
 ) -> Result<Microphone, EngineError> {
-    let mut sound = TestSound::new(voice(config));
+    let sound = TestSound::new(voice(config));
     let options = MicOptions {
         period: period(config),
         loop_file: config.loop_files,
-        test: Some(Box::new(move |position, out: &mut [f32]| sound.fill(position, out))),
+        test_sound: Some(Box::new(move |position, out: &mut [f32]| sound.fill(position, out))),
     };
     Ok(crate::devices::open_microphone(&config.mic, options, Box::new(tap), events)?)
 }
@@ -64,6 +69,20 @@ pub fn open_speaker(
     Ok(crate::devices::open_speaker(&config.speaker, options, Box::new(source), events)?)
 }
 
+/// Draws the test picture: its frame counter and the time of day, for people and programs.
+fn test_picture(camera: &CameraSpec) -> Option<TestPicture> {
+    let CameraSpec::Test { width, height, .. } = *camera else { return None };
+    let mut card = TestCard::new(width, height);
+    let mut image = I420::black(width, height);
+    let midnight = chrono::Local::now().num_seconds_from_midnight();
+    let began = clock::now();
+    Some(Box::new(move |number, captured| {
+        let seconds = f64::from(midnight) + captured.since(began) as f64 / 1e6;
+        card.draw(number, seconds % 86_400.0, &mut image);
+        Arc::new(image.data.clone())
+    }))
+}
+
 /// Opens the camera; `None` for `--camera off`.
 pub fn open_camera(
     config: &CallConfig,
@@ -73,6 +92,7 @@ pub fn open_camera(
     if config.camera == CameraSpec::Off {
         return Ok(None);
     }
-    let options = CameraOptions { loop_file: config.loop_files, test: test_picture(config) };
+    let options =
+        CameraOptions { loop_file: config.loop_files, test_picture: test_picture(&config.camera) };
     Ok(Some(crate::devices::open_camera(&config.camera, options, Box::new(tap), events)?))
 }

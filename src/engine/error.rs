@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::devices::DeviceError;
+use crate::net::resolve::ResolveError;
 
 /// Why a call or a recording could not start or did not come about.
 #[derive(Debug, thiserror::Error)]
@@ -19,7 +20,7 @@ pub enum EngineError {
         source: std::io::Error,
     },
     /// The UDP socket.
-    #[error("cannot listen on UDP {address}: {source}; try another port with --listen, or end the program that has it")]
+    #[error("cannot listen on UDP {address}: {source}; try another with --listen ADDRESS:PORT")]
     Listen {
         /// What was asked for.
         address: String,
@@ -27,13 +28,8 @@ pub enum EngineError {
         source: std::io::Error,
     },
     /// The host's name.
-    #[error("cannot find '{host}': {reason}; check the address, or ask the host for its invite again")]
-    Resolve {
-        /// As typed.
-        host: String,
-        /// What the resolver said.
-        reason: String,
-    },
+    #[error(transparent)]
+    Resolve(#[from] ResolveError),
     /// A codec or an encoder that did not open.
     #[error("{what}: {reason}; {remedy}")]
     Codec {
@@ -59,7 +55,7 @@ impl EngineError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Device(_) => exit::DEVICE,
-            Self::Resolve { .. } => exit::NO_CALL,
+            Self::Resolve(_) => exit::NO_CALL,
             Self::Output { .. }
             | Self::Listen { .. }
             | Self::Codec { .. }

@@ -144,9 +144,9 @@ impl Session<'_> {
 /// What is in the closed file, read back from it; the counters as the recorder kept them.
 pub fn finished(written: &Written, record: &RecordShared, events: &Events) -> Finished {
     let stats = record.counters().unwrap_or_default();
-    let summary = File::open(&written.path).map_err(|e| e.to_string()).and_then(|mut file| {
-        Summary::read(&mut file).map_err(|e| e.to_string())
-    });
+    let summary = File::open(&written.path)
+        .map_err(|e| e.to_string())
+        .and_then(|mut file| Summary::read(&mut file).map_err(|e| e.to_string()));
     let (seconds, samples, pictures) = match &summary {
         Ok(summary) => (
             summary.seconds(),

@@ -6,27 +6,29 @@ use std::time::Duration;
 use super::config::{CallConfig, HostConfig};
 use super::error::EngineError;
 use crate::net::{interfaces, resolve as resolver, socket::CallSocket};
+use crate::protocol::Randomness;
+use crate::protocol::control::StreamParameters;
 use crate::protocol::invite::{Invite, InviteKey};
-use crate::protocol::mesh::{Local, StreamParameters};
+use crate::protocol::mesh::Local;
 
 /// How long a name may take to resolve.
 const RESOLVE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Binds the call's socket; `default_port` when nothing was asked for, else any free one.
-pub fn bind(listen: Option<SocketAddr>, default_port: Option<u16>) -> Result<CallSocket, EngineError> {
-    CallSocket::bind(listen, default_port.unwrap_or(0)).map_err(|source| EngineError::Listen {
-        address: listen.map_or_else(
-            || default_port.map_or("any port".to_owned(), |p| format!("port {p}")),
-            |a| a.to_string(),
-        ),
+pub fn bind(
+    listen: Option<SocketAddr>,
+    default_port: Option<u16>,
+) -> Result<CallSocket, EngineError> {
+    let port = default_port.unwrap_or(0);
+    CallSocket::bind(listen, port).map_err(|source| EngineError::Listen {
+        address: listen.map_or_else(|| format!("port {port}"), |a| a.to_string()),
         source,
     })
 }
 
 /// Addresses of the host as typed.
 pub fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, EngineError> {
-    resolver::resolve(host, port, RESOLVE_PATIENCE)
-        .map_err(|e| EngineError::Resolve { host: host.to_owned(), reason: e.to_string() })
+    Ok(resolver::resolve(host, port, RESOLVE_PATIENCE)?)
 }
 
 /// What this participant says of itself.
@@ -43,6 +45,7 @@ pub fn local(config: &CallConfig, port: u16) -> Local {
             video_kbps: config.video_kbps as u16,
             ..StreamParameters::default()
         },
+        utc_minute: (utc_now().0 / 60_000_000) as u32,
     }
 }
 
@@ -72,9 +75,18 @@ pub fn utc_now() -> (i64, i32) {
     (now.timestamp_micros(), now.offset().local_minus_utc())
 }
 
+/// The system's randomness, as the protocol takes it.
+pub fn randomness() -> Randomness {
+    Box::new(fill)
+}
+
+fn fill(bytes: &mut [u8]) {
+    getrandom::fill(bytes).expect("the system has randomness, or nothing here is safe");
+}
+
 /// Bytes that nobody can guess.
 pub fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).expect("the system has randomness, or nothing here is safe");
+    fill(&mut bytes);
     bytes
 }

@@ -205,7 +205,7 @@ impl Receive {
                 }
                 peer
             }
-            Demuxed::Video { peer, keyframe, sequence, fragment, fragments, payload } => {
+            Demuxed::Video { peer, keyframe, sequence, fragment, fragments, payload, .. } => {
                 if let Some(Some(feed)) = video.get_mut(usize::from(peer.0))
                     && payload.len() <= MAX_FRAGMENT
                 {

@@ -13,13 +13,13 @@ use super::shared::Shared;
 use super::threads;
 use super::window::Window;
 use crate::audio::codec;
-use crate::audio::meter::{Level, SharedMeter};
-use crate::audio::mixer::FeedStats;
+use crate::audio::meter::{FLOOR_DB, Level, SharedMeter};
+use crate::audio::mixer::PlayoutGauge;
 use crate::audio::playout::PlayoutStats;
 use crate::devices::{Camera, Microphone, Speaker};
 use crate::platform::{clock, usage};
-use crate::protocol::demux::DropCounters;
 use crate::protocol::control::{Reception, Status};
+use crate::protocol::demux::DropCounters;
 use crate::ui::model::{
     LiveStats, MicStats, PeerStats, PeerVideo, PeerView, RecordingStats, Snapshot, Stats,
 };
@@ -39,8 +39,7 @@ pub struct Meters<'a> {
     pub speaker: Option<&'a Speaker>,
     pub camera: Option<&'a Camera>,
     pub meter: &'a SharedMeter,
-    pub losses: &'a CaptureLosses,
-    pub feeds: &'a [FeedStats],
+    pub feeds: &'a [PlayoutGauge],
     pub drops: &'a Mutex<DropCounters>,
 }
 
@@ -52,6 +51,28 @@ struct Before {
     shown: u64,
     video_bytes: u64,
     playout: PlayoutStats,
+}
+
+/// Joins the levels of the snapshots (all equally long) of one second.
+#[derive(Default)]
+struct SecondLevel {
+    peak: Option<f32>,
+    power: f64,
+    count: u32,
+}
+
+impl SecondLevel {
+    fn add(&mut self, level: &Level) {
+        self.peak = Some(self.peak.map_or(level.peak_db, |p| p.max(level.peak_db)));
+        self.power += 10f64.powf(f64::from(level.rms_db) / 10.0);
+        self.count += 1;
+    }
+
+    fn level(self) -> Level {
+        let mean = self.power / f64::from(self.count.max(1));
+        let rms_db = if mean > 1e-12 { (10.0 * mean.log10()) as f32 } else { FLOOR_DB };
+        Level { peak_db: self.peak.unwrap_or(FLOOR_DB), rms_db, clipped: 0 }
+    }
 }
 
 /// What is remembered between two looks.
@@ -66,7 +87,7 @@ pub struct Gauges {
     before: [Before; MAX_PARTICIPANTS],
     peers: Vec<PeerStats>,
     recording: Option<RecordingStats>,
-    second_level: Level,
+    second: SecondLevel,
     recent_level: Level,
     clipped: u64,
     lost: u64,
@@ -80,14 +101,14 @@ impl Gauges {
         Self {
             phase: None,
             at: clock::now(),
-            cpu: usage::cpu_time().as_secs_f64(),
+            cpu: usage::cpu_seconds(),
             cpu_percent: 0.0,
             rss_mb: 0.0,
             free: None,
             before: Default::default(),
             peers: Vec::new(),
             recording: None,
-            second_level: Level::default(),
+            second: SecondLevel::default(),
             recent_level: Level::default(),
             clipped: 0,
             lost: 0,
@@ -112,10 +133,10 @@ impl Gauges {
         let now = clock::now();
         let seconds = (now.since(self.at) as f64 / 1e6).max(1e-3);
         self.at = now;
-        let cpu = usage::cpu_time().as_secs_f64();
+        let cpu = usage::cpu_seconds();
         self.cpu_percent = (cpu - self.cpu) / seconds * 100.0;
         self.cpu = cpu;
-        self.rss_mb = usage::resident_bytes() as f64 / f64::from(1 << 20);
+        self.rss_mb = usage::resident_bytes().map_or(0.0, |b| b as f64 / f64::from(1 << 20));
         self.free = fs4::available_space(m.folder.path().unwrap_or(&m.config.output)).ok();
         self.recording = m.record.stats();
         let state = m.state.lock().unwrap_or_else(|e| e.into_inner());
@@ -124,7 +145,7 @@ impl Gauges {
             members.iter().map(|(id, member)| self.peer(m, *id, member, seconds)).collect();
         drop(state);
         self.live = self.live_stats(m);
-        let level = std::mem::take(&mut self.second_level);
+        let level = std::mem::take(&mut self.second).level();
         Stats {
             recording: self.recording,
             mic: MicStats {
@@ -143,7 +164,7 @@ impl Gauges {
     fn peer(&mut self, m: &Meters<'_>, id: u8, member: &Member, seconds: f64) -> PeerStats {
         let index = usize::from(id) % MAX_PARTICIPANTS;
         let counters = &m.shared.peers[index];
-        let playout = m.feeds.get(index).map(FeedStats::read).unwrap_or_default();
+        let playout = m.feeds.get(index).map(PlayoutGauge::read).unwrap_or_default();
         let now = Before {
             sent: counters.sent_bytes.load(Relaxed),
             received: counters.received_bytes.load(Relaxed),
@@ -177,7 +198,11 @@ impl Gauges {
             playout_ms: round(f64::from(playout.depth_ms), 2),
             audio_latency_ms: round(latency, 1),
             copies: 0,
-            concealed_percent: share(playout.concealed_samples, was.playout.concealed_samples, played),
+            concealed_percent: share(
+                playout.concealed_samples,
+                was.playout.concealed_samples,
+                played,
+            ),
             sent_kbps: kbps(now.sent, was.sent),
             received_kbps: kbps(now.received, was.received),
             video: (now.shown > 0).then(|| PeerVideo {
@@ -234,7 +259,7 @@ impl Gauges {
     pub fn snapshot(&mut self, m: &Meters<'_>) -> Snapshot {
         let level = m.meter.take();
         self.recent_level = level;
-        self.second_level = self.second_level.joined(&level);
+        self.second.add(&level);
         self.clipped += level.clipped;
         let state = m.state.lock().unwrap_or_else(|e| e.into_inner());
         let recording = m.record.start.get().map(|_| RecordingStats {
@@ -280,7 +305,8 @@ impl Gauges {
     }
 
     fn view(&self, m: &Meters<'_>, id: u8, member: &Member) -> PeerView {
-        let level = m.feeds.get(usize::from(id)).map(FeedStats::read).unwrap_or_default().level_db;
+        let level =
+            m.feeds.get(usize::from(id)).map(PlayoutGauge::read).unwrap_or_default().level_db;
         PeerView {
             name: member.name.clone(),
             level_db: level,

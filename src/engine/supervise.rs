@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::call_state::CallState;
 use super::capture::CaptureLosses;
-use super::config::{CallConfig, Role};
+use super::config::CallConfig;
 use super::control::Ask;
 use super::error::exit;
 use super::events::Events;
@@ -18,7 +18,7 @@ use super::shared::Shared;
 use super::stats::{Gauges, Meters};
 use super::window::Window;
 use crate::audio::meter::SharedMeter;
-use crate::audio::mixer::FeedStats;
+use crate::audio::mixer::PlayoutGauge;
 use crate::devices::{Camera, DeviceEvent, Microphone, Speaker};
 use crate::platform::clock;
 use crate::protocol::demux::DropCounters;
@@ -75,7 +75,7 @@ pub struct Supervisor {
     pub camera: Option<Camera>,
     pub meter: Arc<SharedMeter>,
     pub losses: Arc<CaptureLosses>,
-    pub feeds: Vec<FeedStats>,
+    pub feeds: Vec<PlayoutGauge>,
     pub device_news: mpsc::Receiver<DeviceEvent>,
     pub commands: mpsc::Receiver<Command>,
     pub ask: Option<tokio::sync::mpsc::UnboundedSender<Ask>>,
@@ -87,6 +87,14 @@ pub struct Supervisor {
 struct End {
     reason: &'static str,
     exit_code: u8,
+    /// Where the file ends; now, unless it was agreed on before.
+    at: Option<SessionMicros>,
+}
+
+impl End {
+    fn now(reason: &'static str, exit_code: u8) -> Self {
+        Self { reason, exit_code, at: None }
+    }
 }
 
 impl Supervisor {
@@ -97,7 +105,7 @@ impl Supervisor {
         let end = self.watch(&mut gauges);
         self.phase(&mut gauges, "finishing");
         let aborted = self.shared.abort.load(Relaxed);
-        let now = self.shared.session_now().unwrap_or_default();
+        let now = end.at.or(self.shared.session_now()).unwrap_or_default();
         if let Some(ask) = &self.ask {
             let _ = ask.send(Ask::Leave);
         }
@@ -126,16 +134,16 @@ impl Supervisor {
         let mut known: Option<(bool, Vec<u8>)> = None;
         loop {
             match self.commands.recv_timeout(TICK) {
-                Ok(Command::End) => return End { reason: "end_key", exit_code: exit::OK },
+                Ok(Command::End) => return End::now("end_key", exit::OK),
                 Ok(command) => self.obey(&command),
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
                 // Nobody can command any more (the caller dropped the call): end in order.
                 Err(mpsc::RecvTimeoutError::Disconnected) => {
-                    return End { reason: "end_key", exit_code: exit::OK };
+                    return End::now("end_key", exit::OK);
                 }
             }
             if self.shared.abort.load(Relaxed) {
-                return End { reason: "abort", exit_code: exit::ABORTED };
+                return End::now("abort", exit::ABORTED);
             }
             if let Some(end) = self.look_around() {
                 return end;
@@ -196,7 +204,9 @@ impl Supervisor {
                     let off = self.shared.camera_off.load(Relaxed);
                     self.obey(if off { &Command::CameraOn } else { &Command::CameraOff });
                 }
-                WindowEvent::Key('q') => return Some(End { reason: "end_key", exit_code: exit::OK }),
+                WindowEvent::Key('q') => {
+                    return Some(End::now("end_key", exit::OK));
+                }
                 WindowEvent::Key(_) | WindowEvent::Closed => {}
                 WindowEvent::Died { status, stderr } => {
                     let said = stderr.lines().last().unwrap_or(&status).to_owned();
@@ -208,21 +218,50 @@ impl Supervisor {
             }
         }
         while let Ok(news) = self.device_news.try_recv() {
-            let (what, remedy) = news.text();
-            self.events.warn(what, remedy);
+            self.tell(&news);
         }
         let state = self.state.lock().unwrap_or_else(|e| e.into_inner());
         if let Some((what, remedy)) = state.refused.clone() {
             drop(state);
             self.events.error(what, remedy);
-            return Some(End { reason: "refused", exit_code: exit::NO_CALL });
+            return Some(End::now("refused", exit::NO_CALL));
         }
         drop(state);
         let start = self.record.start.get()?;
         let length = self.config.duration?;
         let now = self.shared.session_now()?;
-        let over = now.since(start.file()) >= length.as_micros() as i64;
-        over.then_some(End { reason: "duration", exit_code: exit::OK })
+        let end = start.file() + length.as_micros() as i64;
+        (now >= end).then_some(End { reason: "duration", exit_code: exit::OK, at: Some(end) })
+    }
+
+    /// News of a device: the event, and a note for the editor where the recording lacks something.
+    fn tell(&self, news: &DeviceEvent) {
+        let (text, remedy) = match news {
+            DeviceEvent::Xrun { what, total } => (
+                format!("the {what} ran dry or over ({total} times so far)"),
+                "close other programs, or pin a larger --period",
+            ),
+            DeviceEvent::Lost { what, message } => (
+                format!("the {what} is gone ({message})"),
+                "the call and the recording go on; plug it in again and it is taken back",
+            ),
+            DeviceEvent::Returned { what } => (format!("the {what} is back"), "nothing to do"),
+            DeviceEvent::FileEnded { what } => (
+                format!("the file that plays the {what} is over"),
+                "start with --loop-files to have it start over",
+            ),
+            DeviceEvent::FileFailed { what, message } => (
+                format!("the file that plays the {what} failed ({message})"),
+                "check the disk; the call and the recording go on",
+            ),
+        };
+        let lasting = !matches!(news, DeviceEvent::Xrun { .. });
+        if let (true, Some(now)) =
+            (lasting && self.record.start.get().is_some(), self.shared.session_now())
+        {
+            self.record.note(now, text.clone());
+        }
+        self.events.warn(text, remedy);
     }
 
     fn take_snapshot(&self, gauges: &mut Gauges) -> Arc<Snapshot> {
@@ -244,7 +283,6 @@ impl Supervisor {
             speaker: self.speaker.as_ref(),
             camera: self.camera.as_ref(),
             meter: &self.meter,
-            losses: &self.losses,
             feeds: &self.feeds,
             drops: &self.threads.drops,
         }
@@ -375,9 +413,4 @@ impl Supervisor {
         self.speaker = None;
         self.window.close();
     }
-}
-
-/// A guest that never got in, and whoever ended before T0, have no file and need none.
-pub fn nothing_recorded(config: &CallConfig, record: &RecordShared) -> bool {
-    !matches!(config.role, Role::Alone) && record.start.get().is_none()
 }

@@ -21,8 +21,8 @@ use super::shared::Shared;
 use super::threads::spawn;
 use crate::platform::priority::Role;
 use crate::recording::grid::GridCounts;
-use crate::recording::metadata::Event as Note;
 use crate::recording::h264::{self, VideoEncoder, VideoParameters};
+use crate::recording::metadata::Event as Note;
 use crate::ui::model::RecordingStats;
 use crate::units::{MediaTime, SessionMicros};
 use crate::video::frame::Frame;
@@ -70,7 +70,8 @@ impl Start {
 
     /// Frames since the host's local midnight at the file's start (DESIGN section 2).
     pub fn timecode(&self) -> u32 {
-        let at_t0 = self.epoch_utc_micros + self.t0.0 + i64::from(self.utc_offset_seconds) * 1_000_000;
+        let at_t0 =
+            self.epoch_utc_micros + self.t0.0 + i64::from(self.utc_offset_seconds) * 1_000_000;
         let day = 24 * 3600 * 30;
         let frames = at_t0.rem_euclid(86_400_000_000) * 30 / 1_000_000 + self.first_slot as i64;
         frames.rem_euclid(day) as u32
@@ -136,9 +137,9 @@ impl RecordShared {
             bytes: self.bytes.load(Relaxed),
             frames_captured: grid.captured,
             frames_encoded: grid.encoded,
-            frames_dropped: grid
-                .captured
-                .saturating_sub(grid.encoded + grid.cadence_discarded + grid.withheld + grid.queued),
+            frames_dropped: grid.captured.saturating_sub(
+                grid.encoded + grid.cadence_discarded + grid.withheld + grid.queued,
+            ),
             cadence_discarded: grid.cadence_discarded,
             frames_repeated: grid.repeated,
             black_frames: grid.black,
@@ -218,10 +219,6 @@ pub struct Written {
     pub path: PathBuf,
     /// Its size.
     pub bytes: u64,
-    /// Pictures in it.
-    pub video_samples: u64,
-    /// AAC packets in it.
-    pub audio_packets: u64,
 }
 
 impl Recorder {
@@ -253,7 +250,13 @@ impl Recorder {
         threads.push(spawn("hz-rec-audio", Role::High, move || encoder.run())?);
         if let Some((frames, parameters, encoder)) = camera {
             let recorder = video::VideoRecorder::new(
-                shared, record.clone(), events, frames, mux_in, parameters, encoder,
+                shared,
+                record.clone(),
+                events,
+                frames,
+                mux_in,
+                parameters,
+                encoder,
             );
             threads.push(spawn("hz-rec-video", Role::High, move || recorder.run())?);
         }

@@ -14,7 +14,9 @@ use crate::engine::events::Events;
 use crate::engine::shared::Shared;
 use crate::recording::aac::{AacPacket, BITRATE, FRAME_SAMPLES};
 use crate::recording::h264::{EncodedSample, VideoParameters};
-use crate::recording::mp4::{AudioTrack, Mp4Error, Mp4Writer, MovieParameters, Timecode, VideoTrack};
+use crate::recording::mp4::{
+    AudioTrack, MovieParameters, Mp4Error, Mp4Writer, Timecode, VideoTrack,
+};
 use crate::ui::model::Event;
 
 /// What the encoders send.
@@ -60,7 +62,8 @@ pub struct Mux {
 struct Open {
     writer: Mp4Writer<DiskFile>,
     path: PathBuf,
-    samples: Option<u64>,
+    /// The newest packet: only the end tells how much of it counts.
+    held: Option<AacPacket>,
 }
 
 impl Mux {
@@ -131,8 +134,8 @@ impl Mux {
         audio: Option<(Vec<u8>, u32)>,
     ) -> Result<Open, String> {
         let start = self.record.start.get().ok_or("samples before the start")?;
-        let folder = (self.folder)(start)
-            .map_err(|e| format!("cannot make the session's folder: {e}"))?;
+        let folder =
+            (self.folder)(start).map_err(|e| format!("cannot make the session's folder: {e}"))?;
         let path = folder.join(FILE_NAME);
         let file = DiskFile::create(&path)
             .map_err(|e| format!("cannot create {}: {e}", path.display()))?;
@@ -158,7 +161,7 @@ impl Mux {
         let writer = Mp4Writer::create(file, parameters)
             .map_err(|e| format!("cannot begin {}: {e}", path.display()))?;
         self.events.send(Event::RecordingStarted { path: path.display().to_string() });
-        Ok(Open { writer, path, samples: None })
+        Ok(Open { writer, path, held: None })
     }
 
     fn write(&self, open: &mut Open, item: MuxItem) -> Result<(), Mp4Error> {
@@ -168,12 +171,18 @@ impl Mux {
                 self.record.slots_written.fetch_add(1, Relaxed);
             }
             MuxItem::Audio(packet) => {
-                // A file ends between two slots, the last packet reaches over it.
-                if open.samples.is_none_or(|n| packet.index * u64::from(FRAME_SAMPLES) < n) {
-                    open.writer.audio(&packet.data, FRAME_SAMPLES)?;
+                if let Some(before) = open.held.replace(packet) {
+                    open.writer.audio(&before.data, FRAME_SAMPLES)?;
                 }
             }
-            MuxItem::AudioEnd { samples } => open.samples = Some(samples),
+            MuxItem::AudioEnd { samples } => {
+                if let Some(last) = open.held.take() {
+                    // The file ends with its last picture; the last packet reaches over that.
+                    let from = last.index * u64::from(FRAME_SAMPLES);
+                    let duration = samples.saturating_sub(from).clamp(1, FRAME_SAMPLES.into());
+                    open.writer.audio(&last.data, duration as u32)?;
+                }
+            }
             MuxItem::VideoEnd | MuxItem::VideoFormat { .. } | MuxItem::AudioFormat { .. } => {}
         }
         Ok(())
@@ -181,12 +190,7 @@ impl Mux {
 
     fn close(&self, open: Open) -> Option<Written> {
         match open.writer.finish() {
-            Ok(f) => Some(Written {
-                path: open.path,
-                bytes: f.bytes,
-                video_samples: f.video_samples,
-                audio_packets: f.audio_samples,
-            }),
+            Ok(f) => Some(Written { path: open.path, bytes: f.bytes }),
             Err(e) => {
                 self.fail(format!("closing {} failed: {e}", open.path.display()));
                 None

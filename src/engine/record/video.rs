@@ -15,7 +15,7 @@ use crate::devices::camera::CameraSink;
 use crate::engine::events::Events;
 use crate::engine::shared::Shared;
 use crate::platform::clock;
-use crate::recording::grid::{Content, Grid, Slot};
+use crate::recording::grid::{self, Content, Grid, Slot};
 use crate::recording::h264::{Effort, Planes, VideoEncoder, VideoParameters};
 use crate::units::SessionMicros;
 use crate::video::convert::Converter;
@@ -34,7 +34,12 @@ const LESS_EFFORT: i64 = 1_500_000;
 /// Both are taken back when this little is left.
 const RELAXED: i64 = 50_000;
 /// The grid runs this far behind capture (DESIGN section 6).
-const GRID_DELAY: i64 = 500_000;
+const GRID_DELAY: i64 = grid::DELAY_MICROS;
+/// A longer pause between two looks means that the whole program stood still ...
+const STALL: i64 = 200_000;
+/// ... and the camera's thread gets this long to hand over what piled up meanwhile, before slots
+/// are given away without it.
+const RECOVERY: i64 = 300_000;
 
 /// The camera's two consumers: the recorder gets every picture, live video the newest.
 pub struct CameraTap {
@@ -124,6 +129,7 @@ impl VideoRecorder {
             self.push(&mut grid, frame, offset);
         }
         let mut finishing = false;
+        let (mut looked, mut hold) = (clock::now(), clock::now());
         loop {
             let offset = self.shared.clock_offset().unwrap_or(offset);
             match self.frames.recv_timeout(POLL) {
@@ -137,7 +143,15 @@ impl VideoRecorder {
                 self.push(&mut grid, frame, offset);
             }
             grid.withhold(self.shared.camera_off.load(Relaxed));
-            let now = SessionMicros(clock::now().0 + offset);
+            let local = clock::now();
+            if local.since(looked) > STALL {
+                hold = local + RECOVERY;
+            }
+            looked = local;
+            if local < hold {
+                continue;
+            }
+            let now = SessionMicros(local.0 + offset);
             if let Some(&end) = self.record.end_slot.get()
                 && !finishing
                 // Pictures of the last slots may still be on their way.
@@ -163,6 +177,8 @@ impl VideoRecorder {
             if behind > 0 || finishing {
                 self.drain(&mut grid, &start, now, offset);
             }
+            // Encoding is no stall.
+            looked = clock::now();
         }
         if let Err(e) = self.encoder.finish() {
             self.record.fail(format!("the H.264 encoder failed at the end: {e}"));
@@ -265,7 +281,9 @@ impl VideoRecorder {
             Err(e) if !self.warned_damaged => {
                 self.warned_damaged = true;
                 self.events.warn(
-                    format!("the camera sent a damaged picture ({e}); the one before stands for it"),
+                    format!(
+                        "the camera sent a damaged picture ({e}); the one before stands for it"
+                    ),
                     "check the camera's cable or another USB port",
                 );
             }
@@ -306,7 +324,7 @@ impl VideoRecorder {
         let low = if self.effort_low { behind > RELAXED } else { behind > LESS_EFFORT };
         if low != self.effort_low {
             self.effort_low = low;
-            self.encoder.set_effort(if low { Effort::Low } else { Effort::Normal });
+            self.encoder.set_effort(if low { Effort::Low } else { Effort::Medium });
         }
         let queued = self.record.queued_bytes.load(Relaxed);
         if queued > QUEUE_BUDGET && !self.warned_budget {
