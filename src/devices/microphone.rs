@@ -17,7 +17,7 @@ use super::sound::{SoundInfo, convert, live};
 use super::spec::MicSpec;
 use super::supervise::{Helper, Stop};
 use super::wav::WavSource;
-use super::{DeviceError, DeviceEvent, DeviceEvents, What};
+use super::{DeviceError, DeviceEvents, What};
 use crate::platform::clock;
 use crate::platform::priority::{self, Grant};
 use crate::units::{Micros, SAMPLE_RATE};
@@ -108,15 +108,15 @@ pub fn open_microphone(
         MicSpec::Device { id, channel } => {
             open_live(Some(id.clone()), channel.unwrap_or(1), &options, sink, events)
         }
-        MicSpec::Off => play(synthetic("off", "off"), Source::Silence, sink, events),
+        MicSpec::Off => play(synthetic("off", "off"), Source::Silence, sink),
         MicSpec::Test => {
             let source = options.test_sound.map_or(Source::Silence, Source::Test);
-            play(synthetic("test", "test sound"), source, sink, events)
+            play(synthetic("test", "test sound"), source, sink)
         }
         MicSpec::File(path) => {
-            let file = WavSource::open(path, options.loop_file, events.clone())?;
+            let file = WavSource::open(path, options.loop_file, events)?;
             let info = synthetic(&format!("file:{}", path.display()), &file_name(path));
-            play(info, Source::File(file), sink, events)
+            play(info, Source::File(file), sink)
         }
     }
 }
@@ -162,14 +162,13 @@ fn play(
     info: SoundInfo,
     mut source: Source,
     mut sink: Box<dyn MicSink>,
-    events: DeviceEvents,
 ) -> Result<Microphone, DeviceError> {
     let counters = Arc::new(Counters::default());
     let inner = counters.clone();
     let (answer, answered) = std::sync::mpsc::channel();
     let helper = Helper::spawn("mic-play", move |stop| {
         let _ = answer.send(priority::ask(priority::Role::Capture));
-        run_played(&mut source, sink.as_mut(), &inner, &events, &stop);
+        run_played(&mut source, sink.as_mut(), &inner, &stop);
     })
     .map_err(|e| DeviceError::Failed {
         what: What::Microphone,
@@ -182,21 +181,13 @@ fn play(
     Ok(Microphone(Kind::Played(Played { info, counters, grant, _helper: helper })))
 }
 
-fn run_played(
-    source: &mut Source,
-    sink: &mut dyn MicSink,
-    counters: &Counters,
-    events: &DeviceEvents,
-    stop: &Stop,
-) {
+fn run_played(source: &mut Source, sink: &mut dyn MicSink, counters: &Counters, stop: &Stop) {
     let mut block = [0.0f32; BLOCK];
     let mut pace = Pace::new(clock::now());
     while !stop.sleep_until(pace.deadline()) {
         while let Some(due) = pace.due(clock::now()) {
             if due.skipped > 0 {
                 counters.count_xrun();
-                let total = counters.xruns();
-                events(DeviceEvent::Xrun { what: What::Microphone, total });
             }
             source.fill(due, &mut block);
             sink.samples(&block, due.at);

@@ -220,7 +220,7 @@ pub enum DeviceEvent {
     },
 }
 
-/// Called on a device's helper thread, never on the real-time one.
+/// Called on a device's helper thread or a file's, never on the real-time one.
 pub type DeviceEvents = Arc<dyn Fn(DeviceEvent) + Send + Sync>;
 
 #[cfg(test)]

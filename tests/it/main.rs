@@ -1,0 +1,5 @@
+//! All integration tests in one binary: they link once.
+
+mod devices;
+mod lab;
+mod socket;
