@@ -227,6 +227,10 @@ pub type DeviceEvents = Arc<dyn Fn(DeviceEvent) + Send + Sync>;
 mod tests {
     use super::*;
 
+    // Gives `assert_no_alloc` its teeth in all unit tests; elsewhere it only passes calls on.
+    #[global_allocator]
+    static GUARD: assert_no_alloc::AllocDisabler = assert_no_alloc::AllocDisabler;
+
     #[test]
     fn every_error_is_one_line_that_says_what_to_try() {
         let what = What::Microphone;

@@ -245,3 +245,35 @@ impl Converter {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Half;
+    impl SpeakerSource for Half {
+        fn fill(&mut self, out: &mut [f32], _: Micros) {
+            out.fill(0.5);
+        }
+    }
+
+    #[test]
+    fn a_callback_of_any_length_and_rate_is_filled_and_allocates_nothing() {
+        for (rate, frames) in [(48_000, 120), (48_000, 10_000), (44_100, 10_000)] {
+            let mut end = SpeakerEnd { source: Box::new(Half) };
+            let mut converter = Converter::new(rate).expect("a usual rate");
+            let mut samples = vec![9i16; frames * 2];
+            // SAFETY: the vector outlives `data` and is of the type named.
+            let mut data = unsafe {
+                let at = samples.as_mut_ptr().cast();
+                Data::from_parts(at, samples.len(), cpal::SampleFormat::I16)
+            };
+            assert_no_alloc::assert_no_alloc(|| {
+                converter.run(&mut end, &mut data, 2, Micros(0));
+            });
+            // The conversion begins with its delay.
+            let settled = &samples[if rate == 48_000 { 0 } else { 1_000 }..];
+            assert!(settled.iter().all(|s| s.abs_diff(16_384) < 20), "{rate} Hz");
+        }
+    }
+}
