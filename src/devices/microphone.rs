@@ -17,7 +17,7 @@ use super::sound::{SoundInfo, convert, live};
 use super::spec::MicSpec;
 use super::supervise::{Helper, Stop};
 use super::wav::WavSource;
-use super::{DeviceError, DeviceEvent, DeviceEvents, What};
+use super::{DeviceError, DeviceEvents, What};
 use crate::platform::clock;
 use crate::platform::priority::{self, Grant};
 use crate::units::{Micros, SAMPLE_RATE};
@@ -108,15 +108,15 @@ pub fn open_microphone(
         MicSpec::Device { id, channel } => {
             open_live(Some(id.clone()), channel.unwrap_or(1), &options, sink, events)
         }
-        MicSpec::Off => play(synthetic("off", "off"), Source::Silence, sink, events),
+        MicSpec::Off => play(synthetic("off", "off"), Source::Silence, sink),
         MicSpec::Test => {
             let source = options.test_sound.map_or(Source::Silence, Source::Test);
-            play(synthetic("test", "test sound"), source, sink, events)
+            play(synthetic("test", "test sound"), source, sink)
         }
         MicSpec::File(path) => {
-            let file = WavSource::open(path, options.loop_file, events.clone())?;
+            let file = WavSource::open(path, options.loop_file, events)?;
             let info = synthetic(&format!("file:{}", path.display()), &file_name(path));
-            play(info, Source::File(file), sink, events)
+            play(info, Source::File(file), sink)
         }
     }
 }
@@ -162,14 +162,13 @@ fn play(
     info: SoundInfo,
     mut source: Source,
     mut sink: Box<dyn MicSink>,
-    events: DeviceEvents,
 ) -> Result<Microphone, DeviceError> {
     let counters = Arc::new(Counters::default());
     let inner = counters.clone();
     let (answer, answered) = std::sync::mpsc::channel();
     let helper = Helper::spawn("mic-play", move |stop| {
         let _ = answer.send(priority::ask(priority::Role::Capture));
-        run_played(&mut source, sink.as_mut(), &inner, &events, &stop);
+        run_played(&mut source, sink.as_mut(), &inner, &stop);
     })
     .map_err(|e| DeviceError::Failed {
         what: What::Microphone,
@@ -182,21 +181,13 @@ fn play(
     Ok(Microphone(Kind::Played(Played { info, counters, grant, _helper: helper })))
 }
 
-fn run_played(
-    source: &mut Source,
-    sink: &mut dyn MicSink,
-    counters: &Counters,
-    events: &DeviceEvents,
-    stop: &Stop,
-) {
+fn run_played(source: &mut Source, sink: &mut dyn MicSink, counters: &Counters, stop: &Stop) {
     let mut block = [0.0f32; BLOCK];
     let mut pace = Pace::new(clock::now());
     while !stop.sleep_until(pace.deadline()) {
         while let Some(due) = pace.due(clock::now()) {
             if due.skipped > 0 {
                 counters.count_xrun();
-                let total = counters.xruns();
-                events(DeviceEvent::Xrun { what: What::Microphone, total });
             }
             source.fill(due, &mut block);
             sink.samples(&block, due.at);
@@ -305,5 +296,65 @@ impl Converter {
             }
             first += n;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    type Heard = Arc<Mutex<Vec<(usize, Micros)>>>;
+
+    struct Note(Heard);
+    impl MicSink for Note {
+        fn samples(&mut self, mono: &[f32], captured: Micros) {
+            // Room was made beforehand and nobody else holds the lock.
+            self.0.lock().expect("one thread").push((mono.len(), captured));
+        }
+    }
+
+    fn callback(rate: u32, frames: usize) -> Vec<(usize, Micros)> {
+        let heard: Heard = Arc::new(Mutex::new(Vec::with_capacity(16)));
+        let mut end = MicEnd { sink: Box::new(Note(heard.clone())), channel: 1 };
+        let mut converter = Converter::new(rate).expect("a usual rate");
+        let mut samples = vec![100i16; frames * 2];
+        // SAFETY: the vector outlives `data` and is of the type named.
+        let data = unsafe {
+            let at = samples.as_mut_ptr().cast();
+            Data::from_parts(at, samples.len(), cpal::SampleFormat::I16)
+        };
+        assert_no_alloc::assert_no_alloc(|| {
+            converter.run(&mut end, &data, 2, Micros(1_000_000));
+        });
+        heard.lock().expect("one thread").clone()
+    }
+
+    #[test]
+    fn a_callback_of_any_length_is_stamped_piece_by_piece_and_allocates_nothing() {
+        let heard = callback(48_000, 10_000);
+        let lengths: Vec<usize> = heard.iter().map(|h| h.0).collect();
+        assert_eq!(lengths, [4_096, 4_096, 1_808]);
+        assert_eq!(heard[0].1, Micros(1_000_000));
+        assert_eq!(heard[1].1, Micros(1_000_000 + 4_096 * 1_000_000 / 48_000));
+        assert_eq!(callback(48_000, 120), [(120, Micros(1_000_000))]);
+    }
+
+    #[test]
+    fn the_rate_conversions_delay_is_taken_off_the_stamp() {
+        let heard = callback(96_000, 4_000);
+        let samples: usize = heard.iter().map(|h| h.0).sum();
+        assert!(samples.abs_diff(2_000) < 100, "{samples}");
+        let early = Micros(1_000_000).since(heard[0].1);
+        assert!((300..3_000).contains(&early), "{early} us for some 64 samples");
+    }
+
+    #[test]
+    fn a_nonsensical_delay_is_none() {
+        use std::time::Duration;
+        assert_eq!(sane_delay(Duration::from_millis(10)), 10_000);
+        assert_eq!(sane_delay(Duration::from_secs(9)), 0);
+        assert_eq!(sane_delay(Duration::MAX), 0);
     }
 }

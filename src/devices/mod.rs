@@ -220,12 +220,16 @@ pub enum DeviceEvent {
     },
 }
 
-/// Called on a device's helper thread, never on the real-time one.
+/// Called on a device's helper thread or a file's, never on the real-time one.
 pub type DeviceEvents = Arc<dyn Fn(DeviceEvent) + Send + Sync>;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    // Gives `assert_no_alloc` its teeth in all unit tests; elsewhere it only passes calls on.
+    #[global_allocator]
+    static GUARD: assert_no_alloc::AllocDisabler = assert_no_alloc::AllocDisabler;
 
     #[test]
     fn every_error_is_one_line_that_says_what_to_try() {

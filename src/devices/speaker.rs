@@ -17,7 +17,7 @@ use super::sound::{SoundInfo, convert, live};
 use super::spec::SpeakerSpec;
 use super::supervise::{Helper, Stop};
 use super::wav::WavSink;
-use super::{DeviceError, DeviceEvent, DeviceEvents, What};
+use super::{DeviceError, DeviceEvents, What};
 use crate::platform::clock;
 use crate::platform::priority::{self, Grant};
 use crate::units::{Micros, SAMPLE_RATE};
@@ -100,12 +100,12 @@ pub fn open_speaker(
         SpeakerSpec::Device(id) => Some(id.clone()),
         SpeakerSpec::Off => {
             let info = SoundInfo::synthetic("off".into(), "off".into());
-            return play(info, None, source, events);
+            return play(info, None, source);
         }
         SpeakerSpec::File(path) => {
-            let file = WavSink::create(path, events.clone())?;
+            let file = WavSink::create(path, events)?;
             let info = SoundInfo::synthetic(file_name(path), format!("file:{}", path.display()));
-            return play(info, Some(file), source, events);
+            return play(info, Some(file), source);
         }
     };
     let wish = Wish { device, channel: 1, period: options.period };
@@ -116,14 +116,13 @@ fn play(
     info: SoundInfo,
     mut file: Option<WavSink>,
     mut source: Box<dyn SpeakerSource>,
-    events: DeviceEvents,
 ) -> Result<Speaker, DeviceError> {
     let counters = Arc::new(Counters::default());
     let inner = counters.clone();
     let (answer, answered) = std::sync::mpsc::channel();
     let helper = Helper::spawn("spk-play", move |stop| {
         let _ = answer.send(priority::ask(priority::Role::Playback));
-        run_played(file.as_mut(), source.as_mut(), &inner, &events, &stop);
+        run_played(file.as_mut(), source.as_mut(), &inner, &stop);
     })
     .map_err(|e| DeviceError::Failed {
         what: What::Speaker,
@@ -140,7 +139,6 @@ fn run_played(
     mut file: Option<&mut WavSink>,
     source: &mut dyn SpeakerSource,
     counters: &Counters,
-    events: &DeviceEvents,
     stop: &Stop,
 ) {
     let mut block = [0.0f32; BLOCK];
@@ -149,8 +147,6 @@ fn run_played(
         while let Some(due) = pace.due(clock::now()) {
             if due.skipped > 0 {
                 counters.count_xrun();
-                let total = counters.xruns();
-                events(DeviceEvent::Xrun { what: What::Speaker, total });
             }
             source.fill(&mut block, clock::now());
             if let Some(file) = &mut file {
@@ -246,6 +242,38 @@ impl Converter {
             }
             convert::spread(piece, data, channels, first);
             first += n;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Half;
+    impl SpeakerSource for Half {
+        fn fill(&mut self, out: &mut [f32], _: Micros) {
+            out.fill(0.5);
+        }
+    }
+
+    #[test]
+    fn a_callback_of_any_length_and_rate_is_filled_and_allocates_nothing() {
+        for (rate, frames) in [(48_000, 120), (48_000, 10_000), (44_100, 10_000)] {
+            let mut end = SpeakerEnd { source: Box::new(Half) };
+            let mut converter = Converter::new(rate).expect("a usual rate");
+            let mut samples = vec![9i16; frames * 2];
+            // SAFETY: the vector outlives `data` and is of the type named.
+            let mut data = unsafe {
+                let at = samples.as_mut_ptr().cast();
+                Data::from_parts(at, samples.len(), cpal::SampleFormat::I16)
+            };
+            assert_no_alloc::assert_no_alloc(|| {
+                converter.run(&mut end, &mut data, 2, Micros(0));
+            });
+            // The conversion begins with its delay.
+            let settled = &samples[if rate == 48_000 { 0 } else { 1_000 }..];
+            assert!(settled.iter().all(|s| s.abs_diff(16_384) < 20), "{rate} Hz");
         }
     }
 }

@@ -425,3 +425,32 @@ mod system {
         socket.send_to(bytes, target)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sending_and_receiving_do_not_allocate() {
+        let a = CallSocket::bind(Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))), 0)
+            .expect("a free port");
+        let b = CallSocket::bind(None, 0).expect("a free port");
+        let to = SocketAddr::from((Ipv4Addr::LOCALHOST, b.local_addr().port()));
+        let mut buffer = [0; 64];
+        assert_no_alloc::assert_no_alloc(|| {
+            for class in [Class::Audio, Class::Other] {
+                assert!(a.send(to, b"x", class).is_ok_and(|sent| sent));
+                let got = b.recv(&mut buffer, Duration::from_secs(10));
+                assert!(got.is_ok_and(|got| got.is_some()));
+            }
+        });
+    }
+
+    #[test]
+    fn a_mapped_address_is_its_ipv4_address_and_others_stay() {
+        let at = |s: &str| s.parse::<SocketAddr>().expect("an address");
+        assert_eq!(unmapped(at("[::ffff:192.0.2.7]:7000")), at("192.0.2.7:7000"));
+        assert_eq!(unmapped(at("[2001:db8::1]:7000")), at("[2001:db8::1]:7000"));
+        assert_eq!(unmapped(at("192.0.2.7:7000")), at("192.0.2.7:7000"));
+    }
+}

@@ -135,7 +135,6 @@ mod system {
 #[cfg(target_os = "macos")]
 mod system {
     use mach2::kern_return::KERN_SUCCESS;
-    use mach2::mach_init::mach_thread_self;
     use mach2::mach_time::{mach_timebase_info, mach_timebase_info_data_t};
     use mach2::thread_policy::{
         THREAD_TIME_CONSTRAINT_POLICY, THREAD_TIME_CONSTRAINT_POLICY_COUNT, thread_policy_set,
@@ -167,8 +166,8 @@ mod system {
         // SAFETY: the policy is the structure that this flavour takes, with its own count.
         let done = unsafe {
             thread_policy_set(
-                mach_thread_self(),
-                THREAD_TIME_CONSTRAINT_POLICY as _,
+                libc::pthread_mach_thread_np(libc::pthread_self()),
+                THREAD_TIME_CONSTRAINT_POLICY,
                 std::ptr::from_mut(&mut policy).cast(),
                 THREAD_TIME_CONSTRAINT_POLICY_COUNT,
             )

@@ -3,9 +3,12 @@
 mod audio;
 mod cli;
 mod container;
+mod devices;
 mod encoders;
 mod generated;
+mod lab;
 mod layering;
 mod protocol;
 mod release;
+mod socket;
 mod support;

@@ -237,6 +237,8 @@ impl Camera {
                 break;
             }
         }
+        // For a driver that says "ready" and then has nothing.
+        stream.set_timeout(std::time::Duration::from_secs(1));
         if let Err(e) = stream.start() {
             return End::Lost(words(&e));
         }
