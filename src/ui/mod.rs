@@ -2,3 +2,4 @@
 //! Draws snapshots and prints events; changes nothing and never knows the engine.
 
 pub mod model;
+pub mod window;
