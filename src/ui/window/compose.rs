@@ -222,9 +222,9 @@ fn frame(canvas: &mut Canvas<'_>, rect: Rect) {
     }
 }
 
-/// Text about one thirtieth of the tile high.
+/// Pixels of the screen a pixel of the font: 14 pixel letters in a grid of 480 lines, 21 alone.
 fn text_scale(rect: Rect) -> u32 {
-    (rect.height / 200).max(1)
+    ((rect.height + 60) / 150).max(1)
 }
 
 /// Writes text, cut off at the tile's edges.
