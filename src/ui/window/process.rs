@@ -7,7 +7,7 @@
 use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, TryRecvError};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -172,20 +172,14 @@ impl WindowProcess {
         self.shared.put(|outbox| outbox.layout = Some(tiles));
     }
 
-    /// The next event, if there is one. `Closed` for good once the last one was taken.
+    /// The next event, if there is one.
     pub fn try_event(&self) -> Option<WindowEvent> {
-        match self.events.try_recv() {
-            Ok(event) => Some(event),
-            Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
-        }
+        self.events.try_recv().ok()
     }
 
     /// Waits for the next event; `None` when the time is over or nothing more can come.
     pub fn wait_event(&self, limit: Duration) -> Option<WindowEvent> {
-        match self.events.recv_timeout(limit) {
-            Ok(event) => Some(event),
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-        }
+        self.events.recv_timeout(limit).ok()
     }
 
     /// Whether the child runs. Its end is also an event.
