@@ -6,7 +6,7 @@ use super::error::CliError;
 
 /// Runs the subcommand.
 pub fn run() -> Result<ExitCode, CliError> {
-    match crate::ui::window::run() {
+    match crate::ui::window::run(std::io::stdin(), std::io::stdout()) {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(e) => Err(CliError::new(1, e.to_string())),
     }

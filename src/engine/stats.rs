@@ -324,11 +324,10 @@ impl Gauges {
 }
 
 /// Tiles of the window: the own one and the others'.
-pub fn tiles(snapshot: &Snapshot) -> (TileInfo, Vec<TileInfo>) {
+pub fn tiles(snapshot: &Snapshot) -> (TileInfo, Vec<(u8, TileInfo)>) {
     /// Louder than this counts as speaking, dBFS.
     const SPEAKING: f32 = -40.0;
     let own = TileInfo {
-        id: 0,
         name: snapshot.own_name.clone(),
         muted: snapshot.muted,
         camera_off: snapshot.camera_off,
@@ -339,14 +338,16 @@ pub fn tiles(snapshot: &Snapshot) -> (TileInfo, Vec<TileInfo>) {
     let peers = snapshot
         .peers
         .iter()
-        .map(|p| TileInfo {
-            id: p.stats.id,
-            name: p.name.clone(),
-            muted: p.muted,
-            camera_off: p.camera_off,
-            silent: p.silent,
-            speaking: p.level_db > SPEAKING,
-            own: false,
+        .map(|p| {
+            let info = TileInfo {
+                name: p.name.clone(),
+                muted: p.muted,
+                camera_off: p.camera_off,
+                silent: p.silent,
+                speaking: p.level_db > SPEAKING,
+                own: false,
+            };
+            (p.stats.id, info)
         })
         .collect();
     (own, peers)

@@ -33,7 +33,7 @@ impl Window {
     /// Starts the window's process.
     pub fn open(&self) -> std::io::Result<()> {
         let exe = std::env::current_exe()?;
-        let process = WindowProcess::spawn(&exe)?;
+        let process = WindowProcess::spawn(&exe).map_err(std::io::Error::other)?;
         *self.process.lock().unwrap_or_else(|e| e.into_inner()) = Some(process);
         self.open.store(true, Relaxed);
         Ok(())
@@ -49,7 +49,7 @@ impl Window {
     /// The next thing that the window tells; after [`WindowEvent::Closed`] or
     /// [`WindowEvent::Died`] it is gone.
     pub fn poll(&self) -> Option<WindowEvent> {
-        let event = self.with(|p| p.poll()).flatten()?;
+        let event = self.with(|p| p.try_event()).flatten()?;
         if !matches!(event, WindowEvent::Key(_)) {
             self.close();
         }
@@ -74,11 +74,14 @@ impl Window {
     }
 
     /// Names and states of the tiles, own first.
-    pub fn tiles(&self, own: TileInfo, peers: Vec<TileInfo>) {
-        if self.is_open() {
-            let mut all = vec![TileInfo { id: OWN_TILE, own: true, ..own }];
-            all.extend(peers);
-            self.with(|p| p.tiles(all));
-        }
+    pub fn tiles(&self, own: TileInfo, peers: Vec<(u8, TileInfo)>) {
+        let mut all = vec![(OWN_TILE, own)];
+        all.extend(peers);
+        self.with(|p| {
+            p.set_layout(&all.iter().map(|(id, _)| *id).collect::<Vec<_>>());
+            for (id, info) in all {
+                p.set_info(id, info);
+            }
+        });
     }
 }

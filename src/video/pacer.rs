@@ -212,7 +212,7 @@ mod tests {
         let mut pacer = Pacer::new(81);
         pacer.budget(Micros(0));
         pacer.sent(1150);
-        let mut sent = 0;
+        let mut sent = 0i64;
         for us in 1..=10_000_000i64 / 100 {
             while pacer.budget(Micros(us * 100)) >= 10 {
                 pacer.sent(10);

@@ -3,7 +3,7 @@
 //! All `unsafe` of live video is in this file. Both types own their libvpx context; they may move
 //! between threads and are used by one at a time.
 
-use std::ffi::{CStr, c_int, c_uint};
+use std::ffi::{CStr, c_int, c_uint, c_ulong};
 use std::mem::MaybeUninit;
 use std::ptr;
 
@@ -156,8 +156,9 @@ impl Vp8Encoder {
                 &raw,
                 pts_frame,
                 1,
-                flags.into(),
-                vpx::VPX_DL_REALTIME.into(),
+                // Both are a C long, whose width depends on the platform.
+                flags as vpx::vpx_enc_frame_flags_t,
+                vpx::VPX_DL_REALTIME as c_ulong,
             )
         };
         if result != vpx::VPX_CODEC_OK {
@@ -194,7 +195,7 @@ impl Drop for Vp8Encoder {
 
 fn check(config: &Vp8Config) -> Result<(), VideoError> {
     let (width, height) = (config.width, config.height);
-    let fits = |side: u32| (2..=MAX_LIVE_SIDE).contains(&side) && side % 2 == 0;
+    let fits = |side: u32| (2..=MAX_LIVE_SIDE).contains(&side) && side.is_multiple_of(2);
     if !fits(width) || !fits(height) {
         return Err(VideoError::Size { width, height });
     }

@@ -12,3 +12,5 @@ mod protocol;
 mod release;
 mod socket;
 mod support;
+#[cfg(target_os = "linux")]
+mod window;

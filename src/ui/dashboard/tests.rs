@@ -40,11 +40,20 @@ fn waiting() -> Snapshot {
 }
 
 fn peer(id: u8, name: &str, rtt: f64) -> PeerView {
-    let video = PeerVideo { width: 854, height: 480, fps: 24.0, kbps: 401.0, delay_ms: 88.0 };
+    let video = PeerVideo {
+        width: 854,
+        height: 480,
+        fps: 24.0,
+        kbps: 401.0,
+        delay_ms: 88.0,
+        shown: 240,
+        counter: None,
+    };
     PeerView {
         name: name.into(),
         level_db: -20.0 - f32::from(id) * 10.0,
         stats: PeerStats {
+            copies: 0,
             id,
             rtt_ms: rtt,
             loss_percent: 0.0,

@@ -49,7 +49,7 @@ fn pictures_survive_and_keyframes_come_every_two_seconds() {
 fn a_keyframe_comes_on_request_and_after_a_new_size() {
     let mut encoder = Vp8Encoder::new(&CONFIG).expect("an encoder");
     let image = I420::black(320, 180);
-    let mut key = |encoder: &mut Vp8Encoder, image: &I420, n, force| {
+    let key = |encoder: &mut Vp8Encoder, image: &I420, n, force| {
         encoder.encode(image, n, force, &mut Vec::new()).expect("a frame")
     };
     assert_eq!(key(&mut encoder, &image, 0, false), Some(true));
