@@ -14,6 +14,10 @@ use crate::engine::config::{CallConfig, Period, Role};
 /// and one packet together with everything else in the handshake.
 const LONGEST_NAME: usize = 48;
 
+/// Not a documentation comment, because rustdoc takes `[@FPS]` for a link.
+const CAMERA_HELP: &str = "Camera: id or a unique part of its name, test, \
+                           test:WIDTHxHEIGHT[@FPS], off, file:PATH (Y4M)";
+
 /// What every kind of call and recording takes.
 #[derive(Debug, Args)]
 pub struct CommonArgs {
@@ -34,7 +38,8 @@ pub struct CommonArgs {
     #[arg(help_heading = "Devices")]
     pub mic: MicSpec,
 
-    /// Camera: id or a unique part of its name, test, test:WIDTHxHEIGHT[@FPS], off, file:PATH (Y4M)
+    /// Camera.
+    #[arg(help = CAMERA_HELP)]
     #[arg(long, value_name = "DEVICE", default_value = "default", hide_default_value = true)]
     #[arg(help_heading = "Devices")]
     pub camera: CameraSpec,

@@ -1,6 +1,6 @@
 //! `hyperzoom join`: joins a call.
 
-use std::io::BufRead;
+use std::io::{BufRead, IsTerminal};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
@@ -34,7 +34,14 @@ pub struct JoinArgs {
 
 /// Runs the subcommand.
 pub fn run(args: JoinArgs) -> Result<ExitCode, CliError> {
-    let text = if args.address == "-" { read_line(std::io::stdin().lock())? } else { args.address };
+    let text = if args.address == "-" {
+        if std::io::stdin().is_terminal() {
+            eprint!("Invite: ");
+        }
+        read_line(std::io::stdin().lock())?
+    } else {
+        args.address
+    };
     let invite = parse_invite(&text).map_err(CliError::usage)?;
     let mode = args.common.output_mode();
     let log = args.common.log.clone();

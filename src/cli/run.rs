@@ -14,7 +14,8 @@ use super::logging;
 use crate::engine::call::Call;
 use crate::engine::config::CallConfig;
 use crate::ui::inputs::{self, Input};
-use crate::ui::model::{Command, Event, Snapshot};
+use crate::ui::model::{Command, Event, Snapshot, Stamped};
+use crate::ui::output::LineOutput;
 use crate::ui::{EndReason, Next, Session, Watched, dashboard, json, plain};
 
 /// Exit code after a second Ctrl-C: 128 and SIGINT's number, as shells say it.
@@ -25,7 +26,13 @@ pub fn run(config: CallConfig, mode: OutputMode, log: Option<&Path>) -> Result<E
     if let Some(path) = log {
         logging::start(path)?;
     }
-    let call = Call::start(config).map_err(|e| CliError::new(e.exit_code(), e.to_string()))?;
+    let call = Call::start(config).map_err(|e| {
+        let e = CliError::new(e.exit_code(), e.to_string());
+        if mode == OutputMode::Json {
+            tell_script(&e);
+        }
+        e
+    })?;
     // Before the call runs, signals keep their default effect: there is nothing to finalise yet.
     let (sender, inputs) = inputs::channel();
     if let Err(e) = inputs::watch_signals(sender.clone()) {
@@ -46,6 +53,14 @@ pub fn run(config: CallConfig, mode: OutputMode, log: Option<&Path>) -> Result<E
         return Ok(ExitCode::from(ABORTED));
     }
     Ok(ExitCode::from(outcome.exit_code))
+}
+
+/// A script that reads standard output learns there, too, why there is no call.
+fn tell_script(e: &CliError) {
+    let text = e.to_string();
+    let (what, remedy) = text.split_once("; try ").unwrap_or((&text, "hyperzoom --help"));
+    let event = Event::Error { what: what.to_owned(), remedy: remedy.to_owned() };
+    LineOutput::stdout().line(json::line(&Stamped { event, t: 0.0 }));
 }
 
 fn watch(session: &CallSession, mode: OutputMode, inputs: &Receiver<Input>) -> Watched {

@@ -1,6 +1,6 @@
 //! A session for tests: plays prepared events, remembers what it was asked.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
@@ -13,6 +13,8 @@ use super::{EndReason, Next, Session};
 #[derive(Default)]
 pub struct FakeSession {
     pub deaf: bool,
+    /// Panics at the snapshot after so many.
+    pub panics_after: Option<Cell<u32>>,
     pub events: RefCell<VecDeque<Stamped>>,
     pub snapshot: RefCell<Arc<Snapshot>>,
     pub asked: RefCell<(Vec<Command>, Vec<EndReason>, bool)>,
@@ -45,6 +47,10 @@ impl Session for FakeSession {
     }
 
     fn snapshot(&self) -> Arc<Snapshot> {
+        if let Some(left) = &self.panics_after {
+            assert!(left.get() > 0, "this test's panic");
+            left.set(left.get() - 1);
+        }
         self.snapshot.borrow().clone()
     }
 

@@ -123,21 +123,9 @@ fn write_lines(shared: &Shared, writer: &mut impl Write) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ui::fake::Memory;
     use std::io;
     use std::sync::mpsc;
-
-    #[derive(Clone, Default)]
-    struct Memory(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Memory {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().expect("no writer panics").extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
 
     #[test]
     fn every_line_is_written_before_the_output_is_gone() {
@@ -147,7 +135,7 @@ mod tests {
             output.line(n.to_string());
         }
         drop(output);
-        let text = String::from_utf8(memory.0.lock().expect("no panic").clone()).expect("digits");
+        let text = memory.text();
         assert_eq!(text.lines().count(), 500);
         assert_eq!(text.lines().last(), Some("499"));
     }

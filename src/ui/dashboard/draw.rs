@@ -117,9 +117,7 @@ fn above_the_log(
         if s.priorities.is_empty() {
             lines.push(Line::styled("  not known yet", palette.quiet));
         }
-        lines.extend(
-            s.priorities.iter().map(|p| Line::raw(sections::fit(&format!("  {p}"), width))),
-        );
+        lines.extend(sections::threads(s, width));
         lines.push(Line::default());
     }
     lines

@@ -1,5 +1,5 @@
 //! The dashboard: the whole terminal, drawn from the engine's snapshot. Owns the main thread while
-//! it is up. [`draw::draw`] changes nothing; what keys and time change is in [`state`].
+//! it is up. `draw` changes nothing; what keys and time change is in `state`.
 
 use std::io;
 use std::sync::Arc;
@@ -29,6 +29,8 @@ mod palette;
 mod sections;
 mod state;
 mod table;
+#[cfg(all(test, unix))]
+mod terminal_tests;
 #[cfg(test)]
 mod tests;
 

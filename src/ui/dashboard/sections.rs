@@ -317,7 +317,7 @@ fn progress(done: u64, total: u64, width: usize, palette: &Palette) -> Line<'sta
     let hint = "  Ctrl-C aborts";
     let taken = LABEL + 2 + cells(&text) + cells(hint);
     let room = width.saturating_sub(taken).min(40);
-    let full = if total == 0 { room } else { (room as u64 * done / total) as usize };
+    let full = (room as u64 * done).checked_div(total).map_or(room, |full| full as usize);
     Line::from(vec![
         Span::styled("  Finishing ", palette.strong),
         Span::styled("█".repeat(full), palette.good),

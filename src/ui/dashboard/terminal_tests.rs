@@ -1,0 +1,208 @@
+//! The dashboard on a real terminal: a pseudo-terminal, with this test binary run again in it.
+
+use std::cell::{Cell, RefCell};
+use std::io::{Read, Write};
+use std::num::NonZero;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
+
+use crate::ui::fake::FakeSession;
+use crate::ui::inputs;
+use crate::ui::model::{Event, Finished, Snapshot};
+
+/// Tells [`child`] that it is one, and what to do.
+const ROLE: &str = "HYPERZOOM_TEST_DASHBOARD";
+const ROWS: NonZero<u16> = NonZero::new(24).expect("not 0");
+const COLUMNS: NonZero<u16> = NonZero::new(80).expect("not 0");
+/// Generous: a loaded machine takes seconds to start a process.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// The other end: shows a dashboard of a session that only exists here. Without its role, as in
+/// an ordinary run of the tests, there is nothing to do.
+#[test]
+fn child() {
+    let Ok(role) = std::env::var(ROLE) else { return };
+    let snapshot = Snapshot { phase: "in the call".into(), ..Snapshot::default() };
+    let session = FakeSession {
+        snapshot: RefCell::new(Arc::new(snapshot)),
+        panics_after: (role == "panic").then(|| Cell::new(5)),
+        ..FakeSession::default()
+    };
+    let (sender, receiver) = inputs::channel();
+    inputs::watch_signals(sender).expect("signals can be watched");
+    if role == "stderr" {
+        std::thread::spawn(|| {
+            // Descriptor 2 itself, as a C library would, again and again until it is redirected.
+            for n in 0.. {
+                let line = format!("smear {n}\n");
+                let _ = std::io::stderr().write_all(line.as_bytes());
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        });
+    }
+    if role == "finished" {
+        let finished = Finished { path: "/r/a.mp4".into(), ..Finished::default() };
+        session.push(Event::RecordingFinished(finished), 1.0);
+    }
+    let watched = super::watch(&session, &receiver).expect("there is a terminal");
+    println!("ends {:?} aborted {} after", session.ends(), watched.aborted);
+}
+
+struct Screen {
+    parser: Mutex<vt100::Parser>,
+    changed: Condvar,
+}
+
+struct Run {
+    screen: Arc<Screen>,
+    keys: Box<dyn Write + Send>,
+    master: Box<dyn MasterPty + Send>,
+    child: Box<dyn Child + Send + Sync>,
+}
+
+impl Run {
+    fn start(role: &str) -> Self {
+        let size =
+            PtySize { rows: ROWS.get(), cols: COLUMNS.get(), pixel_width: 0, pixel_height: 0 };
+        let pty = native_pty_system().openpty(size).expect("a pseudo-terminal can be opened");
+        let mut command = CommandBuilder::new(std::env::current_exe().expect("we are a file"));
+        command.args(["--exact", "ui::dashboard::terminal_tests::child", "--nocapture"]);
+        command.env(ROLE, role);
+        command.env("TERM", "xterm-256color");
+        command.env("RUST_BACKTRACE", "0");
+        let child = pty.slave.spawn_command(command).expect("this binary starts again");
+        drop(pty.slave);
+        let screen = Arc::new(Screen {
+            parser: Mutex::new(vt100::Parser::new(ROWS, COLUMNS, 0)),
+            changed: Condvar::new(),
+        });
+        let theirs = screen.clone();
+        let mut reader = pty.master.try_clone_reader().expect("the master can be read");
+        std::thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            while let Ok(n @ 1..) = reader.read(&mut bytes) {
+                theirs.parser.lock().expect("no panic").process(&bytes[..n]);
+                theirs.changed.notify_all();
+            }
+        });
+        let keys = pty.master.take_writer().expect("the master can be written");
+        Self { screen, keys, master: pty.master, child }
+    }
+
+    /// Waits until the screen shows a text.
+    fn shows(&self, text: &str) {
+        let parser = self.screen.parser.lock().expect("no panic");
+        let missing = |p: &mut vt100::Parser| !p.screen().contents().contains(text);
+        let (parser, timeout) =
+            self.screen.changed.wait_timeout_while(parser, LIMIT, missing).expect("no panic");
+        assert!(!timeout.timed_out(), "no '{text}' on:\n{}", parser.screen().contents());
+    }
+
+    fn press(&mut self, keys: &str) {
+        self.keys.write_all(keys.as_bytes()).expect("the master can be written");
+    }
+
+    fn signal(&self, signal: i32) {
+        let pid = self.child.process_id().expect("the child runs");
+        // SAFETY: sends a signal to a child that has not been waited for.
+        unsafe { libc::kill(pid as i32, signal) };
+    }
+
+    /// The alternate screen is left, the cursor shows, lines are edited and echoed again.
+    fn is_restored(&self) {
+        let parser = self.screen.parser.lock().expect("no panic");
+        assert!(!parser.screen().alternate_screen());
+        assert!(!parser.screen().hide_cursor());
+        assert!(!parser.screen().bracketed_paste());
+        drop(parser);
+        let fd = self.master.as_raw_fd().expect("a pseudo-terminal has a descriptor");
+        let mut modes = std::mem::MaybeUninit::<libc::termios>::uninit();
+        // SAFETY: `fd` is open, and `modes` is read only after the call has filled it.
+        let modes = unsafe {
+            assert_eq!(libc::tcgetattr(fd, modes.as_mut_ptr()), 0);
+            modes.assume_init()
+        };
+        let cooked = libc::ICANON | libc::ECHO | libc::ISIG;
+        assert_eq!(modes.c_lflag & cooked, cooked);
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn the_end_key_asks_and_gives_the_terminal_back() {
+    let mut run = Run::start("keys");
+    run.shows("in the call");
+    assert!(run.screen.parser.lock().expect("no panic").screen().alternate_screen());
+    run.press("q");
+    run.shows("End the call?");
+    run.press("n");
+    run.press("?");
+    run.shows("close this help");
+    run.press("?");
+    run.press("qq");
+    run.shows("ends [EndKey] aborted false after");
+    run.is_restored();
+}
+
+#[test]
+fn ctrl_c_is_a_key_and_ends_without_asking() {
+    let mut run = Run::start("keys");
+    run.shows("in the call");
+    run.press("\u{1a}");
+    run.shows("Ctrl-Z is not obeyed");
+    run.press("\u{3}");
+    run.shows("ends [Signal] aborted false after");
+    run.is_restored();
+}
+
+#[test]
+fn a_signal_ends_and_gives_the_terminal_back() {
+    for signal in [libc::SIGTERM, libc::SIGHUP, libc::SIGINT] {
+        let run = Run::start("keys");
+        run.shows("in the call");
+        run.signal(signal);
+        run.shows("ends [Signal] aborted false after");
+        run.is_restored();
+    }
+}
+
+#[test]
+fn a_panic_gives_the_terminal_back_and_is_readable() {
+    let run = Run::start("panic");
+    run.shows("this test's panic");
+    run.shows("test result: FAILED");
+    run.is_restored();
+}
+
+#[test]
+fn what_libraries_print_goes_into_the_log() {
+    let mut run = Run::start("stderr");
+    run.shows("  smear ");
+    run.shows("  q  end");
+    let parser = run.screen.parser.lock().expect("no panic");
+    let contents = parser.screen().contents();
+    let header = contents.lines().next().unwrap_or_default().to_owned();
+    drop(parser);
+    assert!(header.contains("HyperZoom"), "nothing is smeared over: {header}");
+    run.press("qq");
+    run.shows("ends [EndKey]");
+    run.is_restored();
+}
+
+#[test]
+fn the_file_s_path_is_left_on_the_screen() {
+    let mut run = Run::start("finished");
+    run.shows("in the call");
+    run.press("qq");
+    run.shows("file    /r/a.mp4");
+    run.shows("after");
+    run.is_restored();
+}
