@@ -43,7 +43,11 @@ impl Events {
         let stamped = Stamped { event, t };
         let mut names = self.inner.names.lock().unwrap_or_else(|e| e.into_inner());
         names.learn(&stamped.event);
-        let text = format::describe(&stamped.event, &names);
+        // The figures of each second have their place in the dashboard; the log is for events.
+        let text = match stamped.event {
+            Event::Stats(_) => None,
+            _ => format::describe(&stamped.event, &names),
+        };
         drop(names);
         if let Some(text) = text {
             let mut lines = self.inner.lines.lock().unwrap_or_else(|e| e.into_inner());

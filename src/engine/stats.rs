@@ -324,7 +324,7 @@ impl Gauges {
 }
 
 /// Tiles of the window: the own one and the others'.
-pub fn tiles(snapshot: &Snapshot) -> (TileInfo, Vec<(u8, TileInfo)>) {
+pub fn tiles(snapshot: &Snapshot) -> ((u8, TileInfo), Vec<(u8, TileInfo)>) {
     /// Louder than this counts as speaking, dBFS.
     const SPEAKING: f32 = -40.0;
     let own = TileInfo {
@@ -350,7 +350,7 @@ pub fn tiles(snapshot: &Snapshot) -> (TileInfo, Vec<(u8, TileInfo)>) {
             (p.stats.id, info)
         })
         .collect();
-    (own, peers)
+    ((snapshot.own_id.unwrap_or(0), own), peers)
 }
 
 fn reception(p: &PeerStats) -> Reception {

@@ -2,7 +2,7 @@
 //!
 //! Locks are held for the copy of one picture at most, by threads of normal priority only.
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 use crate::ui::window::process::{WindowEvent, WindowProcess};
@@ -10,14 +10,13 @@ use crate::ui::window::wire::TileInfo;
 use crate::units::{MAX_PARTICIPANTS, ParticipantId};
 use crate::video::image::I420;
 
-/// Tile of the own picture; peers have their ids.
-const OWN_TILE: u8 = 0xFF;
-
 /// The window, open or not.
 #[derive(Default)]
 pub struct Window {
     process: Mutex<Option<WindowProcess>>,
     open: AtomicBool,
+    /// Tile of the own picture: the own id, as peers have theirs.
+    own: AtomicU8,
 }
 
 impl Window {
@@ -60,7 +59,7 @@ impl Window {
     pub fn own_picture(&self, picture: Option<&I420>) {
         if let (true, Some(picture)) = (self.is_open(), picture) {
             let picture = Arc::new(picture.clone());
-            self.with(|p| p.show(OWN_TILE, picture));
+            self.with(|p| p.show(self.own.load(Relaxed), picture));
         }
     }
 
@@ -73,9 +72,10 @@ impl Window {
         }
     }
 
-    /// Names and states of the tiles, own first.
-    pub fn tiles(&self, own: TileInfo, peers: Vec<(u8, TileInfo)>) {
-        let mut all = vec![(OWN_TILE, own)];
+    /// Names and states of the tiles, each with its participant's id, own first.
+    pub fn tiles(&self, own: (u8, TileInfo), peers: Vec<(u8, TileInfo)>) {
+        self.own.store(own.0, Relaxed);
+        let mut all = vec![own];
         all.extend(peers);
         self.with(|p| {
             p.set_layout(&all.iter().map(|(id, _)| *id).collect::<Vec<_>>());
