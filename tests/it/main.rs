@@ -12,5 +12,6 @@ mod protocol;
 mod release;
 mod socket;
 mod support;
+mod virtual_call;
 #[cfg(target_os = "linux")]
 mod window;
