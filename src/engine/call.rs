@@ -144,14 +144,17 @@ fn assemble(
         config.session.clone(),
         config.name.clone(),
     ));
-    let make_folder = folder.clone();
+    let (make_folder, told) = (folder.clone(), state.clone());
     let recorder = Recorder::start(Parts {
         shared: shared.clone(),
         record: record_shared.clone(),
         events: events.clone(),
         samples: record_samples,
         camera: video_parameters.zip(encoder).map(|(p, e)| (frame_out, p, e)),
-        folder: Arc::new(move |start: &Start| make_folder.make(start)),
+        folder: Arc::new(move |start: &Start| {
+            let session = told.lock().unwrap_or_else(|e| e.into_inner()).session.clone();
+            make_folder.make(start, session.and_then(|s| s.name).as_deref())
+        }),
         record_while_muted: config.record_while_muted,
     })?;
 

@@ -1,6 +1,8 @@
 //! Everything that is shown from outside the crate, as one binary.
 
 mod audio;
+#[cfg(unix)]
+mod call;
 mod cli;
 mod container;
 mod devices;
