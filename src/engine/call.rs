@@ -24,6 +24,7 @@ use super::{devices, net};
 use crate::audio::codec::TalkEncoder;
 use crate::audio::mixer::{PeerFeed, PlayoutGauge, mixer};
 use crate::net::socket::CallSocket;
+use crate::platform::timers::FineTimers;
 use crate::platform::{clock, priority};
 use crate::protocol::handshake::SessionStart;
 use crate::protocol::mesh::{self, Mesh};
@@ -38,12 +39,15 @@ pub struct Call {
     snapshot: Arc<Mutex<Arc<Snapshot>>>,
     shared: Arc<Shared>,
     supervisor: JoinHandle<Outcome>,
+    // Held to the end of the call: its threads wait for milliseconds.
+    _timers: FineTimers,
 }
 
 impl Call {
     /// Opens devices, socket and folder and starts. Nothing is left behind when it fails.
     pub fn start(config: CallConfig) -> Result<Self, EngineError> {
         record::check_output(&config.output)?;
+        let timers = FineTimers::ask();
         let shared = Arc::new(Shared::default());
         shared.muted.store(config.mute, Relaxed);
         shared.camera_off.store(config.camera_off, Relaxed);
@@ -57,7 +61,7 @@ impl Call {
         let (supervisor, commands) = result?;
         let snapshot = supervisor.snapshot.clone();
         let supervisor = spawn("hz-supervise", priority::Role::Normal, move || supervisor.run())?;
-        Ok(Self { events: event_end, commands, snapshot, shared, supervisor })
+        Ok(Self { events: event_end, commands, snapshot, shared, supervisor, _timers: timers })
     }
 
     /// Where events come out; [`Event::Ended`] is the last.
