@@ -78,23 +78,41 @@ impl AudioRecorder {
         let mut timeline = AudioTimeline::new(start.file());
         for (at, block) in std::mem::take(&mut self.waiting) {
             self.block = block;
-            self.place(&mut timeline, SessionMicros(at.0 + offset));
+            self.place(&mut timeline, SessionMicros(at.0 + offset), u64::MAX);
         }
         loop {
             std::thread::sleep(POLL);
             let offset = self.shared.clock_offset().unwrap_or(offset);
-            while let Some(at) = self.captured.pop(&mut self.block) {
-                self.place(&mut timeline, SessionMicros(at.0 + offset));
+            let ending = self.record.end_slot.get().is_some();
+            let last = self.record.last_slot.get().copied();
+            let samples = last.map_or(u64::MAX, |last| {
+                last.saturating_sub(start.first_slot) * u64::from(SAMPLES_PER_FRAME)
+            });
+            let missing = |timeline: &AudioTimeline| timeline.counts().written < samples;
+            while last.is_some()
+                && missing(&timeline)
+                && let Some((at, block)) = self.waiting.pop_front()
+            {
+                self.block = block;
+                self.place(&mut timeline, SessionMicros(at.0 + offset), samples);
+            }
+            while missing(&timeline)
+                && let Some(at) = self.captured.pop(&mut self.block)
+            {
+                if ending && last.is_none() {
+                    // Nothing that is encoded can be taken back: first the pictures' end.
+                    self.waiting.push_back((at, self.block.clone()));
+                } else {
+                    self.place(&mut timeline, SessionMicros(at.0 + offset), samples);
+                }
             }
             let now = SessionMicros(clock::now().0 + offset);
-            if let Some(&end) = self.record.end_slot.get() {
-                let samples = (end - start.first_slot) * u64::from(SAMPLES_PER_FRAME);
-                let due = start.slot(end);
-                if timeline.counts().written >= samples || now.since(due) > PATIENCE {
+            if let Some(last) = last {
+                if !missing(&timeline) || now.since(start.slot(last)) > PATIENCE {
                     self.finish(&mut timeline, samples);
                     return;
                 }
-            } else {
+            } else if !ending {
                 self.placed.clear();
                 timeline.silence_until(now - (MISSING - SILENCE_DELAY_MICROS), &mut self.placed);
                 self.encode(&timeline);
@@ -126,7 +144,8 @@ impl AudioRecorder {
         }
     }
 
-    fn place(&mut self, timeline: &mut AudioTimeline, captured: SessionMicros) {
+    /// Encodes the block in its place, but nothing from sample `end` of the file on.
+    fn place(&mut self, timeline: &mut AudioTimeline, captured: SessionMicros, end: u64) {
         self.gate.set(self.shared.muted.load(Relaxed) && !self.keep_muted);
         self.gate.apply(&mut self.block);
         if self.gate.muted() {
@@ -134,6 +153,9 @@ impl AudioRecorder {
         }
         self.placed.clear();
         timeline.push(&self.block, captured, &mut self.placed);
+        if timeline.counts().written > end {
+            timeline.finish(end, &mut self.placed);
+        }
         self.encode(timeline);
     }
 
