@@ -61,8 +61,8 @@ if has speakers; then speaker=default; fi
 cores=$(getconf _NPROCESSORS_ONLN)
 echo "Trying how fast this machine encodes 1080p ..."
 works --mic test --camera test:1920x1080 || fail "the trial recording failed" "$work/trial.json"
-encode_ms=$(sed -n 's/.*"encode_ms":\([0-9.]*\).*/\1/p' "$work/trial.json" | sort -n | tail -n 1)
-encode_ms=${encode_ms:-33}
+encode_ms=$(last <(of_event "$work/trial.json" recording_finished) encode_ms)
+[[ -n $encode_ms ]] || fail "the trial recording says no encoding time" "$work/trial.json"
 # fits PIXELS..: all pictures at 30 fps, and 0.3 of a core for the rest of each program (live encoding, decoding,
 # sound), leave 15 % of the machine free; and no picture takes its encoder longer than a picture's time.
 fits() {

@@ -181,5 +181,6 @@ pub fn finished(written: &Written, record: &RecordShared, events: &Events) -> Fi
         black_frames: stats.black_frames,
         withheld: stats.withheld,
         samples,
+        encode_ms: stats.encode_ms,
     }
 }

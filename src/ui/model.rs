@@ -262,6 +262,8 @@ pub struct Finished {
     pub withheld: u64,
     /// Audio samples in the file, priming left out.
     pub samples: u64,
+    /// Time that one picture took to convert and encode, milliseconds, mean of the whole file.
+    pub encode_ms: f64,
 }
 
 /// What a key, a line on standard input or the window asks for.

@@ -104,6 +104,8 @@ pub struct RecordShared {
     pub encode_micros: AtomicU64,
     /// Pictures of `encode_micros`.
     pub encode_count: AtomicU64,
+    /// Both at the last second, for the mean of one.
+    encode_before: Mutex<(u64, u64)>,
     /// How far the encoder is behind, microseconds.
     pub behind_micros: AtomicU64,
     /// Bytes of pictures that wait.
@@ -124,13 +126,16 @@ impl RecordShared {
     /// The figures of DESIGN section 10's `stats`; the encoder's time is the mean since the last
     /// call, so one caller calls it once a second.
     pub fn stats(&self) -> Option<RecordingStats> {
-        let pictures = self.encode_count.swap(0, Relaxed).max(1);
-        let micros = self.encode_micros.swap(0, Relaxed);
-        let encode_ms = micros as f64 / 1_000.0 / pictures as f64;
+        let now = (self.encode_micros.load(Relaxed), self.encode_count.load(Relaxed));
+        let before = {
+            let mut before = self.encode_before.lock().unwrap_or_else(|e| e.into_inner());
+            std::mem::replace(&mut *before, now)
+        };
+        let encode_ms = mean_ms(now.0 - before.0, now.1 - before.1);
         Some(RecordingStats { encode_ms, ..self.counters()? })
     }
 
-    /// The same without the encoder's time.
+    /// The same, with the encoder's time as the mean of the whole recording.
     pub fn counters(&self) -> Option<RecordingStats> {
         self.start.get()?;
         let grid = *self.grid.lock().unwrap_or_else(|e| e.into_inner());
@@ -148,7 +153,7 @@ impl RecordShared {
             black_frames: grid.black,
             withheld: grid.withheld,
             spilled: 0,
-            encode_ms: 0.0,
+            encode_ms: mean_ms(self.encode_micros.load(Relaxed), self.encode_count.load(Relaxed)),
             queue_ms: self.behind_micros.load(Relaxed) as f64 / 1_000.0,
         })
     }
@@ -188,6 +193,10 @@ impl RecordShared {
     pub fn trouble(&self) -> Option<String> {
         self.trouble.lock().unwrap_or_else(|e| e.into_inner()).clone()
     }
+}
+
+fn mean_ms(micros: u64, pictures: u64) -> f64 {
+    (micros as f64 / pictures.max(1) as f64).round() / 1_000.0
 }
 
 /// What the recorder is made of.
