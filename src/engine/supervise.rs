@@ -332,7 +332,7 @@ impl Supervisor {
     fn window_tiles(&self, snapshot: &Snapshot) {
         if self.window.is_open() {
             let (own, peers) = super::stats::tiles(snapshot);
-            self.window.tiles(own, peers);
+            self.window.tiles(snapshot.own_id, own, peers);
         }
     }
 

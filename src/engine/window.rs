@@ -2,7 +2,7 @@
 //!
 //! Locks are held for the copy of one picture at most, by threads of normal priority only.
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 use crate::ui::window::process::{WindowEvent, WindowProcess};
@@ -10,14 +10,21 @@ use crate::ui::window::wire::TileInfo;
 use crate::units::{MAX_PARTICIPANTS, ParticipantId};
 use crate::video::image::I420;
 
-/// Tile of the own picture; peers have their ids.
-const OWN_TILE: u8 = 0xFF;
+/// Tile of the own picture while no id is known: the last one that anybody gets.
+const NO_ID: u8 = MAX_PARTICIPANTS as u8 - 1;
 
 /// The window, open or not.
-#[derive(Default)]
 pub struct Window {
     process: Mutex<Option<WindowProcess>>,
     open: AtomicBool,
+    /// Tiles are numbered by participant id, the own one too.
+    own_tile: AtomicU8,
+}
+
+impl Default for Window {
+    fn default() -> Self {
+        Self { process: Mutex::default(), open: AtomicBool::default(), own_tile: NO_ID.into() }
+    }
 }
 
 impl Window {
@@ -60,7 +67,7 @@ impl Window {
     pub fn own_picture(&self, picture: Option<&I420>) {
         if let (true, Some(picture)) = (self.is_open(), picture) {
             let picture = Arc::new(picture.clone());
-            self.with(|p| p.show(OWN_TILE, picture));
+            self.with(|p| p.show(self.own_tile.load(Relaxed), picture));
         }
     }
 
@@ -74,14 +81,42 @@ impl Window {
     }
 
     /// Names and states of the tiles, own first.
-    pub fn tiles(&self, own: TileInfo, peers: Vec<(u8, TileInfo)>) {
-        let mut all = vec![(OWN_TILE, own)];
-        all.extend(peers);
+    pub fn tiles(&self, own_id: Option<u8>, own: TileInfo, peers: Vec<(u8, TileInfo)>) {
+        let own_tile = own_id.unwrap_or(NO_ID);
+        self.own_tile.store(own_tile, Relaxed);
+        let all = layout(own_tile, own, peers);
         self.with(|p| {
             p.set_layout(&all.iter().map(|(id, _)| *id).collect::<Vec<_>>());
             for (id, info) in all {
                 p.set_info(id, info);
             }
         });
+    }
+}
+
+fn layout(own_tile: u8, own: TileInfo, peers: Vec<(u8, TileInfo)>) -> Vec<(u8, TileInfo)> {
+    let mut all = vec![(own_tile, own)];
+    all.extend(peers.into_iter().filter(|(id, _)| *id != own_tile));
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ui::window::wire::MAX_TILES;
+
+    #[test]
+    fn every_participant_has_a_tile_of_its_own_the_own_one_first() {
+        for own in 0..MAX_PARTICIPANTS as u8 {
+            let others = (0..MAX_PARTICIPANTS as u8).filter(|&id| id != own);
+            let peers = others.map(|id| (id, TileInfo::default())).collect();
+            let tiles: Vec<u8> =
+                layout(own, TileInfo::default(), peers).iter().map(|(id, _)| *id).collect();
+            assert_eq!(tiles[0], own);
+            assert_eq!(tiles.len(), MAX_PARTICIPANTS);
+            // The window drops what is beyond its tiles without a word.
+            assert!(tiles.iter().all(|&id| usize::from(id) < MAX_TILES));
+        }
+        assert!(usize::from(NO_ID) < MAX_TILES);
     }
 }
