@@ -126,4 +126,8 @@ impl Session for CallSession {
     fn abort(&self) {
         self.call.abort();
     }
+
+    fn log(&self, line: &str) {
+        self.call.log(line);
+    }
 }

@@ -2,8 +2,10 @@
 //! time, sent to whoever prints, kept as lines for the dashboard. Never called by real-time threads.
 
 use std::collections::VecDeque;
+use std::path::Path;
 use std::sync::{Arc, Mutex, mpsc};
 
+use super::log::SessionLog;
 use super::shared::Shared;
 use crate::ui::format::{self, Names};
 use crate::ui::model::{Event, Stamped};
@@ -22,6 +24,7 @@ struct Inner {
     sender: Mutex<mpsc::Sender<Stamped>>,
     names: Mutex<Names>,
     lines: Mutex<VecDeque<String>>,
+    log: SessionLog,
 }
 
 impl Events {
@@ -33,6 +36,7 @@ impl Events {
             sender: Mutex::new(sender),
             names: Mutex::default(),
             lines: Mutex::default(),
+            log: SessionLog::default(),
         };
         (Self { inner: Arc::new(inner) }, receiver)
     }
@@ -50,7 +54,9 @@ impl Events {
             if lines.len() == LINES {
                 lines.pop_front();
             }
-            lines.push_back(format!("{} {text}", format::clock(t.max(0.0))));
+            let line = format!("{} {text}", format::clock(t.max(0.0)));
+            self.inner.log.line(&line);
+            lines.push_back(line);
         }
         // Nobody listening (a closed pipe, an ended dashboard) must not end a recording.
         let _ = self.inner.sender.lock().unwrap_or_else(|e| e.into_inner()).send(stamped);
@@ -64,6 +70,21 @@ impl Events {
     /// Something failed.
     pub fn error(&self, what: impl Into<String>, remedy: impl Into<String>) {
         self.send(Event::Error { what: what.into(), remedy: remedy.into() });
+    }
+
+    /// Something for the session's log alone: what libraries print, say.
+    pub fn log(&self, line: &str) {
+        self.inner.log.line(line);
+    }
+
+    /// The session's folder is there: its log begins.
+    pub fn open_log(&self, folder: &Path) {
+        self.inner.log.open(folder);
+    }
+
+    /// The session is over.
+    pub fn close_log(&self) {
+        self.inner.log.close();
     }
 
     /// The newest lines, oldest first.

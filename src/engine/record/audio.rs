@@ -235,8 +235,7 @@ mod tests {
         let (tap, ends) = MicTap::new(false);
         let (mux, packets) = mpsc::channel();
         let record = Arc::default();
-        let recorder =
-            AudioRecorder::new(shared, record, events, ends.record, mux, false).unwrap();
+        let recorder = AudioRecorder::new(shared, record, events, ends.record, mux, false).unwrap();
         let start = Start {
             t0: SessionMicros(SECOND),
             first_slot: 0,

@@ -214,7 +214,10 @@ mod tests {
     use crate::recording::mp4::Summary;
     use crate::units::SessionMicros;
 
-    fn mux(folder: &std::path::Path, video: Option<VideoParameters>) -> (mpsc::Sender<MuxItem>, Mux) {
+    fn mux(
+        folder: &std::path::Path,
+        video: Option<VideoParameters>,
+    ) -> (mpsc::Sender<MuxItem>, Mux) {
         let shared = Arc::new(Shared::default());
         let (events, _) = Events::new(shared.clone());
         let record = Arc::new(RecordShared::default());

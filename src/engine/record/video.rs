@@ -350,7 +350,10 @@ impl VideoRecorder {
             self.warned_budget = true;
             let limit = self.record.queue.lock().unwrap_or_else(|e| e.into_inner()).limit();
             self.events.error(
-                format!("the encoder cannot keep up: more than {} MiB of pictures wait", limit >> 20),
+                format!(
+                    "the encoder cannot keep up: more than {} MiB of pictures wait",
+                    limit >> 20
+                ),
                 "close other programs now, or record a smaller picture; nothing is lost yet",
             );
         }
