@@ -28,6 +28,7 @@ test: ## formatting, lints, documentation, all tests
 
 release: ## the program itself: target/release/hyperzoom, C libraries linked in
 	@$(with_env) set -x && $(CARGO) build --release --locked $$FEATURES
+	@scripts/check-release "$${CARGO_TARGET_DIR:-target}/release/hyperzoom"
 
 cross: ## build for Windows, type-check for macOS (Debian 12 on x86_64; slow)
 	scripts/cross/setup

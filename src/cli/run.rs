@@ -52,7 +52,10 @@ pub fn run(config: CallConfig, mode: OutputMode, log: Option<&Path>) -> Result<E
     if watched.aborted {
         return Ok(ExitCode::from(ABORTED));
     }
-    Ok(ExitCode::from(outcome.exit_code))
+    match outcome.refused {
+        Some((what, remedy)) => Err(CliError::new(outcome.exit_code, format!("{what}; {remedy}"))),
+        None => Ok(ExitCode::from(outcome.exit_code)),
+    }
 }
 
 /// A script that reads standard output learns there, too, why there is no call.

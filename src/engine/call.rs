@@ -25,6 +25,7 @@ use super::{devices, net};
 use crate::audio::codec::TalkEncoder;
 use crate::audio::mixer::{PeerFeed, PlayoutGauge, mixer};
 use crate::net::socket::CallSocket;
+use crate::platform::timers::FineTimers;
 use crate::platform::{clock, priority};
 use crate::protocol::handshake::SessionStart;
 use crate::protocol::mesh::{self, Mesh};
@@ -40,12 +41,15 @@ pub struct Call {
     shared: Arc<Shared>,
     log: Events,
     supervisor: JoinHandle<Outcome>,
+    // Held to the end of the call: its threads wait for milliseconds.
+    _timers: FineTimers,
 }
 
 impl Call {
     /// Opens devices, socket and folder and starts. Nothing is left behind when it fails.
     pub fn start(config: CallConfig) -> Result<Self, EngineError> {
         record::check_output(&config.output)?;
+        let timers = FineTimers::ask();
         let shared = Arc::new(Shared::default());
         shared.muted.store(config.mute, Relaxed);
         shared.camera_off.store(config.camera_off, Relaxed);
@@ -64,7 +68,7 @@ impl Call {
             shared.stop.store(true, Relaxed);
         }
         let (supervisor, commands, snapshot) = result?;
-        Ok(Self { events: event_end, commands, snapshot, shared, log, supervisor })
+        Ok(Self { events: event_end, commands, snapshot, shared, log, supervisor, _timers: timers })
     }
 
     /// Where events come out; [`Event::Ended`] is the last.
@@ -171,14 +175,17 @@ fn assemble(
         config.session.clone(),
         config.name.clone(),
     ));
-    let make_folder = folder.clone();
+    let (make_folder, told) = (folder.clone(), state.clone());
     let recorder = Recorder::start(Parts {
         shared: shared.clone(),
         record: record_shared.clone(),
         events: events.clone(),
         samples: record_samples,
         camera: video_parameters.zip(encoder).map(|(p, e)| (frame_out, p, e)),
-        folder: Arc::new(move |start: &Start| make_folder.make(start)),
+        folder: Arc::new(move |start: &Start| {
+            let session = told.lock().unwrap_or_else(|e| e.into_inner()).session.clone();
+            make_folder.make(start, session.and_then(|s| s.name).as_deref())
+        }),
         record_while_muted: config.record_while_muted,
     })?;
 

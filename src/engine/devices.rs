@@ -74,11 +74,12 @@ fn test_picture(camera: &CameraSpec) -> Option<TestPicture> {
     let CameraSpec::Test { width, height, .. } = *camera else { return None };
     let mut card = TestCard::new(width, height);
     let mut image = I420::black(width, height);
-    let midnight = chrono::Local::now().num_seconds_from_midnight();
+    let now = chrono::Local::now();
     let began = clock::now();
+    let today = f64::from(now.num_seconds_from_midnight()) + f64::from(now.nanosecond()) / 1e9;
     Some(Box::new(move |number, captured| {
-        let seconds = f64::from(midnight) + captured.since(began) as f64 / 1e6;
-        card.draw(number, seconds % 86_400.0, &mut image);
+        let seconds = today + captured.since(began) as f64 / 1e6;
+        card.draw(number, seconds.rem_euclid(86_400.0), &mut image);
         Arc::new(image.data.clone())
     }))
 }

@@ -47,7 +47,11 @@ impl Events {
         let stamped = Stamped { event, t };
         let mut names = self.inner.names.lock().unwrap_or_else(|e| e.into_inner());
         names.learn(&stamped.event);
-        let text = format::describe(&stamped.event, &names);
+        // The figures of each second have their place in the dashboard; the log is for events.
+        let text = match stamped.event {
+            Event::Stats(_) => None,
+            _ => format::describe(&stamped.event, &names),
+        };
         drop(names);
         if let Some(text) = text {
             let mut lines = self.inner.lines.lock().unwrap_or_else(|e| e.into_inner());
@@ -55,7 +59,11 @@ impl Events {
                 lines.pop_front();
             }
             let line = format!("{} {text}", format::clock(t.max(0.0)));
-            self.inner.log.line(&line);
+            match &stamped.event {
+                // The folder is handed on; who gets it is not invited by that.
+                Event::Ready { listen, .. } => self.inner.log.line(&format!("ready on {listen}")),
+                _ => self.inner.log.line(&line),
+            }
             lines.push_back(line);
         }
         // Nobody listening (a closed pipe, an ended dashboard) must not end a recording.
@@ -90,5 +98,28 @@ impl Events {
     /// The newest lines, oldest first.
     pub fn lines(&self) -> Vec<String> {
         self.inner.lines.lock().unwrap_or_else(|e| e.into_inner()).iter().cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_in_the_folder_tells_what_happened_but_not_the_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let (events, _receiver) = Events::new(Arc::new(Shared::default()));
+        let invite = Some("host:7000#SECRET".to_owned());
+        events.send(Event::Ready { listen: "0.0.0.0:7000".into(), invite, public: None });
+        events.open_log(folder.path());
+        events.send(Event::PeerJoined { id: 1, name: "Bob".into() });
+        events.log("stderr: ALSA lib");
+        events.close_log();
+        let text = std::fs::read_to_string(folder.path().join(crate::engine::log::FILE_NAME));
+        let text = text.unwrap();
+        assert!(!text.contains("SECRET"), "{text}");
+        for told in ["ready on 0.0.0.0:7000", "00:00:00 Bob joined", "stderr: ALSA lib"] {
+            assert!(text.contains(told), "{text}");
+        }
     }
 }

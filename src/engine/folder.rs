@@ -27,8 +27,9 @@ impl SessionFolder {
         self.path.get().map(PathBuf::as_path)
     }
 
-    /// Makes the folder; a name that is taken gets our display name, then a number.
-    pub fn make(&self, start: &Start) -> io::Result<PathBuf> {
+    /// Makes the folder; a name that is taken gets our display name, then a number. `told` is the
+    /// session's name as the host told it, for who gave none.
+    pub fn make(&self, start: &Start, told: Option<&str>) -> io::Result<PathBuf> {
         if let Some(path) = self.path.get() {
             return Ok(path.clone());
         }
@@ -36,7 +37,7 @@ impl SessionFolder {
         loop {
             let name = folder::session_folder(
                 (start.utc_micros() / 1_000_000).max(0) as u64,
-                self.session.as_deref(),
+                self.session.as_deref().or(told),
                 &self.name,
                 |candidate| self.output.join(candidate).exists(),
             );

@@ -326,7 +326,7 @@ impl Gauges {
 }
 
 /// Tiles of the window: the own one and the others'.
-pub fn tiles(snapshot: &Snapshot) -> (TileInfo, Vec<(u8, TileInfo)>) {
+pub fn tiles(snapshot: &Snapshot) -> ((u8, TileInfo), Vec<(u8, TileInfo)>) {
     /// Louder than this counts as speaking, dBFS.
     const SPEAKING: f32 = -40.0;
     let own = TileInfo {
@@ -352,7 +352,7 @@ pub fn tiles(snapshot: &Snapshot) -> (TileInfo, Vec<(u8, TileInfo)>) {
             (p.stats.id, info)
         })
         .collect();
-    (own, peers)
+    ((snapshot.own_id.unwrap_or(0), own), peers)
 }
 
 /// Threads that asked for more than normal, and what they got; devices first.

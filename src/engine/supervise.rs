@@ -28,6 +28,9 @@ use crate::units::SessionMicros;
 
 /// How often commands are looked at and the snapshot is made.
 const TICK: Duration = Duration::from_millis(50);
+/// A planned end is told to the recorder this much ahead, microseconds: what it has encoded by
+/// then it could not take back.
+const END_AHEAD: i64 = 200_000;
 /// Free space under which the recording ends while the file can still be closed (DESIGN section 6).
 const LEAST_SPACE: u64 = 200 << 20;
 /// Free space under which a warning is due (PRD 4.5).
@@ -40,12 +43,14 @@ pub struct Outcome {
     pub exit_code: u8,
     /// The closed file.
     pub finished: Option<Finished>,
+    /// Why there was no call, and what to try.
+    pub refused: Option<(String, String)>,
 }
 
 impl Outcome {
     /// The supervisor itself failed.
     pub fn failed() -> Self {
-        Self { exit_code: exit::ERROR, finished: None }
+        Self { exit_code: exit::ERROR, finished: None, refused: None }
     }
 }
 
@@ -109,6 +114,9 @@ impl Supervisor {
             let _ = ask.send(Ask::Leave);
         }
         let written = self.close_recording(now, &mut gauges);
+        if let Some(folder) = self.folder.path() {
+            self.events.open_log(folder);
+        }
         // The second Ctrl-C may have come meanwhile.
         let aborted = self.shared.abort.load(Relaxed);
         let finished = written.as_ref().map(|w| self.finished(w));
@@ -128,7 +136,8 @@ impl Supervisor {
         self.phase(&mut gauges, "ended");
         let reason = if aborted { "abort" } else { end.reason };
         self.events.send(Event::Ended { reason: reason.to_owned() });
-        Outcome { exit_code, finished }
+        let refused = self.state.lock().unwrap_or_else(|e| e.into_inner()).refused.take();
+        Outcome { exit_code, finished, refused }
     }
 
     fn watch(&mut self, gauges: &mut Gauges) -> End {
@@ -248,7 +257,11 @@ impl Supervisor {
         let length = self.config.duration?;
         let now = self.shared.session_now()?;
         let end = start.file() + length.as_micros() as i64;
-        (now >= end).then_some(End { reason: "duration", exit_code: exit::OK, at: Some(end) })
+        (now + END_AHEAD >= end).then_some(End {
+            reason: "duration",
+            exit_code: exit::OK,
+            at: Some(end),
+        })
     }
 
     /// News of a device: the event, and a note for the editor where the recording lacks something.
@@ -345,7 +358,7 @@ impl Supervisor {
     fn window_tiles(&self, snapshot: &Snapshot) {
         if self.window.is_open() {
             let (own, peers) = super::stats::tiles(snapshot);
-            self.window.tiles(snapshot.own_id, own, peers);
+            self.window.tiles(own, peers);
         }
     }
 

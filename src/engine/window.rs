@@ -10,21 +10,13 @@ use crate::ui::window::wire::TileInfo;
 use crate::units::{MAX_PARTICIPANTS, ParticipantId};
 use crate::video::image::I420;
 
-/// Tile of the own picture while no id is known: the last one that anybody gets.
-const NO_ID: u8 = MAX_PARTICIPANTS as u8 - 1;
-
 /// The window, open or not.
+#[derive(Default)]
 pub struct Window {
     process: Mutex<Option<WindowProcess>>,
     open: AtomicBool,
-    /// Tiles are numbered by participant id, the own one too.
-    own_tile: AtomicU8,
-}
-
-impl Default for Window {
-    fn default() -> Self {
-        Self { process: Mutex::default(), open: AtomicBool::default(), own_tile: NO_ID.into() }
-    }
+    /// Tile of the own picture: the own id, as peers have theirs.
+    own: AtomicU8,
 }
 
 impl Window {
@@ -67,7 +59,7 @@ impl Window {
     pub fn own_picture(&self, picture: Option<&I420>) {
         if let (true, Some(picture)) = (self.is_open(), picture) {
             let picture = Arc::new(picture.clone());
-            self.with(|p| p.show(self.own_tile.load(Relaxed), picture));
+            self.with(|p| p.show(self.own.load(Relaxed), picture));
         }
     }
 
@@ -80,43 +72,16 @@ impl Window {
         }
     }
 
-    /// Names and states of the tiles, own first.
-    pub fn tiles(&self, own_id: Option<u8>, own: TileInfo, peers: Vec<(u8, TileInfo)>) {
-        let own_tile = own_id.unwrap_or(NO_ID);
-        self.own_tile.store(own_tile, Relaxed);
-        let all = layout(own_tile, own, peers);
+    /// Names and states of the tiles, each with its participant's id, own first.
+    pub fn tiles(&self, own: (u8, TileInfo), peers: Vec<(u8, TileInfo)>) {
+        self.own.store(own.0, Relaxed);
+        let mut all = vec![own];
+        all.extend(peers);
         self.with(|p| {
             p.set_layout(&all.iter().map(|(id, _)| *id).collect::<Vec<_>>());
             for (id, info) in all {
                 p.set_info(id, info);
             }
         });
-    }
-}
-
-fn layout(own_tile: u8, own: TileInfo, peers: Vec<(u8, TileInfo)>) -> Vec<(u8, TileInfo)> {
-    let mut all = vec![(own_tile, own)];
-    all.extend(peers.into_iter().filter(|(id, _)| *id != own_tile));
-    all
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ui::window::wire::MAX_TILES;
-
-    #[test]
-    fn every_participant_has_a_tile_of_its_own_the_own_one_first() {
-        for own in 0..MAX_PARTICIPANTS as u8 {
-            let others = (0..MAX_PARTICIPANTS as u8).filter(|&id| id != own);
-            let peers = others.map(|id| (id, TileInfo::default())).collect();
-            let tiles: Vec<u8> =
-                layout(own, TileInfo::default(), peers).iter().map(|(id, _)| *id).collect();
-            assert_eq!(tiles[0], own);
-            assert_eq!(tiles.len(), MAX_PARTICIPANTS);
-            // The window drops what is beyond its tiles without a word.
-            assert!(tiles.iter().all(|&id| usize::from(id) < MAX_TILES));
-        }
-        assert!(usize::from(NO_ID) < MAX_TILES);
     }
 }

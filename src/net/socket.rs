@@ -113,7 +113,7 @@ impl CallSocket {
             left -= 1;
             match system::send(&self.socket, target, to.is_ipv4(), bytes, marked) {
                 Ok(_) => return Ok(true),
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock || no_room(&e) => {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock || system::no_room(&e) => {
                     return Ok(false);
                 }
                 Err(e) if marked && e.kind() == io::ErrorKind::InvalidInput => {
@@ -177,24 +177,15 @@ pub fn unmapped(address: SocketAddr) -> SocketAddr {
 
 // Errors that an ICMP message about an earlier datagram leaves on the socket.
 fn stale(e: &io::Error) -> bool {
-    matches!(
-        e.kind(),
-        io::ErrorKind::ConnectionRefused
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::HostUnreachable
-            | io::ErrorKind::NetworkUnreachable
-            | io::ErrorKind::Interrupted
-    )
-}
-
-#[cfg(unix)]
-fn no_room(e: &io::Error) -> bool {
-    e.raw_os_error() == Some(libc::ENOBUFS)
-}
-
-#[cfg(not(unix))]
-fn no_room(_: &io::Error) -> bool {
-    false
+    system::stale(e)
+        || matches!(
+            e.kind(),
+            io::ErrorKind::ConnectionRefused
+                | io::ErrorKind::ConnectionReset
+                | io::ErrorKind::HostUnreachable
+                | io::ErrorKind::NetworkUnreachable
+                | io::ErrorKind::Interrupted
+        )
 }
 
 #[cfg(unix)]
@@ -231,6 +222,15 @@ mod system {
         }
         #[cfg(not(target_os = "linux"))]
         let _ = socket;
+    }
+
+    pub fn no_room(e: &io::Error) -> bool {
+        e.raw_os_error() == Some(libc::ENOBUFS)
+    }
+
+    // Every such error has a kind.
+    pub fn stale(_: &io::Error) -> bool {
+        false
     }
 
     pub fn wait(socket: &UdpSocket, timeout: Duration) -> io::Result<bool> {
@@ -372,30 +372,43 @@ mod system {
     use std::time::Duration;
 
     use windows_sys::Win32::Networking::WinSock::{
-        POLLRDNORM, SIO_UDP_CONNRESET, SOCKET, WSAIoctl, WSAPOLLFD, WSAPoll,
+        POLLRDNORM, SIO_UDP_CONNRESET, SIO_UDP_NETRESET, SOCKET, WSAEMSGSIZE, WSAENETRESET,
+        WSAENOBUFS, WSAIoctl, WSAPOLLFD, WSAPoll,
     };
 
     use super::Received;
     use crate::platform::clock;
 
     pub fn prepare(socket: &UdpSocket) {
-        // Without this an ICMP "port unreachable" makes the next receive fail, for any peer.
-        let off: u32 = 0;
-        let mut returned = 0;
-        // SAFETY: a BOOL in, nothing out; a refusal only means that such errors are skipped later.
-        unsafe {
-            WSAIoctl(
-                socket.as_raw_socket() as SOCKET,
-                SIO_UDP_CONNRESET,
-                std::ptr::from_ref(&off).cast(),
-                4,
-                std::ptr::null_mut(),
-                0,
-                &mut returned,
-                std::ptr::null_mut(),
-                None,
-            );
+        // Without these an ICMP "port unreachable" or "time exceeded" makes the next receive fail,
+        // for any peer.
+        for what in [SIO_UDP_CONNRESET, SIO_UDP_NETRESET] {
+            let off: u32 = 0;
+            let mut returned = 0;
+            // SAFETY: a BOOL in, nothing out; a refusal only means that such errors are skipped
+            // later.
+            unsafe {
+                WSAIoctl(
+                    socket.as_raw_socket() as SOCKET,
+                    what,
+                    std::ptr::from_ref(&off).cast(),
+                    4,
+                    std::ptr::null_mut(),
+                    0,
+                    &mut returned,
+                    std::ptr::null_mut(),
+                    None,
+                );
+            }
         }
+    }
+
+    pub fn no_room(e: &io::Error) -> bool {
+        e.raw_os_error() == Some(WSAENOBUFS)
+    }
+
+    pub fn stale(e: &io::Error) -> bool {
+        e.raw_os_error() == Some(WSAENETRESET)
     }
 
     pub fn wait(socket: &UdpSocket, timeout: Duration) -> io::Result<bool> {
@@ -410,8 +423,15 @@ mod system {
     }
 
     pub fn recv(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<Received> {
-        let (len, from) = socket.recv_from(buffer)?;
-        Ok(Received { len, from, arrival: clock::now() })
+        match socket.recv_from(buffer) {
+            Ok((len, from)) => Ok(Received { len, from, arrival: clock::now() }),
+            // A datagram longer than the buffer is none of ours. Elsewhere it is cut and does not
+            // open; here it is gone, and so is its sender.
+            Err(e) if e.raw_os_error() == Some(WSAEMSGSIZE) => {
+                Err(io::ErrorKind::WouldBlock.into())
+            }
+            Err(e) => Err(e),
+        }
     }
 
     // Traffic classes need qWAVE there; the datagram goes without.

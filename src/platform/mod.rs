@@ -1,5 +1,6 @@
-//! What differs between operating systems, shell: the clock, thread priorities, the process.
+//! What differs between operating systems, shell: the clock, timers, thread priorities, the process.
 
 pub mod clock;
 pub mod priority;
+pub mod timers;
 pub mod usage;

@@ -41,6 +41,13 @@ impl Grant {
     }
 }
 
+// The system's last error in its own words, without Rust's "(os error 1)".
+#[cfg(any(target_os = "linux", windows))]
+fn last_error() -> String {
+    let text = std::io::Error::last_os_error().to_string();
+    text.split(" (os error").next().unwrap_or(&text).trim_end_matches('.').to_owned()
+}
+
 /// Asks for the calling thread.
 pub fn ask(role: Role) -> Grant {
     match role {
@@ -53,9 +60,7 @@ pub fn ask(role: Role) -> Grant {
 
 #[cfg(target_os = "linux")]
 mod system {
-    use std::io;
-
-    use super::{Grant, Role};
+    use super::{Grant, Role, last_error};
 
     // Below the kernel's interrupt threads (50) and below what sound servers use (20 and more):
     // they feed us, so they must win. Capture wins over talk because what it misses is lost for
@@ -82,7 +87,7 @@ mod system {
         if done == 0 {
             return Grant::yes(format!("SCHED_FIFO {priority}"));
         }
-        let why = io::Error::last_os_error();
+        let why = last_error();
         let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
         // SAFETY: `limit` is a valid place to write to.
         let known = unsafe { libc::getrlimit(libc::RLIMIT_RTPRIO, &mut limit) } == 0;
@@ -98,7 +103,7 @@ mod system {
             }
         }
         Grant::no(
-            text(&why),
+            why,
             "try a line '@audio - rtprio 95' in /etc/security/limits.d/audio.conf, your user in \
              the group audio, and a new login",
         )
@@ -121,14 +126,8 @@ mod system {
         if done == 0 {
             Grant::yes(format!("nice {value}"))
         } else {
-            Grant::no(text(&io::Error::last_os_error()), remedy)
+            Grant::no(last_error(), remedy)
         }
-    }
-
-    // The system's words without Rust's "(os error 1)".
-    fn text(error: &io::Error) -> String {
-        let text = error.to_string();
-        text.split(" (os error").next().unwrap_or(&text).to_owned()
     }
 }
 
@@ -200,14 +199,12 @@ mod system {
 
 #[cfg(windows)]
 mod system {
-    use std::io;
-
     use windows_sys::Win32::System::Threading::{
         AvSetMmThreadCharacteristicsW, GetCurrentThread, SetThreadPriority,
         THREAD_PRIORITY_ABOVE_NORMAL, THREAD_PRIORITY_BELOW_NORMAL,
     };
 
-    use super::{Grant, Role};
+    use super::{Grant, Role, last_error};
 
     pub fn real_time(_: Role) -> Grant {
         let task: Vec<u16> = "Pro Audio\0".encode_utf16().collect();
@@ -216,7 +213,7 @@ mod system {
         // thread, so the handle need not be kept.
         let handle = unsafe { AvSetMmThreadCharacteristicsW(task.as_ptr(), &mut index) };
         if handle.is_null() {
-            Grant::no(io::Error::last_os_error(), "start the service 'Multimedia Class Scheduler'")
+            Grant::no(last_error(), "start the service 'Multimedia Class Scheduler'")
         } else {
             Grant::yes("MMCSS Pro Audio")
         }
@@ -235,7 +232,7 @@ mod system {
         if unsafe { SetThreadPriority(GetCurrentThread(), priority) } != 0 {
             Grant::yes(name)
         } else {
-            Grant::no(io::Error::last_os_error(), "this thread runs at normal priority")
+            Grant::no(last_error(), "this thread runs at normal priority")
         }
     }
 }

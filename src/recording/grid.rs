@@ -242,13 +242,17 @@ impl<T> Grid<T> {
     /// picture captured before `end` whose slot is the next one behind gets that slot, too.
     /// Pictures captured later are no part of the recording and leave the accounting. The file's
     /// length is [`Grid::next_slot`] less [`Grid::first_slot`] once all is handed out.
-    pub fn finish(&mut self, end: SessionMicros) {
+    ///
+    /// Gives the slot behind the last one that a picture stands in: the file ends there or at
+    /// `end`, whichever is later.
+    pub fn finish(&mut self, end: SessionMicros) -> u64 {
         self.end = Some(end);
         while self.waiting.back().is_some_and(|last| last.captured >= end) {
             self.waiting.pop_back();
             self.counts.queued -= 1;
             self.counts.captured -= 1;
         }
+        self.waiting.back().map_or(self.next_slot, |last| self.next_slot.max(last.slot + 1))
     }
 
     /// The next slot, if it is due at `now` (or lies before the end, after [`Grid::finish`]).

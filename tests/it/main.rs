@@ -1,6 +1,8 @@
 //! Everything that is shown from outside the crate, as one binary.
 
 mod audio;
+#[cfg(unix)]
+mod call;
 mod cli;
 mod container;
 mod devices;
@@ -12,5 +14,6 @@ mod protocol;
 mod release;
 mod socket;
 mod support;
+mod virtual_call;
 #[cfg(target_os = "linux")]
 mod window;

@@ -18,13 +18,13 @@ const LIMIT: Duration = Duration::from_secs(60);
 const SCREEN: (u32, u32) = (1280, 800);
 
 /// An X server of its own, ended with the test.
-struct Display {
-    server: Child,
-    name: String,
+pub struct Display {
+    pub server: Child,
+    pub name: String,
 }
 
 impl Display {
-    fn start() -> Option<Self> {
+    pub fn start() -> Option<Self> {
         for tool in ["Xvfb", "xdotool", "import"] {
             let found = std::env::var_os("PATH")
                 .is_some_and(|path| std::env::split_paths(&path).any(|p| p.join(tool).exists()));

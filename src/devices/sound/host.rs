@@ -167,11 +167,10 @@ pub fn error(what: What, name: &str, e: &cpal::Error) -> DeviceError {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
 
-    #[cfg(target_os = "linux")]
     #[test]
     fn alsas_many_names_for_one_card_are_reduced_to_the_direct_ones() {
         for gone in ["null", "sysdefault:CARD=PCH", "surround51:CARD=PCH,DEV=0", "hw:CARD=0,DEV=0"]

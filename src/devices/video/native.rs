@@ -41,9 +41,28 @@ fn pixel_format(format: FrameFormat) -> Option<PixelFormat> {
     }
 }
 
+// Media Foundation wants COM on every thread that asks it something; nokhwa sees to it on the
+// first one only. The same kind as nokhwa's, or that would fail; kept until the thread ends, as
+// nokhwa gives its own back on whichever thread closes the last camera.
+#[cfg(windows)]
+fn com() {
+    use windows_sys::Win32::System::Com::{
+        COINIT_APARTMENTTHREADED, COINIT_DISABLE_OLE1DDE, CoInitializeEx,
+    };
+    // SAFETY: plain values, for the calling thread; a refusal shows with the first question.
+    unsafe {
+        CoInitializeEx(
+            std::ptr::null(),
+            (COINIT_APARTMENTTHREADED | COINIT_DISABLE_OLE1DDE) as u32,
+        );
+    }
+}
+
 // Windows wants COM, macOS the permission, before the first question.
 fn prepare() {
     use std::sync::Once;
+    #[cfg(windows)]
+    com();
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let (answer, answered) = mpsc::channel();

@@ -93,7 +93,7 @@ impl AudioRecorder {
         let mut timeline = AudioTimeline::new(start.file());
         for (at, block) in std::mem::take(&mut self.waiting) {
             self.block = block;
-            self.place(&mut timeline, SessionMicros(at.0 + offset));
+            self.place(&mut timeline, SessionMicros(at.0 + offset), u64::MAX);
         }
         loop {
             std::thread::sleep(POLL);
@@ -114,8 +114,28 @@ impl AudioRecorder {
         local: Micros,
         offset: i64,
     ) -> bool {
-        while let Some(at) = self.captured.pop(&mut self.block) {
-            self.place(timeline, SessionMicros(at.0 + offset));
+        let ending = self.record.end_slot.get().is_some();
+        let last = self.record.last_slot.get().copied();
+        let samples = last.map_or(u64::MAX, |last| {
+            last.saturating_sub(start.first_slot) * u64::from(SAMPLES_PER_FRAME)
+        });
+        let owed = |timeline: &AudioTimeline| timeline.counts().written < samples;
+        while last.is_some()
+            && owed(timeline)
+            && let Some((at, block)) = self.waiting.pop_front()
+        {
+            self.block = block;
+            self.place(timeline, SessionMicros(at.0 + offset), samples);
+        }
+        while owed(timeline)
+            && let Some(at) = self.captured.pop(&mut self.block)
+        {
+            if ending && last.is_none() {
+                // Nothing that is encoded can be taken back: first the pictures' end.
+                self.waiting.push_back((at, self.block.clone()));
+            } else {
+                self.place(timeline, SessionMicros(at.0 + offset), samples);
+            }
         }
         if local.since(self.looked) > STALL {
             self.hold = local + RECOVERY;
@@ -123,17 +143,15 @@ impl AudioRecorder {
         self.looked = local;
         let patient = local < self.hold;
         let now = SessionMicros(local.0 + offset);
-        if let Some(&end) = self.record.end_slot.get() {
-            let samples = end.saturating_sub(start.first_slot) * u64::from(SAMPLES_PER_FRAME);
-            let owed = timeline.counts().written < samples;
-            if owed && (patient || now.since(start.slot(end)) <= PATIENCE) {
+        if let Some(last) = last {
+            if owed(timeline) && (patient || now.since(start.slot(last)) <= PATIENCE) {
                 return false;
             }
             self.finish(timeline, samples);
             return true;
         }
         // Only when nothing comes at all: silence ends the row of contiguous samples.
-        if !patient && trail(timeline, start, now) > MISSING {
+        if !ending && !patient && trail(timeline, start, now) > MISSING {
             self.placed.clear();
             timeline.silence_until(now - (MISSING - SILENCE_DELAY_MICROS), &mut self.placed);
             self.encode(timeline);
@@ -162,7 +180,8 @@ impl AudioRecorder {
         }
     }
 
-    fn place(&mut self, timeline: &mut AudioTimeline, captured: SessionMicros) {
+    /// Encodes the block in its place, but nothing from sample `end` of the file on.
+    fn place(&mut self, timeline: &mut AudioTimeline, captured: SessionMicros, end: u64) {
         self.gate.set(self.shared.muted.load(Relaxed) && !self.keep_muted);
         self.gate.apply(&mut self.block);
         if self.gate.muted() {
@@ -170,6 +189,9 @@ impl AudioRecorder {
         }
         self.placed.clear();
         timeline.push(&self.block, captured, &mut self.placed);
+        if timeline.counts().written > end {
+            timeline.finish(end, &mut self.placed);
+        }
         self.encode(timeline);
     }
 
@@ -314,6 +336,7 @@ mod tests {
             b.ten_ms(SECOND + i * 10_000, [0, 0]);
         }
         let _ = b.recorder.record.end_slot.set(30);
+        let _ = b.recorder.record.last_slot.set(30);
         for i in 50..=150 {
             assert!(!b.look(SECOND + i * 10_000));
         }
@@ -328,7 +351,7 @@ mod tests {
     fn who_starts_muted_lets_not_a_sample_through() {
         let mut b = bench(true);
         b.recorder.block = vec![0.5; 480];
-        b.recorder.place(&mut b.timeline, SessionMicros(SECOND));
+        b.recorder.place(&mut b.timeline, SessionMicros(SECOND), u64::MAX);
         assert!(b.recorder.placed.iter().all(|&s| s == 0.0));
         assert_eq!(b.recorder.placed.len(), 480);
     }

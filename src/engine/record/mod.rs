@@ -83,6 +83,9 @@ pub struct RecordShared {
     pub start: OnceLock<Start>,
     /// Set once: up to this slot of the grid, exclusive.
     pub end_slot: OnceLock<u64>,
+    /// Set once, after `end_slot`: where the file really ends. The last picture captured before
+    /// the end may stand one slot behind it, and the sound ends with the picture.
+    pub last_slot: OnceLock<u64>,
     /// Pictures.
     pub grid: Mutex<GridCounts>,
     /// Audio samples in the file.
@@ -330,6 +333,11 @@ impl Recorder {
             let _ = self.record.end_slot.set(end);
         } else {
             let _ = self.record.end_slot.set(0);
+        }
+        // Without a picture, or with its thread gone before its time, nobody else tells.
+        let no_picture = self.threads.iter().skip(1).all(JoinHandle::is_finished);
+        if let (true, Some(&end)) = (no_picture, self.record.end_slot.get()) {
+            let _ = self.record.last_slot.set(end);
         }
         for thread in self.threads {
             let _ = thread.join();

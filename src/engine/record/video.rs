@@ -75,6 +75,17 @@ impl CameraSink for CameraTap {
     }
 }
 
+/// Tells where the file ends when nobody has told it yet.
+struct EndTold(Arc<RecordShared>);
+
+impl Drop for EndTold {
+    fn drop(&mut self) {
+        if let Some(&end) = self.0.end_slot.get() {
+            let _ = self.0.last_slot.set(end);
+        }
+    }
+}
+
 pub struct VideoRecorder {
     shared: Arc<Shared>,
     record: Arc<RecordShared>,
@@ -127,6 +138,8 @@ impl VideoRecorder {
     }
 
     pub fn run(mut self) {
+        // However this thread ends, the sound must not wait for it.
+        let _told = EndTold(self.record.clone());
         let Some((start, offset, waiting)) = self.wait_for_start() else { return };
         let mut grid = Grid::new(start.t0, start.first_slot);
         for frame in waiting {
@@ -161,7 +174,8 @@ impl VideoRecorder {
                 // Pictures of the last slots may still be on their way.
                 && now.since(start.slot(end)) >= GRID_DELAY / 2
             {
-                grid.finish(start.slot(end));
+                let last = grid.finish(start.slot(end)).max(end);
+                let _ = self.record.last_slot.set(last);
                 finishing = true;
             }
             // One slot at a time, so that arriving pictures are taken in between.

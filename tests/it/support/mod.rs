@@ -2,4 +2,8 @@
 
 pub mod call;
 pub mod correlate;
+#[cfg(unix)]
+pub mod media;
+#[cfg(unix)]
+pub mod process;
 pub mod sim;

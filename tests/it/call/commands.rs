@@ -1,0 +1,89 @@
+//! What standard input commands while a recording runs: promises that the file keeps.
+
+use hyperzoom::video::testcard::read_number;
+
+use super::{assert_format, party};
+use crate::support::media::{babble, pictures, sound, write_wav};
+use crate::support::process::{Program, file, real_time};
+
+#[test]
+fn muted_is_silent_and_camera_off_is_black_in_the_file() {
+    let _one = real_time();
+    let room = tempfile::tempdir().expect("a folder");
+    let wav = room.path().join("voice.wav");
+    write_wav(&wav, &babble(5, 30.0));
+    let mut args = vec!["record".to_owned()];
+    args.extend(party(&file(&wav), "test:320x180", "off", room.path()));
+    let mut program = Program::start("record", &args);
+    program.recorded(1.5);
+    program.command("mute");
+    program.command("camera_off");
+    program.more_stats(3);
+    program.command("dance");
+    let warned = program.wait_for("refusal", |e| {
+        e["event"] == "warning" && e["what"].as_str().is_some_and(|w| w.contains("dance"))
+    });
+    assert!(warned.1["try"].is_string());
+    program.command("unmute");
+    program.command("camera_on");
+    program.more_stats(3);
+    program.command("end");
+    let finished = program.finished();
+    finished.assert_nothing_lost();
+    assert_format(&finished, 320, 180);
+
+    // Two whole seconds at least lay between the commands.
+    let black = finished.count("black_frames");
+    assert!(black >= 60 && finished.count("withheld") >= 60, "{}", finished.0);
+    assert_eq!(finished.count("frames_repeated"), 0, "{}", finished.0);
+    let shown: Vec<Option<u64>> = pictures(&finished.path(), 320, 180, |p| {
+        let dark = p.y().iter().all(|&y| y < 24);
+        let number = read_number(p);
+        assert!(dark != number.is_some(), "either black or the test picture");
+        number
+    });
+    assert_eq!(shown.iter().filter(|n| n.is_none()).count() as u64, black);
+    let first = shown.iter().position(Option::is_none).expect("black pictures");
+    let after = shown.iter().rposition(Option::is_none).expect("black pictures") + 1;
+    assert_eq!((after - first) as u64, black, "in one piece");
+    assert!(first >= 30 && shown.len() - after >= 30, "pictures before and after");
+
+    let text = std::fs::read_to_string(finished.folder().join("session_metadata.json"));
+    let data: serde_json::Value = serde_json::from_str(&text.expect("it is there")).expect("JSON");
+    let counters = &data["hyperzoom"]["counters"];
+    let muted = counters["samples_muted"].as_u64().expect("a number") as usize;
+    // AAC smears the fades over a packet or two on each side.
+    let recorded = sound(&finished.path());
+    let (mut longest, mut run, mut end) = (0usize, 0usize, 0usize);
+    for (i, sample) in recorded.iter().enumerate() {
+        run = if sample.abs() < 1e-4 { run + 1 } else { 0 };
+        if run > longest {
+            (longest, end) = (run, i);
+        }
+    }
+    assert!(longest > 90_000, "{longest} samples of silence");
+    assert!(longest.abs_diff(muted) < 6_000, "{longest} silent, {muted} muted");
+    let loud = |samples: &[f32]| samples.iter().fold(0.0f32, |a, b| a.max(b.abs()));
+    let begin = end + 1 - longest;
+    assert!(loud(&recorded[begin - 24_000..begin]) > 0.05);
+    assert!(loud(&recorded[end..(end + 24_000).min(recorded.len())]) > 0.05);
+    // Both were commanded at the same moment.
+    let apart = first as f64 / 30.0 - begin as f64 / 48_000.0;
+    println!("black begins {apart:.3} s after the silence");
+    assert!(apart.abs() < 0.5, "{apart} s");
+}
+
+#[test]
+fn what_is_said_while_muted_is_recorded_when_that_was_asked_for() {
+    let _one = real_time();
+    let room = tempfile::tempdir().expect("a folder");
+    let mut args = vec!["record".to_owned()];
+    args.extend(party("test", "off", "off", room.path()));
+    args.extend(["--mute", "--record-while-muted", "--duration", "2s"].map(str::to_owned));
+    let mut program = Program::start("record", &args);
+    let finished = program.finished();
+    let recorded = sound(&finished.path());
+    assert!(recorded.len().abs_diff(96_000) <= 2_048, "{}", recorded.len());
+    let power: f32 = recorded.iter().map(|s| s * s).sum::<f32>() / recorded.len() as f32;
+    assert!((0.002..0.1).contains(&power), "about -20 dBFS, got {power}");
+}

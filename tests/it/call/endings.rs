@@ -1,0 +1,166 @@
+//! Every way to end: the others hear of it, the file is finalised.
+
+use std::io::{Read, Write};
+use std::net::UdpSocket;
+use std::sync::{Arc, Condvar, Mutex};
+
+use portable_pty::{CommandBuilder, PtySize, native_pty_system};
+
+use super::{assert_format, guest, host, party};
+use crate::support::media::{ffprobe, number, plays, stream};
+use crate::support::process::{LIMIT, Program, real_time};
+
+#[test]
+fn each_signal_and_the_end_command_say_bye_and_finalise() {
+    let _one = real_time();
+    let room = tempfile::tempdir().expect("a folder");
+    let (mut host, invite) = host(party("test", "off", "off", room.path()));
+    let signals = [("Int", libc::SIGINT), ("Term", libc::SIGTERM), ("Hup", libc::SIGHUP)];
+    let mut guests = signals.map(|(name, signal)| {
+        let flags = party("test", "test:320x180", "off", &room.path().join(name));
+        (guest(name, &invite, flags), name, signal)
+    });
+    for (guest, name, signal) in &mut guests {
+        let (_, joined) =
+            host.wait_for(name, |e| e["event"] == "peer_joined" && e["name"] == *name);
+        guest.recorded(1.5);
+        guest.signal(*signal);
+        let (_, left) =
+            host.wait_for("leave", |e| e["event"] == "peer_left" && e["id"] == joined["id"]);
+        assert_eq!(left["reason"], "bye", "{name}");
+    }
+    for (guest, name, _) in &mut guests {
+        let finished = guest.finished();
+        assert_eq!(guest.wait("ended")["reason"], "signal", "{name}");
+        finished.assert_nothing_lost();
+        assert_format(&finished, 320, 180);
+    }
+    host.command("end");
+    let finished = host.finished();
+    assert_eq!(host.wait("ended")["reason"], "command");
+    // The host's file is of sound alone.
+    let answer = ffprobe(&finished.path());
+    assert!(number(&stream(&answer, "audio")["duration"]) > 1.5);
+    plays(&finished.path());
+}
+
+/// A dashboard on a terminal of its own.
+struct Terminal {
+    screen: Arc<(Mutex<vt100::Parser>, Condvar)>,
+    keys: Box<dyn Write + Send>,
+    child: Box<dyn portable_pty::Child + Send + Sync>,
+    _master: Box<dyn portable_pty::MasterPty + Send>,
+}
+
+impl Terminal {
+    fn start(args: &[String]) -> Self {
+        let size = PtySize { rows: 30, cols: 100, pixel_width: 0, pixel_height: 0 };
+        let pty = native_pty_system().openpty(size).expect("a pseudo-terminal can be opened");
+        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_hyperzoom"));
+        command.args(args);
+        command.env("TERM", "xterm-256color");
+        command.env_remove("DISPLAY");
+        command.env_remove("WAYLAND_DISPLAY");
+        let child = pty.slave.spawn_command(command).expect("the program starts");
+        drop(pty.slave);
+        let parser =
+            vt100::Parser::new(30.try_into().expect("not 0"), 100.try_into().expect("not 0"), 0);
+        let screen = Arc::new((Mutex::new(parser), Condvar::new()));
+        let theirs = screen.clone();
+        let mut reader = pty.master.try_clone_reader().expect("the master can be read");
+        std::thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            while let Ok(n @ 1..) = reader.read(&mut bytes) {
+                theirs.0.lock().expect("no panic").process(&bytes[..n]);
+                theirs.1.notify_all();
+            }
+        });
+        let keys = pty.master.take_writer().expect("the master can be written");
+        Self { screen, keys, child, _master: pty.master }
+    }
+
+    #[track_caller]
+    fn shows(&self, text: &str) {
+        let parser = self.screen.0.lock().expect("no panic");
+        let missing = |p: &mut vt100::Parser| !p.screen().contents().contains(text);
+        let (parser, timeout) =
+            self.screen.1.wait_timeout_while(parser, LIMIT, missing).expect("no panic");
+        assert!(!timeout.timed_out(), "no '{text}' on:\n{}", parser.screen().contents());
+    }
+
+    fn press(&mut self, key: &str) {
+        self.keys.write_all(key.as_bytes()).expect("the terminal takes keys");
+        self.keys.flush().expect("the terminal takes keys");
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn the_end_key_and_the_duration_say_bye_and_finalise() {
+    let _one = real_time();
+    let room = tempfile::tempdir().expect("a folder");
+    // The dashboard's invite is for people; here port and key are known beforehand.
+    let free = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    let address = free.local_addr().expect("it is bound").to_string();
+    drop(free);
+    let key = "AAAQEAYEAUDAOCAJBIFQYDIOB4";
+    let mut args = vec!["host".to_owned(), "--listen".into(), address.clone()];
+    args.extend(["--key".to_owned(), key.to_owned()]);
+    let output = room.path().join("host");
+    args.extend(party("test", "test:320x180", "off", &output));
+    let mut host = Terminal::start(&args);
+    host.shows("waiting for guests");
+    let invite = format!("{address}#{key}");
+    let mut flags = party("test", "test:320x180", "off", &room.path().join("short"));
+    flags.extend(["--duration".to_owned(), "2s".to_owned()]);
+    let mut short = guest("Short", &invite, flags);
+    let flags = party("test", "test:320x180", "off", &room.path().join("long"));
+    let mut long = guest("Long", &invite, flags);
+    let finished = short.finished();
+    assert_eq!(short.wait("ended")["reason"], "duration");
+    finished.assert_nothing_lost();
+    assert_format(&finished, 320, 180);
+    assert!(finished.frames().abs_diff(60) <= 1, "2 s are 60 pictures, not {}", finished.frames());
+    long.recorded(1.5);
+
+    host.press("q");
+    host.shows("End the call?");
+    host.press("q");
+    assert_eq!(long.wait("peer_left")["reason"], "bye");
+    let status = host.child.wait().expect("it is our child");
+    assert_eq!(status.exit_code(), 0);
+    let folders: Vec<_> = std::fs::read_dir(&output).expect("a folder").collect();
+    assert_eq!(folders.len(), 1);
+    let recording = folders[0].as_ref().expect("an entry").path().join("local_recording.mp4");
+    let answer = ffprobe(&recording);
+    assert!(number(&stream(&answer, "video")["duration"]) > 2.0);
+    plays(&recording);
+    // A member that is left alone goes on until its person ends.
+    long.more_stats(1);
+    long.command("end");
+    assert_format(&long.finished(), 320, 180);
+}
+
+#[test]
+fn a_second_interrupt_aborts_and_the_file_still_plays() {
+    let _one = real_time();
+    let room = tempfile::tempdir().expect("a folder");
+    let mut args = vec!["record".to_owned()];
+    args.extend(party("test", "test:320x180", "off", room.path()));
+    let mut program = Program::start("record", &args);
+    program.recorded(3.0);
+    let path = program.wait("recording_started")["path"].as_str().expect("a path").to_owned();
+    program.signal(libc::SIGINT);
+    program.wait_for_stderr("again aborts");
+    program.signal(libc::SIGINT);
+    assert_eq!(program.exit_code(), Some(130), "{}", program.account());
+    let path = std::path::Path::new(&path);
+    assert!(number(&stream(&ffprobe(path), "video")["duration"]) >= 1.0);
+    plays(path);
+}

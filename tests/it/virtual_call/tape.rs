@@ -1,0 +1,143 @@
+//! One party's recording, up to where the encoders begin: grid and timeline on the session clock.
+
+use std::collections::VecDeque;
+
+use hyperzoom::recording::grid::{Grid, GridCounts, Slot};
+use hyperzoom::recording::timeline::{AudioTimeline, TimelineCounts};
+use hyperzoom::units::{MediaTime, Micros, SAMPLES_PER_FRAME, SessionMicros};
+
+/// Sound and pictures from before the start that are kept, because the start is told late.
+const KEEP_SOUND: i64 = 1_500_000;
+const KEEP_PICTURES: i64 = 400_000;
+
+/// Where the file begins.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Start {
+    pub t0: SessionMicros,
+    pub first_slot: u64,
+}
+
+impl Start {
+    pub fn slot(&self, index: u64) -> SessionMicros {
+        self.t0 + MediaTime::frames(index as i64).to_micros()
+    }
+
+    pub fn file(&self) -> SessionMicros {
+        self.slot(self.first_slot)
+    }
+}
+
+/// The first slot at or after an instant.
+pub fn slot_from(t0: SessionMicros, at: SessionMicros) -> u64 {
+    (at.since(t0).max(0) as u64 * 30).div_ceil(1_000_000)
+}
+
+struct Running {
+    start: Start,
+    grid: Grid<u64>,
+    timeline: AudioTimeline,
+}
+
+/// The recorder's two threads, without their encoders.
+#[derive(Default)]
+pub struct Tape {
+    running: Option<Running>,
+    early_sound: VecDeque<(Micros, Vec<f32>)>,
+    early_pictures: VecDeque<(Micros, u64)>,
+    /// The file's sound.
+    pub samples: Vec<f32>,
+    /// The file's pictures, by the camera's number.
+    pub slots: Vec<Slot<u64>>,
+}
+
+impl Tape {
+    pub fn start(&self) -> Option<Start> {
+        self.running.as_ref().map(|r| r.start)
+    }
+
+    pub fn begin(&mut self, start: Start, offset: i64) {
+        let grid = Grid::new(start.t0, start.first_slot);
+        let timeline = AudioTimeline::new(start.file());
+        self.running = Some(Running { start, grid, timeline });
+        for (at, block) in std::mem::take(&mut self.early_sound) {
+            self.sound(&block, at, Some(offset));
+        }
+        for (at, number) in std::mem::take(&mut self.early_pictures) {
+            self.picture(number, at, Some(offset));
+        }
+    }
+
+    pub fn sound(&mut self, block: &[f32], captured: Micros, offset: Option<i64>) {
+        match (&mut self.running, offset) {
+            (Some(running), Some(offset)) => {
+                let at = SessionMicros(captured.0 + offset);
+                running.timeline.push(block, at, &mut self.samples);
+                let c = running.timeline.counts();
+                assert_eq!(c.written, self.samples.len() as u64);
+                let kept = c.received - c.before_start + c.silence_filled - c.trimmed - c.held;
+                assert_eq!(c.written, kept, "{c:?}");
+            }
+            _ => {
+                self.early_sound.push_back((captured, block.to_vec()));
+                let old = |(at, _): &(Micros, _)| captured.since(*at) > KEEP_SOUND;
+                while self.early_sound.front().is_some_and(old) {
+                    self.early_sound.pop_front();
+                }
+            }
+        }
+    }
+
+    pub fn picture(&mut self, number: u64, captured: Micros, offset: Option<i64>) {
+        match (&mut self.running, offset) {
+            (Some(running), Some(offset)) => {
+                running.grid.push(SessionMicros(captured.0 + offset), number);
+            }
+            _ => {
+                self.early_pictures.push_back((captured, number));
+                let old = |(at, _): &(Micros, u64)| captured.since(*at) > KEEP_PICTURES;
+                while self.early_pictures.front().is_some_and(old) {
+                    self.early_pictures.pop_front();
+                }
+            }
+        }
+    }
+
+    /// Takes the slots that are due.
+    pub fn poll(&mut self, now: SessionMicros, camera_off: bool) {
+        let Some(running) = &mut self.running else { return };
+        running.grid.withhold(camera_off);
+        while let Some(slot) = running.grid.next(now) {
+            self.slots.push(slot);
+        }
+        balanced(&running.grid.counts(), self.slots.len());
+    }
+
+    /// Ends the file with everything before slot `end`.
+    pub fn finish(&mut self, end: u64) {
+        let running = self.running.as_mut().expect("a recording runs");
+        running.grid.finish(running.start.slot(end));
+        while let Some(slot) = running.grid.next(SessionMicros(0)) {
+            self.slots.push(slot);
+        }
+        balanced(&running.grid.counts(), self.slots.len());
+        let samples = (end - running.start.first_slot) * u64::from(SAMPLES_PER_FRAME);
+        assert_eq!(running.timeline.finish(samples, &mut self.samples), 0);
+    }
+
+    /// The accounting of a recording that runs or has ended.
+    pub fn counts(&self) -> (GridCounts, TimelineCounts) {
+        let running = self.running.as_ref().expect("a recording runs");
+        (running.grid.counts(), running.timeline.counts())
+    }
+
+    /// By how much the microphone's samples have moved against the session clock.
+    pub fn drift_micros(&self) -> i64 {
+        self.running.as_ref().map_or(0, |r| r.timeline.offset_micros())
+    }
+}
+
+fn balanced(c: &GridCounts, slots: usize) {
+    let known = c.encoded + c.cadence_discarded + c.withheld + c.queued;
+    assert_eq!(c.captured, known, "{c:?}");
+    assert_eq!(slots as u64, c.encoded + c.repeated + c.black, "{c:?}");
+}
