@@ -73,6 +73,18 @@ impl Framer {
         Some((number, &self.samples[from..from + self.frame], captured))
     }
 
+    /// Leaves out samples that nobody will hear, and what waits. Numbers stay positions: silence
+    /// stands for the part of a frame that is left.
+    pub fn skip(&mut self, samples: usize) {
+        let left_out = self.pending() + samples;
+        let (frames, rest) = (left_out / self.frame, left_out % self.frame);
+        self.start = 0;
+        self.end = rest;
+        self.samples[..rest].fill(0.0);
+        self.next += frames as u64;
+        self.skipped += frames as u64;
+    }
+
     /// Samples that wait for their frame to become whole, or to be taken.
     pub fn pending(&self) -> usize {
         self.end - self.start
@@ -142,6 +154,21 @@ mod tests {
             }
             assert_eq!(framer.skipped(), 0);
         }
+    }
+
+    #[test]
+    fn what_is_left_out_moves_the_numbers_on() {
+        let mut framer = Framer::new();
+        framer.push(&[0.5; 100], Micros(0));
+        for _ in 0..75 {
+            framer.skip(64);
+        }
+        framer.push(&[1.0; 240], Micros(102_083));
+        let (number, frame, captured) = framer.pop().unwrap();
+        assert_eq!(number, 20);
+        assert!(frame[..100].iter().all(|&s| s == 0.0) && frame[100..].iter().all(|&s| s == 1.0));
+        assert_eq!(captured, Micros(100_000));
+        assert_eq!(framer.skipped(), 20);
     }
 
     #[test]

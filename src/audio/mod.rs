@@ -5,15 +5,13 @@
 //! callbacks or on the talk thread neither allocates, locks, logs, waits nor panics after its
 //! constructor; `tests/no_alloc.rs` holds the code to the first of these.
 //!
-//! The way of a sample: [`convert`] takes one channel of what the card delivers, [`resample`]
-//! brings it to 48 kHz, [`framer`] cuts frames of 5 ms, [`codec`] encodes, [`packet`] lays out the
+//! The way of a sample: the microphone gives 48 kHz mono, [`framer`] cuts frames of 5 ms, [`codec`] encodes, [`packet`] lays out the
 //! payload. At the peer [`mod@mixer`] hands payloads to one [`playout`] buffer a peer, which reorders,
 //! decides the depth ([`delay`]), decodes or conceals and keeps drift away ([`fraction`]); the
 //! mixer adds the peers up and limits softly. [`meter`] measures, [`test_sound`] is a synthetic
 //! microphone whose position can be found again.
 
 pub mod codec;
-pub mod convert;
 pub mod delay;
 pub mod fraction;
 pub mod framer;
@@ -21,7 +19,6 @@ pub mod meter;
 pub mod mixer;
 pub mod packet;
 pub mod playout;
-pub mod resample;
 pub mod test_sound;
 
 pub use codec::{CodecError, FRAME, TalkDecoder, TalkEncoder};

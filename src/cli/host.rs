@@ -7,8 +7,8 @@ use clap::{Args, ValueEnum};
 
 use super::args::CommonArgs;
 use super::error::CliError;
-use super::invite_arg::{parse_invite, parse_key};
 use crate::engine::config::{Admit, HostConfig, Role};
+use crate::protocol::invite::{Invite, InviteKey};
 
 /// Flags of `host`.
 #[derive(Debug, Args)]
@@ -22,8 +22,8 @@ pub struct HostArgs {
     pub admit: AdmitArg,
 
     /// Key of the invite, 26 letters A-Z and digits 2-7 (default: a new one)
-    #[arg(long, value_name = "KEY", value_parser = parse_key)]
-    pub key: Option<[u8; 16]>,
+    #[arg(long, value_name = "KEY")]
+    pub key: Option<InviteKey>,
 
     /// Address that guests reach you at; the invite then shows it
     #[arg(long, value_name = "ADDR[:PORT]", value_parser = parse_public)]
@@ -57,7 +57,7 @@ pub fn run(args: HostArgs) -> Result<ExitCode, CliError> {
             AdmitArg::Key => Admit::Key,
             AdmitArg::All => Admit::All,
         },
-        key: args.key,
+        key: args.key.map(|key| key.0),
         public: args.public,
         record_now: args.record_now,
     });
@@ -73,5 +73,5 @@ fn parse_public(s: &str) -> Result<String, String> {
     if s.contains('#') {
         return Err("an address without its key is meant; try ADDRESS:PORT".to_owned());
     }
-    parse_invite(s).map(|_| s.trim().to_owned())
+    s.parse::<Invite>().map(|_| s.trim().to_owned()).map_err(|e| e.to_string())
 }

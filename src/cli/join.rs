@@ -9,8 +9,8 @@ use clap::Args;
 use super::args::CommonArgs;
 use super::error::CliError;
 use super::host::parse_listen;
-use super::invite_arg::parse_invite;
 use crate::engine::config::{GuestConfig, Role};
+use crate::protocol::invite::{Invite, MalformedInvite};
 
 /// Longest invite read from standard input: the longest host name (253), a port and a key, with
 /// room for quotes; whatever is longer is some other file.
@@ -42,13 +42,14 @@ pub fn run(args: JoinArgs) -> Result<ExitCode, CliError> {
     } else {
         args.address
     };
-    let invite = parse_invite(&text).map_err(CliError::usage)?;
+    let invite: Invite =
+        text.parse().map_err(|e: MalformedInvite| CliError::usage(e.to_string()))?;
     let mode = args.common.output_mode();
     let log = args.common.log.clone();
     let role = Role::Guest(GuestConfig {
         address: invite.address,
         port: invite.port,
-        key: invite.key,
+        key: invite.key.map(|key| key.0),
         listen: args.listen,
     });
     super::run::run(args.common.into_config(role)?, mode, log.as_deref())

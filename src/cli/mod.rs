@@ -12,7 +12,6 @@ mod completions;
 mod devices;
 mod error;
 mod host;
-mod invite_arg;
 mod join;
 mod logging;
 pub mod man;

@@ -129,4 +129,8 @@ impl Session for CallSession {
     fn abort(&self) {
         self.call.abort();
     }
+
+    fn log(&self, line: &str) {
+        self.call.log(line);
+    }
 }

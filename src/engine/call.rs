@@ -1,5 +1,6 @@
 //! A running call or recording: opens everything, starts the threads, hands out events.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::thread::JoinHandle;
@@ -38,6 +39,7 @@ pub struct Call {
     commands: mpsc::Sender<Command>,
     snapshot: Arc<Mutex<Arc<Snapshot>>>,
     shared: Arc<Shared>,
+    log: Events,
     supervisor: JoinHandle<Outcome>,
     // Held to the end of the call: its threads wait for milliseconds.
     _timers: FineTimers,
@@ -52,16 +54,21 @@ impl Call {
         shared.muted.store(config.mute, Relaxed);
         shared.camera_off.store(config.camera_off, Relaxed);
         let (events, event_end) = Events::new(shared.clone());
-        let result = assemble(config, shared.clone(), events);
+        let log = events.clone();
+        let result = assemble(config, shared.clone(), events).and_then(|(supervisor, commands)| {
+            let snapshot = supervisor.snapshot.clone();
+            let (shared, news) = (shared.clone(), log.clone());
+            let run = move || supervise(supervisor, &shared, &news);
+            let supervisor = spawn("hz-supervise", priority::Role::Normal, run)?;
+            Ok((supervisor, commands, snapshot))
+        });
         if result.is_err() {
             // Threads that did start see this and end.
             shared.abort.store(true, Relaxed);
             shared.stop.store(true, Relaxed);
         }
-        let (supervisor, commands) = result?;
-        let snapshot = supervisor.snapshot.clone();
-        let supervisor = spawn("hz-supervise", priority::Role::Normal, move || supervisor.run())?;
-        Ok(Self { events: event_end, commands, snapshot, shared, supervisor, _timers: timers })
+        let (supervisor, commands, snapshot) = result?;
+        Ok(Self { events: event_end, commands, snapshot, shared, log, supervisor, _timers: timers })
     }
 
     /// Where events come out; [`Event::Ended`] is the last.
@@ -74,9 +81,16 @@ impl Call {
         self.snapshot.lock().unwrap_or_else(|e| e.into_inner()).clone()
     }
 
-    /// Asks for something; returns at once.
+    /// Asks for something; returns at once. Mute and camera have changed when it returns.
     pub fn command(&self, command: Command) {
-        let _ = self.commands.send(command);
+        if !self.shared.switch(&command) {
+            let _ = self.commands.send(command);
+        }
+    }
+
+    /// Adds a line to the session's log: what libraries print, say.
+    pub fn log(&self, line: &str) {
+        self.log.log(line);
     }
 
     /// Stops without finishing the file, which stays recoverable.
@@ -88,6 +102,19 @@ impl Call {
     pub fn join(self) -> Outcome {
         self.supervisor.join().unwrap_or_else(|_| Outcome::failed())
     }
+}
+
+/// Runs the supervisor. Whatever becomes of it, whoever waits for the end hears of it.
+fn supervise(supervisor: Supervisor, shared: &Shared, events: &Events) -> Outcome {
+    let outcome = catch_unwind(AssertUnwindSafe(|| supervisor.run())).unwrap_or_else(|_| {
+        shared.abort.store(true, Relaxed);
+        shared.stop.store(true, Relaxed);
+        events.error("the call ended by a fault of the program", "please report this");
+        events.send(Event::Ended { reason: "error".to_owned() });
+        Outcome::failed()
+    });
+    events.close_log();
+    outcome
 }
 
 /// The network side of a call, until its threads run.

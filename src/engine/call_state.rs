@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use crate::clock::Estimate;
-use crate::protocol::control::Status;
+use crate::protocol::control::{ClockReport, Status};
 use crate::protocol::handshake::SessionStart;
 use crate::units::ParticipantId;
 
@@ -21,13 +21,31 @@ pub struct CallState {
     /// What a guest types.
     pub invite_line: Option<String>,
     /// Those who left.
-    pub past: Vec<(u8, String)>,
+    pub past: Vec<Past>,
     /// Distance to the session clock.
     pub clock: Option<Estimate>,
     /// The call did not come about: what, and what to try.
     pub refused: Option<(String, String)>,
     /// The control thread has ended.
     pub over: bool,
+}
+
+/// Somebody who left.
+#[derive(Clone)]
+pub struct Past {
+    /// Id that it had.
+    pub id: u8,
+    /// Display name.
+    pub name: String,
+    /// What it knew of its clock.
+    pub clock: Option<ClockReport>,
+}
+
+impl Past {
+    /// What stays of a member.
+    pub fn new(id: u8, member: Member) -> Self {
+        Self { id, name: member.name, clock: member.status.clock }
+    }
 }
 
 /// One other member.

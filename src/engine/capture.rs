@@ -26,6 +26,8 @@ const SMALLEST_BLOCK: usize = 32;
 #[derive(Clone, Copy, Debug)]
 struct Stamp {
     samples: u32,
+    /// Samples before it that found the ring full.
+    missed: u32,
     captured: Micros,
 }
 
@@ -33,6 +35,7 @@ struct Stamp {
 pub struct Captured {
     samples: HeapCons<f32>,
     stamps: HeapCons<Stamp>,
+    missed: usize,
 }
 
 impl Captured {
@@ -42,30 +45,49 @@ impl Captured {
         let stamp = self.stamps.try_pop()?;
         out.resize(stamp.samples as usize, 0.0);
         let got = self.samples.pop_slice(out);
+        self.missed = stamp.missed as usize;
         debug_assert_eq!(got, out.len(), "a stamp follows its samples");
         Some(stamp.captured)
+    }
+
+    /// Samples that the ring had no room for, right before the block of the last [`Self::pop`].
+    pub fn missed(&self) -> usize {
+        self.missed
+    }
+
+    /// Samples that wait in the ring.
+    pub fn waiting(&self) -> usize {
+        self.samples.occupied_len()
     }
 }
 
 struct Ring {
     samples: HeapProd<f32>,
     stamps: HeapProd<Stamp>,
+    missed: u32,
 }
 
 impl Ring {
     fn new(samples: usize) -> (Self, Captured) {
         let (p, c) = HeapRb::new(samples).split();
         let (ps, cs) = HeapRb::new(samples / SMALLEST_BLOCK).split();
-        (Self { samples: p, stamps: ps }, Captured { samples: c, stamps: cs })
+        let ring = Self { samples: p, stamps: ps, missed: 0 };
+        (ring, Captured { samples: c, stamps: cs, missed: 0 })
     }
 
-    /// All or nothing, so that stamps and samples never part.
+    /// All or nothing, so that stamps and samples never part. `false` is a loss: whoever has ended
+    /// (a recording that was closed while the call goes on) misses nothing.
     fn push(&mut self, block: &[f32], captured: Micros) -> bool {
+        if !self.stamps.read_is_held() {
+            return true;
+        }
         if self.samples.vacant_len() < block.len() || self.stamps.is_full() {
+            self.missed = self.missed.saturating_add(block.len() as u32);
             return false;
         }
         self.samples.push_slice(block);
-        let stamp = Stamp { samples: block.len() as u32, captured };
+        let missed = std::mem::take(&mut self.missed);
+        let stamp = Stamp { samples: block.len() as u32, missed, captured };
         self.stamps.try_push(stamp).is_ok()
     }
 }
@@ -172,5 +194,13 @@ mod tests {
             n += block.len();
         }
         assert_eq!(n, 900 * 480);
+        // The talk thread learns how much it has missed, so that its frame numbers stay positions.
+        let (mut heard, mut live) = (0, ends.live.unwrap());
+        while live.pop(&mut block).is_some() {
+            heard += live.missed() + block.len();
+        }
+        tap.samples(&[0.0; 480], Micros(9_000_000));
+        assert_eq!(live.pop(&mut block), Some(Micros(9_000_000)));
+        assert_eq!(heard + live.missed(), 900 * 480);
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc as async_mpsc;
 
-use super::call_state::{CallState, Member};
+use super::call_state::{CallState, Member, Past};
 use super::events::Events;
 use super::receive::{Incoming, ReceiveCommand, VideoFeed, video_ring};
 use super::record::{RecordShared, Recorder, Start};
@@ -95,6 +95,25 @@ struct Progress {
     keys: Vec<(ParticipantId, PairKeys)>,
     leaving: bool,
     left: bool,
+    /// We were in, and there is no way back: the mesh does nothing more.
+    alone: bool,
+}
+
+impl Progress {
+    fn new(start: Option<SessionStart>) -> Self {
+        Self {
+            estimator: OffsetEstimator::default(),
+            clock: SessionClock::default(),
+            welcomed: None,
+            start,
+            t0: None,
+            heard: [0; MAX_PARTICIPANTS],
+            keys: Vec::new(),
+            leaving: false,
+            left: false,
+            alone: false,
+        }
+    }
 }
 
 impl Control {
@@ -108,17 +127,7 @@ impl Control {
                 return;
             }
         };
-        let mut progress = Progress {
-            estimator: OffsetEstimator::default(),
-            clock: SessionClock::default(),
-            welcomed: None,
-            start,
-            t0: None,
-            heard: [0; MAX_PARTICIPANTS],
-            keys: Vec::new(),
-            leaving: false,
-            left: false,
-        };
+        let mut progress = Progress::new(start);
         runtime.block_on(async {
             self.settle(&mut progress);
             while !progress.left && !self.shared.abort.load(Relaxed) {
@@ -127,8 +136,9 @@ impl Control {
                 });
                 tokio::select! {
                     biased;
-                    Some(incoming) = self.incoming.recv() => self.take(incoming),
+                    // First, so that no flood of datagrams can keep us from saying BYE.
                     Some(ask) = self.asks.recv() => self.obey(ask, &mut progress),
+                    Some(incoming) = self.incoming.recv() => self.take(incoming),
                     () = tokio::time::sleep(wait) => {}
                 }
                 self.carry_liveness(&mut progress);
@@ -160,6 +170,7 @@ impl Control {
                     self.talk.send(TalkCommand::Remove(ParticipantId(id)));
                 }
                 self.mesh.leave(clock::now());
+                progress.left = progress.alone;
             }
             Ask::Leave => {}
             Ask::Keyframe(peer) => self.mesh.request_keyframe(clock::now(), peer),
@@ -229,7 +240,7 @@ impl Control {
                 let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
                 if let Some(member) = state.members.remove(&peer.0) {
                     member.stop_view.store(true, Relaxed);
-                    state.past.push((peer.0, member.name));
+                    state.past.push(Past::new(peer.0, member));
                 }
                 drop(state);
                 let reason = match reason {
@@ -264,19 +275,30 @@ impl Control {
             }
             MeshEvent::T0 { at } => progress.t0 = Some(at),
             MeshEvent::Refused { reason } => {
-                self.state.lock().unwrap_or_else(|e| e.into_inner()).refused =
-                    Some(two(&reason.to_string()));
-                progress.left = true;
+                let (what, remedy) = two(&reason.to_string());
+                self.no_call(progress, what, &remedy);
             }
             MeshEvent::NoAnswer => {
-                self.state.lock().unwrap_or_else(|e| e.into_inner()).refused = Some((
-                    "nobody answered".to_owned(),
-                    "check the address and that the host is running and its UDP port reachable"
-                        .to_owned(),
-                ));
-                progress.left = true;
+                let remedy = "check the address and that the host is running and its UDP port \
+                              reachable";
+                self.no_call(progress, "nobody answered".to_owned(), remedy);
             }
             MeshEvent::Left => progress.left = true,
+        }
+    }
+
+    /// There is no call, or none any more. Who was in goes on recording: only its person ends that.
+    fn no_call(&mut self, progress: &mut Progress, what: String, remedy: &str) {
+        if progress.welcomed.is_some() {
+            progress.alone = true;
+            self.events.warn(
+                format!("the call is lost for good ({what})"),
+                "the recording goes on; end it when you are done, or end and join again",
+            );
+        } else {
+            let refused = Some((what, remedy.to_owned()));
+            self.state.lock().unwrap_or_else(|e| e.into_inner()).refused = refused;
+            progress.left = true;
         }
     }
 
@@ -379,5 +401,101 @@ impl Control {
             utc_offset_seconds: session.utc_offset_seconds,
         };
         Recorder::begin(&self.record, start);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audio::codec::TalkEncoder;
+    use crate::engine::capture::MicTap;
+    use crate::engine::talk::Talk;
+    use crate::protocol::control::StreamParameters;
+    use crate::protocol::mesh::Local;
+
+    struct Bench {
+        control: Control,
+        progress: Progress,
+        told: mpsc::Receiver<ReceiveCommand>,
+    }
+
+    fn bench() -> Bench {
+        let shared = Arc::new(Shared::default());
+        let (events, _) = Events::new(shared.clone());
+        let listen = Some("127.0.0.1:0".parse().unwrap());
+        let socket = Arc::new(CallSocket::bind(listen, 0).unwrap());
+        let (_, ends) = MicTap::new(true);
+        let encoder = TalkEncoder::new(32_000).unwrap();
+        let (_, talk, _) =
+            Talk::new(shared.clone(), socket.clone(), ends.live.unwrap(), encoder, 400);
+        let (receive, told) = mpsc::channel();
+        let (_, incoming) = async_mpsc::channel(1);
+        let (ask, asks) = async_mpsc::unbounded_channel();
+        let host = vec!["127.0.0.1:9".parse().unwrap()];
+        let random = Box::new(|bytes: &mut [u8]| bytes.fill(7));
+        let control = Control {
+            shared,
+            events,
+            state: Arc::default(),
+            record: Arc::default(),
+            socket,
+            mesh: Mesh::guest(Local::default(), host, None, clock::now(), random),
+            host: false,
+            talk,
+            receive,
+            incoming,
+            asks,
+            ask,
+            window: Arc::default(),
+        };
+        Bench { control, progress: Progress::new(None), told }
+    }
+
+    #[test]
+    fn a_guest_that_was_never_in_ends() {
+        let mut b = bench();
+        b.control.carry_out(MeshEvent::NoAnswer, &mut b.progress);
+        assert!(b.progress.left);
+        assert!(b.control.state.lock().unwrap().refused.is_some());
+    }
+
+    #[test]
+    fn a_guest_that_was_in_records_on_when_there_is_no_way_back_and_can_still_end() {
+        let mut b = bench();
+        b.progress.welcomed = Some(clock::now());
+        b.control.carry_out(MeshEvent::NoAnswer, &mut b.progress);
+        assert!(!b.progress.left);
+        assert!(b.control.state.lock().unwrap().refused.is_none());
+        b.control.obey(Ask::Leave, &mut b.progress);
+        assert!(b.progress.left, "nobody is left to say BYE to");
+    }
+
+    #[test]
+    fn a_peer_that_comes_back_under_new_keys_keeps_its_demultiplexer_and_gets_all_else_anew() {
+        let mut b = bench();
+        let peer = ParticipantId::HOST;
+        let address = "127.0.0.1:9".parse().unwrap();
+        let mut views = Vec::new();
+        for key in [1u8, 2] {
+            let keys = PairKeys { send: [key; 32], receive: [key; 32] };
+            b.control.carry_out(MeshEvent::KeysReady { peer, keys, address }, &mut b.progress);
+            let streams = StreamParameters::default();
+            let joined = MeshEvent::PeerJoined { peer, name: "Ann".into(), streams, address };
+            b.control.carry_out(joined, &mut b.progress);
+            views.push(b.control.state.lock().unwrap().members[&0].stop_view.clone());
+        }
+        let told: Vec<_> = b
+            .told
+            .try_iter()
+            .map(|command| match command {
+                ReceiveCommand::Keys(..) => "keys",
+                ReceiveCommand::Listen(_) => "listen",
+                ReceiveCommand::Video(..) => "video",
+                ReceiveCommand::Remove(_) => "remove",
+            })
+            .collect();
+        assert_eq!(told, ["keys", "listen", "video", "keys", "listen", "video"]);
+        assert!(views[0].load(Relaxed) && !views[1].load(Relaxed));
+        b.control.shared.stop.store(true, Relaxed);
     }
 }

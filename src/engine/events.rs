@@ -2,8 +2,10 @@
 //! time, sent to whoever prints, kept as lines for the dashboard. Never called by real-time threads.
 
 use std::collections::VecDeque;
+use std::path::Path;
 use std::sync::{Arc, Mutex, mpsc};
 
+use super::log::SessionLog;
 use super::shared::Shared;
 use crate::ui::format::{self, Names};
 use crate::ui::model::{Event, Stamped};
@@ -22,6 +24,7 @@ struct Inner {
     sender: Mutex<mpsc::Sender<Stamped>>,
     names: Mutex<Names>,
     lines: Mutex<VecDeque<String>>,
+    log: SessionLog,
 }
 
 impl Events {
@@ -33,6 +36,7 @@ impl Events {
             sender: Mutex::new(sender),
             names: Mutex::default(),
             lines: Mutex::default(),
+            log: SessionLog::default(),
         };
         (Self { inner: Arc::new(inner) }, receiver)
     }
@@ -54,7 +58,13 @@ impl Events {
             if lines.len() == LINES {
                 lines.pop_front();
             }
-            lines.push_back(format!("{} {text}", format::clock(t.max(0.0))));
+            let line = format!("{} {text}", format::clock(t.max(0.0)));
+            match &stamped.event {
+                // The folder is handed on; who gets it is not invited by that.
+                Event::Ready { listen, .. } => self.inner.log.line(&format!("ready on {listen}")),
+                _ => self.inner.log.line(&line),
+            }
+            lines.push_back(line);
         }
         // Nobody listening (a closed pipe, an ended dashboard) must not end a recording.
         let _ = self.inner.sender.lock().unwrap_or_else(|e| e.into_inner()).send(stamped);
@@ -70,8 +80,46 @@ impl Events {
         self.send(Event::Error { what: what.into(), remedy: remedy.into() });
     }
 
+    /// Something for the session's log alone: what libraries print, say.
+    pub fn log(&self, line: &str) {
+        self.inner.log.line(line);
+    }
+
+    /// The session's folder is there: its log begins.
+    pub fn open_log(&self, folder: &Path) {
+        self.inner.log.open(folder);
+    }
+
+    /// The session is over.
+    pub fn close_log(&self) {
+        self.inner.log.close();
+    }
+
     /// The newest lines, oldest first.
     pub fn lines(&self) -> Vec<String> {
         self.inner.lines.lock().unwrap_or_else(|e| e.into_inner()).iter().cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_in_the_folder_tells_what_happened_but_not_the_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let (events, _receiver) = Events::new(Arc::new(Shared::default()));
+        let invite = Some("host:7000#SECRET".to_owned());
+        events.send(Event::Ready { listen: "0.0.0.0:7000".into(), invite, public: None });
+        events.open_log(folder.path());
+        events.send(Event::PeerJoined { id: 1, name: "Bob".into() });
+        events.log("stderr: ALSA lib");
+        events.close_log();
+        let text = std::fs::read_to_string(folder.path().join(crate::engine::log::FILE_NAME));
+        let text = text.unwrap();
+        assert!(!text.contains("SECRET"), "{text}");
+        for told in ["ready on 0.0.0.0:7000", "00:00:00 Bob joined", "stderr: ALSA lib"] {
+            assert!(text.contains(told), "{text}");
+        }
     }
 }

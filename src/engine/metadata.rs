@@ -10,7 +10,9 @@ use super::config::CallConfig;
 use super::events::Events;
 use super::folder::SessionFolder;
 use super::record::{FILE_NAME, RecordShared, Start, Written, video_parameters};
+use crate::clock::Estimate;
 use crate::devices::{CameraInfo, SoundInfo};
+use crate::protocol::control::ClockReport;
 use crate::recording::metadata::{
     ClockEstimate, Counters, Devices, Extension, FileEntry, Metadata, Participant, Recording,
     VERSION, utc,
@@ -99,16 +101,7 @@ impl Session<'_> {
                     camera: self.camera.map(|c| c.name.clone()),
                     video_encoder: video.map(|_| record.encoder_name()),
                 },
-                clocks: state
-                    .clock
-                    .iter()
-                    .map(|c| ClockEstimate {
-                        id: own.0,
-                        offset_ms: c.offset as f64 / 1e3,
-                        uncertainty_ms: c.uncertainty as f64 / 1e3,
-                        skew_ppm: 0.0,
-                    })
-                    .collect(),
+                clocks: self.clocks(own),
                 files: self
                     .finished
                     .map(|f| FileEntry {
@@ -124,20 +117,54 @@ impl Session<'_> {
         }
     }
 
-    fn participants(&self, own: ParticipantId) -> Vec<Participant> {
-        let own_offset = self.state.clock.map_or(0, |c| (c.offset as f64 / 1e3).round() as i64);
-        let others = self.state.members.iter().map(|(id, m)| (*id, m.name.clone()));
-        let mut all: Vec<Participant> = std::iter::once((own.0, self.config.name.clone()))
-            .chain(others)
-            .chain(self.state.past.iter().cloned())
-            .map(|(id, name)| {
-                let clock_offset_ms = if id == own.0 { own_offset } else { 0 };
-                Participant { id, name, clock_offset_ms }
-            })
-            .collect();
-        all.sort_by_key(|p| p.id);
-        all.dedup_by(|a, b| a.id == b.id && a.name == b.name);
+    /// Everybody who is or was in, by id: name, and distance to the session clock where it is known.
+    /// Who came twice is one.
+    fn everybody(&self, own: ParticipantId) -> Vec<(u8, String, Option<ClockReport>)> {
+        let state = self.state;
+        // Offsets count from the host's clock, so the host's own is exactly 0.
+        let own_clock =
+            state.clock.map(report).or((own == ParticipantId::HOST).then(Default::default));
+        let mut all = vec![(own.0, self.config.name.clone(), own_clock)];
+        all.extend(state.members.iter().map(|(id, m)| (*id, m.name.clone(), m.status.clock)));
+        for past in state.past.iter().rev() {
+            match all.iter_mut().find(|(id, name, _)| *id == past.id && *name == past.name) {
+                Some((_, _, clock)) => *clock = clock.or(past.clock),
+                None => all.push((past.id, past.name.clone(), past.clock)),
+            }
+        }
+        all.sort_by_key(|(id, _, _)| *id);
         all
+    }
+
+    fn participants(&self, own: ParticipantId) -> Vec<Participant> {
+        let participant = |(id, name, clock): (u8, String, Option<ClockReport>)| {
+            let offset = clock.unwrap_or_default().offset_micros;
+            Participant { id, name, clock_offset_ms: (offset as f64 / 1e3).round() as i64 }
+        };
+        self.everybody(own).into_iter().map(participant).collect()
+    }
+
+    fn clocks(&self, own: ParticipantId) -> Vec<ClockEstimate> {
+        self.everybody(own)
+            .into_iter()
+            .filter_map(|(id, _, clock)| {
+                let clock = clock?;
+                Some(ClockEstimate {
+                    id,
+                    offset_ms: clock.offset_micros as f64 / 1e3,
+                    uncertainty_ms: f64::from(clock.uncertainty_micros) / 1e3,
+                    skew_ppm: 0.0,
+                })
+            })
+            .collect()
+    }
+}
+
+/// An estimate as heartbeats carry it.
+pub fn report(estimate: Estimate) -> ClockReport {
+    ClockReport {
+        offset_micros: estimate.offset,
+        uncertainty_micros: estimate.uncertainty.clamp(0, u32::MAX.into()) as u32,
     }
 }
 
@@ -182,5 +209,102 @@ pub fn finished(written: &Written, record: &RecordShared, events: &Events) -> Fi
         withheld: stats.withheld,
         samples,
         encode_ms: stats.encode_ms,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::call_state::{Member, Past};
+    use crate::engine::config::{Period, Role};
+    use crate::protocol::control::Status;
+    use crate::units::SessionMicros;
+
+    fn config() -> CallConfig {
+        CallConfig {
+            role: Role::Alone,
+            name: "Alice".into(),
+            session: None,
+            output: "out".into(),
+            mic: "off".parse().unwrap(),
+            camera: "off".parse().unwrap(),
+            speaker: "off".parse().unwrap(),
+            period: Period::Auto,
+            audio_kbps: 32,
+            video_kbps: 400,
+            loop_files: false,
+            duration: None,
+            encoder: None,
+            mute: false,
+            camera_off: false,
+            record_while_muted: false,
+            window: false,
+        }
+    }
+
+    fn metadata(state: &CallState) -> Metadata {
+        let t0 = SessionMicros(2_000_000);
+        let start = Start { t0, first_slot: 0, epoch_utc_micros: 0, utc_offset_seconds: 0 };
+        let config = config();
+        let record = RecordShared::default();
+        let folder = SessionFolder::new("out".into(), None, "Alice".into());
+        Session {
+            config: &config,
+            start: &start,
+            state,
+            record: &record,
+            camera: None,
+            microphone: None,
+            speaker: None,
+            folder: &folder,
+            finished: None,
+        }
+        .metadata()
+    }
+
+    fn clock(offset_micros: i64) -> Option<ClockReport> {
+        Some(ClockReport { offset_micros, uncertainty_micros: 500 })
+    }
+
+    #[test]
+    fn the_host_lists_every_participants_own_offset_also_of_those_who_left() {
+        let mut state = CallState { own_id: Some(ParticipantId::HOST), ..CallState::default() };
+        let mut bob = Member::new("Bob".into());
+        bob.status = Status { clock: clock(-12_340_400), ..Status::default() };
+        state.members.insert(1, bob);
+        state.members.insert(2, Member::new("Cleo".into()));
+        // Cleo was in before and has not yet told again; Dan has gone.
+        state.past.push(Past { id: 2, name: "Cleo".into(), clock: clock(7_000) });
+        state.past.push(Past { id: 3, name: "Dan".into(), clock: None });
+        let metadata = metadata(&state);
+        let told: Vec<_> = metadata
+            .participants
+            .iter()
+            .map(|p| (p.id, p.name.as_str(), p.clock_offset_ms))
+            .collect();
+        assert_eq!(told, [(0, "Alice", 0), (1, "Bob", -12_340), (2, "Cleo", 7), (3, "Dan", 0)]);
+        let known: Vec<_> = metadata
+            .hyperzoom
+            .clocks
+            .iter()
+            .map(|c| (c.id, c.offset_ms, c.uncertainty_ms))
+            .collect();
+        assert_eq!(known, [(0, 0.0, 0.0), (1, -12_340.4, 0.5), (2, 7.0, 0.5)]);
+    }
+
+    #[test]
+    fn a_guest_lists_its_own_offset_and_the_hosts_is_zero() {
+        let estimate = Estimate { offset: 5_600, uncertainty: 300, round_trip: 600 };
+        let mut state = CallState {
+            own_id: Some(ParticipantId(1)),
+            clock: Some(estimate),
+            ..CallState::default()
+        };
+        let mut host = Member::new("Host".into());
+        host.status.clock = clock(0);
+        state.members.insert(0, host);
+        let told: Vec<_> =
+            metadata(&state).participants.iter().map(|p| (p.id, p.clock_offset_ms)).collect();
+        assert_eq!(told, [(0, 0), (1, 6)]);
     }
 }

@@ -10,6 +10,7 @@
 //!                      -> ring a peer -> hz-view-N -> window's process
 //!                      -> hz-control (tokio: the mesh, slow timers)
 //! hz-supervise: commands, snapshot, statistics, the end
+//! hz-log: the session's log
 //! ```
 //!
 //! Nothing walks back but counters.
@@ -24,6 +25,7 @@ mod error;
 mod events;
 mod folder;
 mod live_video;
+mod log;
 mod metadata;
 mod net;
 mod playback;

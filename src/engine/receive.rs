@@ -17,6 +17,7 @@ use super::shared::Shared;
 use super::talk::IP_UDP_HEADERS;
 use crate::audio::mixer::PeerFeed;
 use crate::net::socket::CallSocket;
+use crate::platform::clock;
 use crate::protocol::demux::{Demux, Demuxed, DropCounters};
 use crate::protocol::fragment::MAX_FRAGMENT;
 use crate::protocol::seal::PairKeys;
@@ -26,6 +27,8 @@ use crate::units::{MAX_PARTICIPANTS, Micros, ParticipantId};
 const FRAGMENTS: usize = 256;
 /// How long a receive waits before it looks at its commands and the end.
 const PATIENCE: Duration = Duration::from_millis(100);
+/// How often the counters of what was dropped are shown, microseconds.
+const SHOW_DROPS: i64 = 250_000;
 /// Largest datagram worth reading: anything longer is not ours.
 const BUFFER: usize = 2_048;
 
@@ -135,6 +138,7 @@ impl Receive {
         let mut demux = Demux::new();
         let mut video: [Option<VideoFeed>; MAX_PARTICIPANTS] = Default::default();
         let mut buffer = [0u8; BUFFER];
+        let mut shown = clock::now();
         while !self.shared.stopping() {
             let got = self.socket.recv(&mut buffer, PATIENCE);
             while let Ok(command) = self.commands.try_recv() {
@@ -145,13 +149,17 @@ impl Receive {
                     let datagram = &mut buffer[..r.len];
                     self.hand_on(datagram, r.from, r.arrival, &mut demux, &mut video);
                 }
-                Ok(None) => {
-                    if let Ok(mut drops) = self.drops.try_lock() {
-                        *drops = demux.drops();
-                    }
-                }
+                Ok(None) => {}
                 // An interface that went away comes back; a socket that always fails must not spin.
                 Err(_) => std::thread::sleep(Duration::from_millis(5)),
+            }
+            // In a call no receive ever times out, so time decides; a reader is never waited for.
+            let now = clock::now();
+            if now.since(shown) >= SHOW_DROPS
+                && let Ok(mut drops) = self.drops.try_lock()
+            {
+                *drops = demux.drops();
+                shown = now;
             }
         }
         if let Ok(mut drops) = self.drops.lock() {

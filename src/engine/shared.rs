@@ -4,6 +4,7 @@
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use crate::platform::clock;
+use crate::ui::model::Command;
 use crate::units::{MAX_PARTICIPANTS, Micros, SessionMicros};
 
 /// No offset yet.
@@ -121,6 +122,21 @@ impl Shared {
     /// The header's informative timestamp (PRD 5.4): milliseconds since the session's start.
     pub fn timestamp_ms(&self, local: Micros) -> u32 {
         self.session_at(local).map_or(0, |t| (t.0 / 1_000) as u32)
+    }
+
+    /// Mute and camera, at once: a promise that waits for no other thread. `false` for anything else.
+    pub fn switch(&self, command: &Command) -> bool {
+        match command {
+            Command::Mute => self.muted.store(true, Relaxed),
+            Command::Unmute => self.muted.store(false, Relaxed),
+            Command::CameraOff => self.camera_off.store(true, Relaxed),
+            Command::CameraOn => {
+                self.camera_off.store(false, Relaxed);
+                self.keyframe_wanted.store(true, Relaxed);
+            }
+            Command::ToggleWindow | Command::End => return false,
+        }
+        true
     }
 
     /// Threads are to finish.

@@ -8,6 +8,7 @@ use super::capture::CaptureLosses;
 use super::config::{CallConfig, Role};
 use super::events::Events;
 use super::folder::SessionFolder;
+use super::metadata;
 use super::record::RecordShared;
 use super::shared::Shared;
 use super::threads;
@@ -18,7 +19,7 @@ use crate::audio::mixer::PlayoutGauge;
 use crate::audio::playout::PlayoutStats;
 use crate::devices::{Camera, Microphone, Speaker};
 use crate::platform::{clock, usage};
-use crate::protocol::control::{Reception, Status};
+use crate::protocol::control::{ClockReport, Reception, Status};
 use crate::protocol::demux::DropCounters;
 use crate::ui::model::{
     LiveStats, MicStats, PeerStats, PeerVideo, PeerView, RecordingStats, Snapshot, Stats,
@@ -252,6 +253,7 @@ impl Gauges {
             input_delay_micros: micros(m.microphone.map_or(0, Microphone::delay)),
             output_delay_micros: micros(m.speaker.map_or(0, Speaker::delay)),
             reception: self.peers.iter().map(reception).collect(),
+            clock: own_clock(m),
         }
     }
 
@@ -296,7 +298,7 @@ impl Gauges {
             recording_trouble: m.record.trouble(),
             disk_free_bytes: self.free,
             peers: state.members.iter().map(|(id, member)| self.view(m, *id, member)).collect(),
-            priorities: threads::grants(),
+            priorities: priorities(m),
             window_open: m.window.is_open(),
             log: m.events.lines(),
             cpu_percent: self.cpu_percent,
@@ -351,6 +353,30 @@ pub fn tiles(snapshot: &Snapshot) -> ((u8, TileInfo), Vec<(u8, TileInfo)>) {
         })
         .collect();
     ((snapshot.own_id.unwrap_or(0), own), peers)
+}
+
+/// Threads that asked for more than normal, and what they got; devices first.
+fn priorities(m: &Meters<'_>) -> Vec<String> {
+    // A real sound device's callback runs on the sound system's own thread.
+    let devices = [
+        ("microphone", m.microphone.and_then(Microphone::priority)),
+        ("speaker", m.speaker.and_then(Speaker::priority)),
+        ("camera", m.camera.map(Camera::priority)),
+    ];
+    let devices =
+        devices.into_iter().filter_map(|(name, grant)| Some(format!("{name}: {}", grant?.text)));
+    let mut all: Vec<String> = devices.chain(threads::grants()).collect();
+    // A narrow terminal shows the first ones only.
+    all.sort_by_key(|line| !line.starts_with("hz-talk"));
+    all
+}
+
+/// The own clock as the others list it; the host's is the session's.
+fn own_clock(m: &Meters<'_>) -> Option<ClockReport> {
+    if let Role::Host(_) = m.config.role {
+        return Some(ClockReport::default());
+    }
+    m.state.lock().unwrap_or_else(|e| e.into_inner()).clock.map(metadata::report)
 }
 
 fn reception(p: &PeerStats) -> Reception {

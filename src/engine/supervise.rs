@@ -109,12 +109,16 @@ impl Supervisor {
         self.warn_of_little_space();
         let end = self.watch(&mut gauges);
         self.phase(&mut gauges, "finishing");
-        let aborted = self.shared.abort.load(Relaxed);
         let now = end.at.or(self.shared.session_now()).unwrap_or_default();
         if let Some(ask) = &self.ask {
             let _ = ask.send(Ask::Leave);
         }
-        let written = self.close_recording(now, aborted, &mut gauges);
+        let written = self.close_recording(now, &mut gauges);
+        if let Some(folder) = self.folder.path() {
+            self.events.open_log(folder);
+        }
+        // The second Ctrl-C may have come meanwhile.
+        let aborted = self.shared.abort.load(Relaxed);
         let finished = written.as_ref().map(|w| self.finished(w));
         self.write_metadata(finished.as_ref());
         if let Some(finished) = &finished {
@@ -130,7 +134,8 @@ impl Supervisor {
             exit_code = exit::ABORTED;
         }
         self.phase(&mut gauges, "ended");
-        self.events.send(Event::Ended { reason: end.reason.to_owned() });
+        let reason = if aborted { "abort" } else { end.reason };
+        self.events.send(Event::Ended { reason: reason.to_owned() });
         let refused = self.state.lock().unwrap_or_else(|e| e.into_inner()).refused.take();
         Outcome { exit_code, finished, refused }
     }
@@ -138,6 +143,7 @@ impl Supervisor {
     fn watch(&mut self, gauges: &mut Gauges) -> End {
         let mut next_second = clock::now() + 1_000_000;
         let mut known: Option<(bool, Vec<u8>)> = None;
+        let mut told = self.switches();
         loop {
             match self.commands.recv_timeout(TICK) {
                 Ok(Command::End) => return End::now("end_key", exit::OK),
@@ -160,10 +166,18 @@ impl Supervisor {
                 snapshot.peers.iter().map(|p| p.stats.id).collect::<Vec<_>>(),
             );
             if known.as_ref() != Some(&roster) {
+                if let Some(folder) = self.folder.path() {
+                    self.events.open_log(folder);
+                }
                 self.write_metadata(None);
                 known = Some(roster);
             }
             self.window_tiles(&snapshot);
+            let switches = self.switches();
+            if told != switches {
+                told = switches;
+                self.tell_peers(gauges);
+            }
             let now = clock::now();
             if now >= next_second {
                 next_second = next_second + 1_000_000;
@@ -175,26 +189,28 @@ impl Supervisor {
         }
     }
 
+    /// Muted, camera off: what the others learn of at once.
+    fn switches(&self) -> (bool, bool) {
+        (self.shared.muted.load(Relaxed), self.shared.camera_off.load(Relaxed))
+    }
+
+    fn tell_peers(&self, gauges: &Gauges) {
+        if let Some(ask) = &self.ask {
+            let _ = ask.send(Ask::Status(Box::new(gauges.status(&self.meters()))));
+        }
+    }
+
     fn obey(&mut self, command: &Command) {
-        match command {
-            Command::Mute => self.shared.muted.store(true, Relaxed),
-            Command::Unmute => self.shared.muted.store(false, Relaxed),
-            Command::CameraOn => {
-                self.shared.camera_off.store(false, Relaxed);
-                self.shared.keyframe_wanted.store(true, Relaxed);
-            }
-            Command::CameraOff => self.shared.camera_off.store(true, Relaxed),
-            Command::ToggleWindow => {
-                if self.window.is_open() {
-                    self.window.close();
-                } else if let Err(e) = self.window.open() {
-                    self.events.warn(
-                        format!("the preview window did not start: {e}"),
-                        "the call goes on without it; press w to try again",
-                    );
-                }
-            }
-            Command::End => {}
+        if self.shared.switch(command) || *command != Command::ToggleWindow {
+            return;
+        }
+        if self.window.is_open() {
+            self.window.close();
+        } else if let Err(e) = self.window.open() {
+            self.events.warn(
+                format!("the preview window did not start: {e}"),
+                "the call goes on without it; press w to try again",
+            );
         }
     }
 
@@ -231,6 +247,10 @@ impl Supervisor {
             drop(state);
             self.events.error(what, remedy);
             return Some(End::now("refused", exit::NO_CALL));
+        }
+        if state.over {
+            // It has told why.
+            return Some(End::now("error", exit::ERROR));
         }
         drop(state);
         let start = self.record.start.get()?;
@@ -300,11 +320,8 @@ impl Supervisor {
 
     fn each_second(&mut self, gauges: &mut Gauges) {
         let stats = gauges.second(&self.meters());
-        let status = gauges.status(&self.meters());
         self.events.send(Event::Stats(stats));
-        if let Some(ask) = &self.ask {
-            let _ = ask.send(Ask::Status(Box::new(status)));
-        }
+        self.tell_peers(gauges);
         if gauges.lost_samples_grew(&self.losses) {
             self.events.error(
                 "the recorder could not take samples for ten seconds; some were lost",
@@ -315,15 +332,14 @@ impl Supervisor {
         if self.folder.path().is_some()
             && free.is_some_and(|f| f < LEAST_SPACE)
             && self.record.trouble().is_none()
-            && let Some(recorder) = self.recorder.take()
+            && self.recorder.is_some()
         {
-            self.events.error(
-                "the disk is almost full: the recording ends here, complete so far",
-                "free space and start a new recording; the call goes on",
+            self.record.fail(
+                &self.events,
+                "the disk is almost full, so it ends here, complete up to now".to_owned(),
             );
-            self.record.fail("the disk is almost full".to_owned());
             let now = self.shared.session_now().unwrap_or_default();
-            let written = recorder.finish(now);
+            let written = self.close_recording(now, gauges);
             self.record.keep(written);
         }
     }
@@ -346,12 +362,7 @@ impl Supervisor {
         }
     }
 
-    fn close_recording(
-        &mut self,
-        now: SessionMicros,
-        aborted: bool,
-        gauges: &mut Gauges,
-    ) -> Option<Written> {
+    fn close_recording(&mut self, now: SessionMicros, gauges: &mut Gauges) -> Option<Written> {
         let Some(recorder) = self.recorder.take() else { return self.record.kept() };
         // Finishing may take a while when the encoder is behind; whoever looks sees it go on.
         let closing = std::thread::scope(|scope| {
@@ -362,7 +373,7 @@ impl Supervisor {
             }
             closing.join().ok().flatten()
         });
-        if aborted { None } else { closing }
+        if self.shared.abort.load(Relaxed) { None } else { closing }
     }
 
     /// Reads the closed file back: what is told is what is in it.

@@ -20,7 +20,7 @@ pub fn spawn<T: Send + 'static>(
         .name(name.to_owned())
         .spawn(move || {
             let grant = priority::ask(role);
-            if matches!(role, Role::Talk | Role::Capture | Role::Playback) {
+            if !matches!(role, Role::Normal | Role::Low) {
                 remember(&owned, &grant.text);
             }
             work()

@@ -73,7 +73,8 @@ impl View {
                         video.counter.store(number + 1, Relaxed);
                     }
                     self.window.peer_picture(self.peer, &picture);
-                    if let Some(now) = self.shared.session_now() {
+                    // 0 is what a sender without a clock says.
+                    if let (Some(now), true) = (self.shared.session_now(), head.captured.0 != 0) {
                         video.delay.add(now.since(head.captured));
                     }
                 }

@@ -105,6 +105,17 @@ pub struct Status {
     pub output_delay_micros: u32,
     /// How each of the others is received.
     pub reception: Vec<Reception>,
+    /// How far the sender's own clock is from the session's; `None` while it does not know.
+    pub clock: Option<ClockReport>,
+}
+
+/// A participant's clock against the session clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClockReport {
+    /// Session clock less the participant's own, microseconds; 0 for who holds the session clock.
+    pub offset_micros: i64,
+    /// The truth is this near, microseconds.
+    pub uncertainty_micros: u32,
 }
 
 /// How one peer's audio arrives at the sender of a [`Status`].
@@ -125,6 +136,7 @@ const CAMERA_OFF: u8 = 2;
 const CLIPPING: u8 = 4;
 const RECORDING: u8 = 8;
 const DISK_KNOWN: u8 = 16;
+const CLOCK_KNOWN: u8 = 32;
 
 impl Status {
     fn write(&self, out: &mut Writer<'_>) {
@@ -135,6 +147,7 @@ impl Status {
             (self.clipping, CLIPPING),
             (self.recording, RECORDING),
             (self.disk_left_mb.is_some(), DISK_KNOWN),
+            (self.clock.is_some(), CLOCK_KNOWN),
         ] {
             if set {
                 flags |= flag;
@@ -152,6 +165,11 @@ impl Status {
             out.u16(report.loss_permille);
             out.u32(report.jitter_micros);
             out.u32(report.playout_micros);
+        }
+        // Behind everything else, and only if the flag says so: bodies grow at their end.
+        if let Some(clock) = &self.clock {
+            out.i64(clock.offset_micros);
+            out.u32(clock.uncertainty_micros);
         }
     }
 
@@ -174,6 +192,11 @@ impl Status {
                 playout_micros: body.u32()?,
             });
         }
+        let clock = if flags & CLOCK_KNOWN != 0 {
+            Some(ClockReport { offset_micros: body.i64()?, uncertainty_micros: body.u32()? })
+        } else {
+            None
+        };
         Ok(Self {
             muted: flags & MUTED != 0,
             camera_off: flags & CAMERA_OFF != 0,
@@ -184,6 +207,7 @@ impl Status {
             input_delay_micros,
             output_delay_micros,
             reception,
+            clock,
         })
     }
 }
@@ -514,6 +538,7 @@ mod tests {
                 jitter_micros: 900,
                 playout_micros: 12_000,
             }],
+            clock: Some(ClockReport { offset_micros: -12_340_567, uncertainty_micros: 250 }),
         };
         let row = vec![
             Message::Confirm { epoch: 9 },
@@ -542,6 +567,18 @@ mod tests {
         }
         let back: Vec<_> = Messages::new(&bytes).map(|m| m.unwrap().unwrap()).collect();
         assert_eq!(back, row);
+    }
+
+    #[test]
+    fn a_clock_report_stands_behind_everything_that_earlier_versions_read() {
+        let clock = Some(ClockReport { offset_micros: -2, uncertainty_micros: 3 });
+        let status = Status { clock, ..Status::default() };
+        let bytes = encoded(&Message::Heartbeat { count: 1, roster: 0, status });
+        let plain = encoded(&Message::Heartbeat { count: 1, roster: 0, status: Status::default() });
+        assert_eq!(bytes.len(), plain.len() + 12);
+        assert_eq!(bytes[11], 32, "its flag");
+        assert_eq!(bytes[12..plain.len()], plain[12..]);
+        assert_eq!(bytes[plain.len()..], [255, 255, 255, 255, 255, 255, 255, 254, 0, 0, 0, 3]);
     }
 
     #[test]

@@ -21,10 +21,12 @@ pub struct InviteKey(pub [u8; 16]);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MalformedKey {
     /// Too short or too long.
-    #[error("a key has 26 characters, this one {0}; copy the invite again, up to its end")]
+    #[error("a key has 26 characters, this one {0}; try copying the invite again, up to its end")]
     Length(usize),
     /// A character that base32 does not have, or spare bits that are not 0.
-    #[error("a key has only the letters A to Z and the digits 2 to 7; copy the invite again")]
+    #[error(
+        "a key has only the letters A to Z and the digits 2 to 7; try copying the invite again"
+    )]
     Characters,
 }
 
@@ -69,16 +71,16 @@ pub struct Invite {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MalformedInvite {
     /// Nothing before the port or the key.
-    #[error("'{0}' has no address; give ADDRESS[:PORT][#KEY], such as 203.0.113.5:7000")]
+    #[error("'{0}' has no address; try ADDRESS[:PORT][#KEY], such as 203.0.113.5:7000")]
     NoAddress(String),
     /// Not a port.
-    #[error("'{0}' is not a port; give a number from 1 to 65535")]
+    #[error("'{0}' is not a port; try a number from 1 to 65535")]
     Port(String),
     /// A bracket that does not close, or is not around an IPv6 address.
-    #[error("'{0}' is not an IPv6 address in brackets; write it as [2001:db8::1]:7000")]
+    #[error("'{0}' is not an IPv6 address in brackets; try [2001:db8::1]:7000")]
     Brackets(String),
     /// Characters that no address has.
-    #[error("'{0}' is neither a host name nor an IP address; give ADDRESS[:PORT][#KEY]")]
+    #[error("'{0}' is neither a host name nor an IP address; try ADDRESS[:PORT][#KEY]")]
     Address(String),
     /// The part behind `#`.
     #[error("the invite's key is malformed: {0}")]
@@ -201,6 +203,28 @@ mod tests {
         assert!(text("[host]:1").contains("in brackets"));
         assert!(text("a b").contains("neither a host name"));
         assert!(text("host#abc").contains("26 characters, this one 3"));
+        for wrong in [
+            "",
+            ":7000",
+            "a:0",
+            "a:70000",
+            "a:x",
+            "a:+5",
+            "[::1",
+            "[::1]x",
+            "[a]:1",
+            "a b",
+            "1:2:3",
+            "1.2.3.4#",
+            "1.2.3.4#KEY",
+            "http://a",
+            "me@host",
+            "'host'",
+            "a\u{7}b",
+            "host#ÄAAQ",
+        ] {
+            assert!(text(wrong).contains("; try "), "{wrong}: {}", text(wrong));
+        }
     }
 
     proptest! {

@@ -3,6 +3,10 @@
 //! A budget in bytes, not in frames: a queue of MJPEG pictures holds seconds, one of raw 1080p a
 //! fraction of that. The queue itself, its lock and its scratch file belong to the engine.
 
+/// What pictures between camera and encoder may take: two seconds of raw 1080p at 30 fps, and with
+/// everything else in the program still well under half a gigabyte.
+const LIMIT_BYTES: u64 = 256 << 20;
+
 /// Whether a picture may wait in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
@@ -18,6 +22,13 @@ pub struct Budget {
     limit_bytes: u64,
     used: u64,
     peak: u64,
+}
+
+impl Default for Budget {
+    /// An empty budget of 256 MiB.
+    fn default() -> Self {
+        Self::new(LIMIT_BYTES)
+    }
 }
 
 impl Budget {

@@ -18,6 +18,7 @@ pub struct FakeSession {
     pub events: RefCell<VecDeque<Stamped>>,
     pub snapshot: RefCell<Arc<Snapshot>>,
     pub asked: RefCell<(Vec<Command>, Vec<EndReason>, bool)>,
+    pub logged: RefCell<Vec<String>>,
 }
 
 impl FakeSession {
@@ -67,6 +68,10 @@ impl Session for FakeSession {
 
     fn abort(&self) {
         self.asked.borrow_mut().2 = true;
+    }
+
+    fn log(&self, line: &str) {
+        self.logged.borrow_mut().push(line.to_owned());
     }
 }
 

@@ -33,6 +33,8 @@ pub trait Session {
     fn end(&self, reason: EndReason);
     /// Gives up at once; the file stays recoverable.
     fn abort(&self);
+    /// A line for the session's log: what libraries print while the dashboard is up.
+    fn log(&self, line: &str);
 }
 
 /// What [`Session::next_event`] found.

@@ -404,7 +404,21 @@ fn files_around(ann: &Finished, ben: &Finished, data: &[Value; 2]) {
             .map(|e| e.expect("an entry").file_name().to_string_lossy().into_owned())
             .collect();
         names.sort();
-        assert_eq!(names, ["local_recording.mp4", "session_metadata.json", "sync_timecodes.txt"]);
+        assert_eq!(
+            names,
+            ["hyperzoom.log", "local_recording.mp4", "session_metadata.json", "sync_timecodes.txt"]
+        );
+        let log = std::fs::read_to_string(folder.join("hyperzoom.log")).expect("it is there");
+        assert!(log.contains(" recording to ") && log.contains(" ended ("), "{log}");
+        assert!(!log.contains('#'), "no key in what is handed on: {log}");
+        // Each lists the clocks of both, as their owners measured them.
+        let clocks: Vec<_> = data["hyperzoom"]["clocks"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|c| (c["id"].as_u64(), c["uncertainty_ms"].as_f64().is_some_and(|u| u < 100.0)))
+            .collect();
+        assert_eq!(clocks, [(Some(0), true), (Some(1), true)]);
     }
     for field in ["session_id", "started_at_utc"] {
         assert_eq!(data[0][field], data[1][field], "{field}");

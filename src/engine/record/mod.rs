@@ -20,15 +20,13 @@ use super::events::Events;
 use super::shared::Shared;
 use super::threads::spawn;
 use crate::platform::priority::Role;
+use crate::recording::budget::{Admission, Budget};
 use crate::recording::grid::GridCounts;
 use crate::recording::h264::{self, VideoEncoder, VideoParameters};
 use crate::recording::metadata::Event as Note;
 use crate::ui::model::RecordingStats;
 use crate::units::{MediaTime, SessionMicros};
 use crate::video::frame::Frame;
-
-/// Queued pictures may take this much memory before a critical warning (DESIGN section 6).
-pub const QUEUE_BUDGET: u64 = 256 << 20;
 
 /// Name of the recording in the session's folder (PRD 7).
 pub const FILE_NAME: &str = "local_recording.mp4";
@@ -108,16 +106,20 @@ pub struct RecordShared {
     encode_before: Mutex<(u64, u64)>,
     /// How far the encoder is behind, microseconds.
     pub behind_micros: AtomicU64,
-    /// Bytes of pictures that wait.
-    pub queued_bytes: AtomicU64,
-    /// Pictures that wait.
-    pub queued_frames: AtomicU64,
+    /// Memory of the pictures that wait for their slot or for the encoder.
+    pub queue: Mutex<Budget>,
+    /// Bytes of waiting pictures that the budget has no room for.
+    pub over_budget: AtomicU64,
+    /// Captured pictures that the encoder refused.
+    pub encode_failed: AtomicU64,
     /// The file is not complete: disk full or failing.
     pub trouble: Mutex<Option<String>>,
     /// Audio samples in the file that were muted.
     pub samples_muted: AtomicU64,
     /// Name of the H.264 encoder.
     pub encoder: OnceLock<String>,
+    /// No recording can begin any more.
+    closed: Mutex<bool>,
     notes: Mutex<Vec<Note>>,
     closed_early: Mutex<Option<Written>>,
 }
@@ -140,15 +142,19 @@ impl RecordShared {
         self.start.get()?;
         let grid = *self.grid.lock().unwrap_or_else(|e| e.into_inner());
         let samples = self.samples.load(Relaxed);
+        let refused = self.encode_failed.load(Relaxed);
+        // A picture that found its slot already written is no matter of cadence: it was lost here.
+        let cadence_discarded = grid.cadence_discarded - grid.late;
+        let encoded = grid.encoded.saturating_sub(refused);
         Some(RecordingStats {
             seconds: samples as f64 / 48_000.0,
             bytes: self.bytes.load(Relaxed),
             frames_captured: grid.captured,
-            frames_encoded: grid.encoded,
-            frames_dropped: grid.captured.saturating_sub(
-                grid.encoded + grid.cadence_discarded + grid.withheld + grid.queued,
-            ),
-            cadence_discarded: grid.cadence_discarded,
+            frames_encoded: encoded,
+            frames_dropped: grid
+                .captured
+                .saturating_sub(encoded + cadence_discarded + grid.withheld + grid.queued),
+            cadence_discarded,
             frames_repeated: grid.repeated,
             black_frames: grid.black,
             withheld: grid.withheld,
@@ -158,9 +164,28 @@ impl RecordShared {
         })
     }
 
-    /// Notes what is wrong with the file; the first such thing stays.
-    pub fn fail(&self, what: String) {
-        self.trouble.lock().unwrap_or_else(|e| e.into_inner()).get_or_insert(what);
+    /// Notes what is wrong with the file; the first such thing stays, and is told.
+    pub fn fail(&self, events: &Events, what: String) {
+        let mut trouble = self.trouble.lock().unwrap_or_else(|e| e.into_inner());
+        if trouble.is_some() {
+            return;
+        }
+        *trouble = Some(what.clone());
+        drop(trouble);
+        events.error(
+            format!("the recording is not complete: {what}"),
+            "check the disk and --output; what is in the file is valid, and the call goes on",
+        );
+    }
+
+    /// Counts a picture that begins to wait, for as long as the room lives.
+    fn room_for(self: &Arc<Self>, bytes: u64) -> Room {
+        let admission = self.queue.lock().unwrap_or_else(|e| e.into_inner()).push(bytes);
+        let within = admission == Admission::Accept;
+        if !within {
+            self.over_budget.fetch_add(bytes, Relaxed);
+        }
+        Room { record: self.clone(), bytes, within }
     }
 
     /// Keeps a file that was closed before the call's end.
@@ -199,6 +224,29 @@ fn mean_ms(micros: u64, pictures: u64) -> f64 {
     (micros as f64 / pictures.max(1) as f64).round() / 1_000.0
 }
 
+/// The memory that a waiting picture takes; dropping it gives it back.
+struct Room {
+    record: Arc<RecordShared>,
+    bytes: u64,
+    within: bool,
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        if self.within {
+            self.record.queue.lock().unwrap_or_else(|e| e.into_inner()).release(self.bytes);
+        } else {
+            self.record.over_budget.fetch_sub(self.bytes, Relaxed);
+        }
+    }
+}
+
+/// A picture on its way to the encoder.
+pub struct Queued {
+    frame: Frame,
+    _room: Room,
+}
+
 /// What the recorder is made of.
 pub struct Parts {
     /// Shared switches.
@@ -210,7 +258,7 @@ pub struct Parts {
     /// Captured samples.
     pub samples: Captured,
     /// Captured pictures; `None` without a camera.
-    pub camera: Option<(mpsc::Receiver<Frame>, VideoParameters, Box<dyn VideoEncoder>)>,
+    pub camera: Option<(mpsc::Receiver<Queued>, VideoParameters, Box<dyn VideoEncoder>)>,
     /// The session's folder, made when the recording begins.
     pub folder: Arc<dyn Fn(&Start) -> std::io::Result<PathBuf> + Send + Sync>,
     /// What is said while muted is in the file too.
@@ -255,6 +303,7 @@ impl Recorder {
         let encoder = audio::AudioRecorder::new(
             shared.clone(),
             record.clone(),
+            events.clone(),
             samples,
             mux_in.clone(),
             record_while_muted,
@@ -275,14 +324,19 @@ impl Recorder {
         Ok(Self { record, threads, mux })
     }
 
-    /// Records from `start` on. Only the first call counts.
+    /// Records from `start` on. Only the first call counts, and none after [`Recorder::finish`].
     pub fn begin(record: &RecordShared, start: Start) {
-        let _ = record.start.set(start);
+        let closed = record.closed.lock().unwrap_or_else(|e| e.into_inner());
+        if !*closed {
+            let _ = record.start.set(start);
+        }
     }
 
     /// Ends the file at the first slot at or after `now` and waits until it is closed. `None` when
     /// nothing was recorded or no file could be made.
     pub fn finish(self, now: SessionMicros) -> Option<Written> {
+        // From here on no start can come: an end without one means that there is no file.
+        *self.record.closed.lock().unwrap_or_else(|e| e.into_inner()) = true;
         if let Some(start) = self.record.start.get() {
             let end = Start::slot_from(start.t0, now).max(start.first_slot + 1);
             let _ = self.record.end_slot.set(end);
@@ -352,5 +406,68 @@ mod tests {
         assert_eq!(Start::slot_from(t0, SessionMicros(0)), 0);
         assert_eq!(Start::slot_from(t0, SessionMicros(1_000_001)), 1);
         assert_eq!(Start::slot_from(t0, SessionMicros(2_000_000)), 30);
+    }
+
+    fn recorder(folder: PathBuf) -> (crate::engine::capture::MicTap, Arc<RecordShared>, Recorder) {
+        let shared = Arc::new(Shared::default());
+        shared.set_clock_offset(0);
+        let (events, _) = Events::new(shared.clone());
+        let record = Arc::new(RecordShared::default());
+        let (tap, ends) = crate::engine::capture::MicTap::new(false);
+        let parts = Parts {
+            shared,
+            record: record.clone(),
+            events,
+            samples: ends.record,
+            camera: None,
+            folder: Arc::new(move |_: &Start| Ok(folder.clone())),
+            record_while_muted: false,
+        };
+        (tap, record, Recorder::start(parts).unwrap())
+    }
+
+    fn start_at(t0: SessionMicros) -> Start {
+        Start { t0, first_slot: 0, epoch_utc_micros: 0, utc_offset_seconds: 0 }
+    }
+
+    #[test]
+    fn an_end_before_any_start_makes_no_file_and_no_start_can_follow() {
+        let folder = tempfile::tempdir().unwrap();
+        let (_tap, record, recorder) = recorder(folder.path().to_owned());
+        assert!(recorder.finish(SessionMicros(0)).is_none());
+        Recorder::begin(&record, start_at(SessionMicros(0)));
+        assert!(record.start.get().is_none());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn every_captured_sample_between_start_and_end_is_in_the_file() {
+        use crate::devices::microphone::MicSink;
+        let folder = tempfile::tempdir().unwrap();
+        let (mut tap, record, recorder) = recorder(folder.path().to_owned());
+        let now = crate::platform::clock::now();
+        let t0 = now - 2_000_000;
+        for i in 0..400 {
+            tap.samples(&[0.25; 240], t0 + i * 5_000);
+        }
+        Recorder::begin(&record, start_at(SessionMicros(t0.0)));
+        let written = recorder.finish(SessionMicros(now.0)).expect("a file");
+        let mut file = std::fs::File::open(written.path).unwrap();
+        let summary = crate::recording::mp4::Summary::read(&mut file).unwrap();
+        assert_eq!(summary.audio().map(|t| t.duration), Some(96_000));
+        let read = |n: &AtomicU64| n.load(Relaxed);
+        assert_eq!((read(&record.samples), read(&record.samples_filled)), (96_000, 0));
+        assert!(record.trouble().is_none());
+    }
+
+    #[test]
+    fn a_recorder_that_has_ended_counts_no_lost_samples() {
+        use crate::devices::microphone::MicSink;
+        let (mut tap, ends) = crate::engine::capture::MicTap::new(false);
+        drop(ends.record);
+        for i in 0..3_000 {
+            tap.samples(&[0.0; 240], crate::units::Micros(i * 5_000));
+        }
+        assert_eq!(ends.losses.record.load(Relaxed), 0);
     }
 }

@@ -74,6 +74,8 @@ impl Mux {
         let mut open: Option<Open> = None;
         let mut closed: Option<Written> = None;
         let mut failed = false;
+        // The camera's encoder may end without a single picture: the sound is worth a file.
+        let mut pictures = self.video.is_some();
         loop {
             let item = match self.input.recv_timeout(Duration::from_millis(200)) {
                 Ok(item) => item,
@@ -89,13 +91,16 @@ impl Mux {
             match item {
                 MuxItem::VideoFormat { sps, pps } => video = Some((sps, pps)),
                 MuxItem::AudioFormat { asc, priming } => audio = Some((asc, priming)),
-                other => early.push(other),
+                other => {
+                    pictures &= video.is_some() || !matches!(other, MuxItem::VideoEnd);
+                    early.push(other);
+                }
             }
             if failed {
                 early.clear();
                 continue;
             }
-            if open.is_none() && audio.is_some() && (video.is_some() || self.video.is_none()) {
+            if open.is_none() && audio.is_some() && (video.is_some() || !pictures) {
                 match self.open(video.clone(), audio.clone()) {
                     Ok(o) => open = Some(o),
                     Err(what) => {
@@ -199,11 +204,79 @@ impl Mux {
     }
 
     fn fail(&self, what: String) {
-        self.record.fail(what.clone());
-        self.events.error(
-            format!("the recording stopped: {what}"),
-            "free space or choose another folder with --output; what is in the file is valid, and \
-             the call goes on",
-        );
+        self.record.fail(&self.events, what);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recording::mp4::Summary;
+    use crate::units::SessionMicros;
+
+    fn mux(
+        folder: &std::path::Path,
+        video: Option<VideoParameters>,
+    ) -> (mpsc::Sender<MuxItem>, Mux) {
+        let shared = Arc::new(Shared::default());
+        let (events, _) = Events::new(shared.clone());
+        let record = Arc::new(RecordShared::default());
+        let at = SessionMicros(0);
+        let start = Start { t0: at, first_slot: 0, epoch_utc_micros: 0, utc_offset_seconds: 0 };
+        let _ = record.start.set(start);
+        let (sender, input) = mpsc::channel();
+        let folder = folder.to_owned();
+        let folder: Arc<dyn Fn(&Start) -> std::io::Result<PathBuf> + Send + Sync> =
+            Arc::new(move |_| Ok(folder.clone()));
+        (sender, Mux { shared, record, events, input, video, folder })
+    }
+
+    fn say(to: &mpsc::Sender<MuxItem>) {
+        let mut encoder = crate::recording::aac::AacEncoder::new().unwrap();
+        let (asc, priming) = (encoder.asc(), encoder.priming_samples());
+        to.send(MuxItem::AudioFormat { asc, priming }).unwrap();
+        let mut packets = Vec::new();
+        encoder.push(&[0.1; 48_000], &mut packets).unwrap();
+        encoder.finish(48_000, &mut packets).unwrap();
+        for packet in packets {
+            to.send(MuxItem::Audio(packet)).unwrap();
+        }
+        to.send(MuxItem::AudioEnd { samples: 48_000 }).unwrap();
+    }
+
+    #[test]
+    fn an_encoder_that_never_makes_a_picture_does_not_take_the_sound_along() {
+        let folder = tempfile::tempdir().unwrap();
+        let (to, mux) = mux(folder.path(), Some(VideoParameters::for_size(64, 64)));
+        say(&to);
+        to.send(MuxItem::VideoEnd).unwrap();
+        drop(to);
+        let written = mux.run().expect("a file with sound");
+        let summary =
+            Summary::read(&mut std::fs::File::open(written.path).unwrap()).expect("it reads back");
+        assert_eq!(summary.audio().map(|t| t.duration), Some(48_000));
+        assert!(summary.video().is_none());
+    }
+
+    #[test]
+    fn an_aborted_recording_is_left_for_recovery_and_not_finalised() {
+        let folder = tempfile::tempdir().unwrap();
+        let (to, mux) = mux(folder.path(), None);
+        say(&to);
+        mux.shared.abort.store(true, Relaxed);
+        drop(to);
+        assert!(mux.run().is_none());
+        assert!(folder.path().join(FILE_NAME).exists());
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_told_once_and_the_encoders_go_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let (to, mux) = mux(&folder.path().join("missing"), None);
+        let record = mux.record.clone();
+        say(&to);
+        drop(to);
+        assert!(mux.run().is_none());
+        assert!(record.trouble().is_some_and(|t| t.contains("cannot create")));
     }
 }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use super::mux::MuxItem;
-use super::{QUEUE_BUDGET, RecordShared, Start};
+use super::{Queued, RecordShared, Start};
 use crate::devices::camera::CameraSink;
 use crate::engine::events::Events;
 use crate::engine::shared::Shared;
@@ -31,6 +31,9 @@ const KEEP: i64 = 400_000;
 const SHED_LIVE: i64 = 300_000;
 /// Behind by this much, the encoder tries less hard.
 const LESS_EFFORT: i64 = 1_500_000;
+/// So is too much memory in waiting pictures, whatever the time: this share of the budget. The
+/// grid's delay alone takes a quarter of it with raw 1080p.
+const HALF_FULL: f64 = 0.5;
 /// Both are taken back when this little is left.
 const RELAXED: i64 = 50_000;
 /// The grid runs this far behind capture (DESIGN section 6).
@@ -44,7 +47,7 @@ const RECOVERY: i64 = 300_000;
 /// The camera's two consumers: the recorder gets every picture, live video the newest.
 pub struct CameraTap {
     record: Arc<RecordShared>,
-    frames: mpsc::Sender<Frame>,
+    frames: mpsc::Sender<Queued>,
     live: Arc<Mutex<Option<Frame>>>,
     live_thread: Arc<std::sync::OnceLock<std::thread::Thread>>,
 }
@@ -53,7 +56,7 @@ impl CameraTap {
     /// `frames` goes to the recorder; `live` holds the newest picture for `live_thread`.
     pub fn new(
         record: Arc<RecordShared>,
-        frames: mpsc::Sender<Frame>,
+        frames: mpsc::Sender<Queued>,
         live: Arc<Mutex<Option<Frame>>>,
         live_thread: Arc<std::sync::OnceLock<std::thread::Thread>>,
     ) -> Self {
@@ -63,13 +66,12 @@ impl CameraTap {
 
 impl CameraSink for CameraTap {
     fn frame(&mut self, frame: Frame) {
-        self.record.queued_bytes.fetch_add(frame.data.len() as u64, Relaxed);
-        self.record.queued_frames.fetch_add(1, Relaxed);
+        let room = self.record.room_for(frame.data.len() as u64);
         *self.live.lock().unwrap_or_else(|e| e.into_inner()) = Some(frame.clone());
         if let Some(thread) = self.live_thread.get() {
             thread.unpark();
         }
-        let _ = self.frames.send(frame);
+        let _ = self.frames.send(Queued { frame, _room: room });
     }
 }
 
@@ -88,7 +90,7 @@ pub struct VideoRecorder {
     shared: Arc<Shared>,
     record: Arc<RecordShared>,
     events: Events,
-    frames: mpsc::Receiver<Frame>,
+    frames: mpsc::Receiver<Queued>,
     mux: mpsc::Sender<MuxItem>,
     encoder: Box<dyn VideoEncoder>,
     converter: Converter,
@@ -101,6 +103,7 @@ pub struct VideoRecorder {
     effort_low: bool,
     warned_budget: bool,
     warned_damaged: bool,
+    warned_late: bool,
 }
 
 impl VideoRecorder {
@@ -108,7 +111,7 @@ impl VideoRecorder {
         shared: Arc<Shared>,
         record: Arc<RecordShared>,
         events: Events,
-        frames: mpsc::Receiver<Frame>,
+        frames: mpsc::Receiver<Queued>,
         mux: mpsc::Sender<MuxItem>,
         parameters: VideoParameters,
         encoder: Box<dyn VideoEncoder>,
@@ -130,6 +133,7 @@ impl VideoRecorder {
             effort_low: false,
             warned_budget: false,
             warned_damaged: false,
+            warned_late: false,
         }
     }
 
@@ -195,7 +199,8 @@ impl VideoRecorder {
             looked = clock::now();
         }
         if let Err(e) = self.encoder.finish() {
-            self.record.fail(format!("the H.264 encoder failed at the end: {e}"));
+            let what = format!("the H.264 encoder failed at the end: {e}");
+            self.record.fail(&self.events, what);
         }
         self.hand_over();
         self.publish(&grid);
@@ -204,7 +209,7 @@ impl VideoRecorder {
     }
 
     /// Encodes all that is due without waiting for the camera in between.
-    fn drain(&mut self, grid: &mut Grid<Frame>, start: &Start, now: SessionMicros, offset: i64) {
+    fn drain(&mut self, grid: &mut Grid<Queued>, start: &Start, now: SessionMicros, offset: i64) {
         while let Some(slot) = grid.next(now) {
             self.encode(start, slot);
             self.hand_over();
@@ -221,17 +226,19 @@ impl VideoRecorder {
     }
 
     /// Keeps the last moments until somebody says from where on to record.
-    fn wait_for_start(&mut self) -> Option<(Start, i64, VecDeque<Frame>)> {
-        let mut waiting: VecDeque<Frame> = VecDeque::new();
+    fn wait_for_start(&mut self) -> Option<(Start, i64, VecDeque<Queued>)> {
+        let mut waiting: VecDeque<Queued> = VecDeque::new();
         loop {
-            if let Ok(frame) = self.frames.recv_timeout(POLL) {
-                let newest = frame.captured;
-                waiting.push_back(frame);
-                while waiting.front().is_some_and(|f| newest.since(f.captured) > KEEP) {
-                    if let Some(old) = waiting.pop_front() {
-                        self.taken(&old);
+            match self.frames.recv_timeout(POLL) {
+                Ok(queued) => {
+                    let newest = queued.frame.captured;
+                    waiting.push_back(queued);
+                    while waiting.front().is_some_and(|q| newest.since(q.frame.captured) > KEEP) {
+                        waiting.pop_front();
                     }
                 }
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
+                Err(mpsc::RecvTimeoutError::Disconnected) => std::thread::sleep(POLL),
             }
             if let (Some(start), Some(offset)) =
                 (self.record.start.get(), self.shared.clock_offset())
@@ -244,22 +251,28 @@ impl VideoRecorder {
         }
     }
 
-    fn taken(&self, frame: &Frame) {
-        self.record.queued_bytes.fetch_sub(frame.data.len() as u64, Relaxed);
-        self.record.queued_frames.fetch_sub(1, Relaxed);
+    fn push(&mut self, grid: &mut Grid<Queued>, queued: Queued, offset: i64) {
+        // Camera-off is a promise: looked at for each picture, however long encoding keeps us.
+        grid.withhold(self.shared.camera_off.load(Relaxed));
+        let captured = SessionMicros(queued.frame.captured.0 + offset);
+        let late = grid.counts().late;
+        grid.push(captured, queued);
+        if grid.counts().late > late && !self.warned_late {
+            self.warned_late = true;
+            self.record.note(captured, "a picture came too late for its place and was lost");
+            self.events.error(
+                "a picture came more than half a second late: its place in the file was taken",
+                "close other programs; the machine or the camera stalls",
+            );
+        }
     }
 
-    fn push(&mut self, grid: &mut Grid<Frame>, frame: Frame, offset: i64) {
-        self.taken(&frame);
-        let captured = SessionMicros(frame.captured.0 + offset);
-        grid.push(captured, frame);
-    }
-
-    fn encode(&mut self, start: &Start, slot: Slot<Frame>) {
+    fn encode(&mut self, start: &Start, slot: Slot<Queued>) {
         let began = clock::now();
+        let captured = slot.captured.is_some();
         let black = match slot.content {
-            Content::Picture(frame) => {
-                self.convert(&frame);
+            Content::Picture(queued) => {
+                self.convert(&queued.frame);
                 !self.have_picture
             }
             Content::Repeat => !self.have_picture,
@@ -275,7 +288,8 @@ impl VideoRecorder {
             stride_uv: image.width as usize / 2,
         };
         if let Err(e) = self.encoder.submit(planes, pts) {
-            self.record.fail(format!("the H.264 encoder failed: {e}"));
+            self.record.encode_failed.fetch_add(u64::from(captured), Relaxed);
+            self.record.fail(&self.events, format!("the H.264 encoder failed: {e}"));
         }
         let took = clock::now().since(began).max(0) as u64;
         self.record.encode_micros.fetch_add(took, Relaxed);
@@ -317,15 +331,16 @@ impl VideoRecorder {
         }
     }
 
-    fn publish(&self, grid: &Grid<Frame>) {
+    fn publish(&self, grid: &Grid<Queued>) {
         *self.record.grid.lock().unwrap_or_else(|e| e.into_inner()) = grid.counts();
     }
 
     /// What being behind leads to, in the PRD's order.
     fn relieve(&mut self, behind: i64) {
         let behind = behind.max(0);
+        let fill = self.record.queue.lock().unwrap_or_else(|e| e.into_inner()).fill();
         self.record.behind_micros.store(behind as u64, Relaxed);
-        if behind > SHED_LIVE {
+        if behind > SHED_LIVE || fill > HALF_FULL {
             if !self.shared.shed_live_video.swap(true, Relaxed) {
                 self.events.warn(
                     "the recording's encoder is behind; live video makes room for it",
@@ -335,18 +350,219 @@ impl VideoRecorder {
         } else if behind < RELAXED {
             self.shared.shed_live_video.store(false, Relaxed);
         }
-        let low = if self.effort_low { behind > RELAXED } else { behind > LESS_EFFORT };
+        let low = if self.effort_low {
+            behind > RELAXED
+        } else {
+            behind > LESS_EFFORT || fill > HALF_FULL
+        };
         if low != self.effort_low {
             self.effort_low = low;
             self.encoder.set_effort(if low { Effort::Low } else { Effort::Medium });
         }
-        let queued = self.record.queued_bytes.load(Relaxed);
-        if queued > QUEUE_BUDGET && !self.warned_budget {
+        let over = self.record.over_budget.load(Relaxed);
+        if over > 0 && !self.warned_budget {
             self.warned_budget = true;
+            let limit = self.record.queue.lock().unwrap_or_else(|e| e.into_inner()).limit();
             self.events.error(
-                format!("the encoder cannot keep up: {} MiB of pictures wait", queued >> 20),
+                format!(
+                    "the encoder cannot keep up: more than {} MiB of pictures wait",
+                    limit >> 20
+                ),
                 "close other programs now, or record a smaller picture; nothing is lost yet",
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recording::h264::{EncodedSample, EncoderError};
+    use crate::units::Micros;
+    use crate::video::frame::{ColorRange, PixelFormat};
+
+    /// Answers at once; refuses the pictures in `refuses`.
+    struct Encoder {
+        ready: VecDeque<EncodedSample>,
+        refuses: Vec<i64>,
+        on_submit: Box<dyn FnMut(i64) + Send>,
+    }
+
+    impl VideoEncoder for Encoder {
+        fn name(&self) -> &str {
+            "test"
+        }
+
+        fn submit(&mut self, planes: Planes<'_>, pts: i64) -> Result<(), EncoderError> {
+            (self.on_submit)(pts);
+            if self.refuses.contains(&pts) {
+                return Err(EncoderError::Encode { name: "test", pts, code: 0 });
+            }
+            let data = vec![planes.y[0]];
+            self.ready.push_back(EncodedSample { pts, keyframe: pts % 30 == 0, data });
+            Ok(())
+        }
+
+        fn poll(&mut self) -> Option<EncodedSample> {
+            self.ready.pop_front()
+        }
+
+        fn parameter_sets(&self) -> Option<(Vec<u8>, Vec<u8>)> {
+            Some((vec![1], vec![2]))
+        }
+
+        fn set_effort(&mut self, _effort: Effort) {}
+
+        fn finish(&mut self) -> Result<(), EncoderError> {
+            Ok(())
+        }
+    }
+
+    const SIZE: u32 = 32;
+
+    struct Bench {
+        shared: Arc<Shared>,
+        record: Arc<RecordShared>,
+        tap: CameraTap,
+        recorder: VideoRecorder,
+        items: mpsc::Receiver<MuxItem>,
+        t0: Micros,
+    }
+
+    fn bench(refuses: Vec<i64>, on_submit: Box<dyn FnMut(i64) + Send>) -> Bench {
+        let shared = Arc::new(Shared::default());
+        // The session's clock is the local one; everything to record lies in the past already.
+        shared.set_clock_offset(0);
+        let t0 = clock::now() - 3_000_000;
+        let record = Arc::new(RecordShared::default());
+        let (events, _) = Events::new(shared.clone());
+        let (frames, frame_end) = mpsc::channel();
+        let tap = CameraTap::new(record.clone(), frames, Arc::default(), Arc::default());
+        let (mux, items) = mpsc::channel();
+        let recorder = VideoRecorder::new(
+            shared.clone(),
+            record.clone(),
+            events,
+            frame_end,
+            mux,
+            VideoParameters::for_size(SIZE, SIZE),
+            Box::new(Encoder { ready: VecDeque::new(), refuses, on_submit }),
+        );
+        let start = Start {
+            t0: SessionMicros(t0.0),
+            first_slot: 0,
+            epoch_utc_micros: 0,
+            utc_offset_seconds: 0,
+        };
+        let _ = record.start.set(start);
+        let _ = record.end_slot.set(30);
+        Bench { shared, record, tap, recorder, items, t0 }
+    }
+
+    impl Bench {
+        fn see(&mut self, number: u64) {
+            let data = vec![100; Frame::raw_size(PixelFormat::I420, SIZE, SIZE)];
+            self.tap.frame(Frame {
+                format: PixelFormat::I420,
+                range: ColorRange::Limited,
+                width: SIZE,
+                height: SIZE,
+                captured: self.t0 + number as i64 * 1_000_000 / 30,
+                number,
+                data: Arc::new(data),
+            });
+        }
+    }
+
+    fn waiting(record: &RecordShared) -> u64 {
+        record.queue.lock().unwrap().used()
+    }
+
+    #[test]
+    fn every_picture_is_encoded_once_and_counted_in_memory_until_then() {
+        let mut b = bench(vec![], Box::new(|_| {}));
+        for number in 0..30 {
+            b.see(number);
+        }
+        assert_eq!(waiting(&b.record), 30 * u64::from(SIZE * SIZE) * 3 / 2);
+        let record = b.record.clone();
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let told = seen.clone();
+        b.recorder.encoder = Box::new(Encoder {
+            ready: VecDeque::new(),
+            refuses: vec![],
+            on_submit: Box::new(move |_| told.lock().unwrap().push(waiting(&record))),
+        });
+        b.recorder.run();
+        let stats = b.record.counters().unwrap();
+        assert_eq!((stats.frames_captured, stats.frames_encoded), (30, 30));
+        assert_eq!((stats.frames_dropped, stats.frames_repeated, stats.black_frames), (0, 0, 0));
+        // What the grid holds back counts as well; the last pictures wait for nothing.
+        let seen = seen.lock().unwrap();
+        assert!(seen[0] > 25 * u64::from(SIZE * SIZE), "{seen:?}");
+        assert!(seen.is_sorted_by(|a, b| a > b), "{seen:?}");
+        assert_eq!(waiting(&b.record), 0);
+        let pts: Vec<i64> = b
+            .items
+            .try_iter()
+            .filter_map(|item| match item {
+                MuxItem::Video(sample) => Some(sample.pts),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(pts, (0..30).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_the_encoder_refuses_is_counted_as_dropped_and_told() {
+        let mut b = bench(vec![7], Box::new(|_| {}));
+        for number in 0..30 {
+            b.see(number);
+        }
+        b.recorder.run();
+        let stats = b.record.counters().unwrap();
+        assert_eq!((stats.frames_captured, stats.frames_encoded), (30, 29));
+        assert_eq!(stats.frames_dropped, 1);
+        assert!(b.record.trouble().is_some_and(|t| t.contains("H.264")));
+    }
+
+    #[test]
+    fn a_picture_behind_its_place_is_a_loss_and_not_cadence() {
+        let record = RecordShared::default();
+        let at = SessionMicros(0);
+        let start = Start { t0: at, first_slot: 0, epoch_utc_micros: 0, utc_offset_seconds: 0 };
+        let _ = record.start.set(start);
+        let mut grid = Grid::new(at, 0);
+        grid.push(at, ());
+        while grid.next(SessionMicros(2_000_000)).is_some() {}
+        grid.push(SessionMicros(500_000), ());
+        *record.grid.lock().unwrap() = grid.counts();
+        let stats = record.counters().unwrap();
+        assert_eq!((stats.cadence_discarded, stats.frames_dropped), (0, 1));
+    }
+
+    #[test]
+    fn a_camera_that_is_off_leaves_black_also_while_the_encoder_is_behind() {
+        let mut b = bench(vec![], Box::new(|_| {}));
+        for number in 0..15 {
+            b.see(number);
+        }
+        b.shared.camera_off.store(true, Relaxed);
+        for number in 15..30 {
+            b.see(number);
+        }
+        b.recorder.run();
+        let stats = b.record.counters().unwrap();
+        assert_eq!((stats.frames_captured, stats.frames_encoded, stats.withheld), (30, 0, 30));
+        assert_eq!((stats.black_frames, stats.frames_dropped), (30, 0));
+        let luma: Vec<u8> = b
+            .items
+            .try_iter()
+            .filter_map(|item| match item {
+                MuxItem::Video(sample) => Some(sample.data[0]),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(luma, [16; 30]);
     }
 }

@@ -189,6 +189,7 @@ impl<'a, S: Session> Dashboard<'a, S> {
             }
             Input::Stderr(line) => {
                 tracing::warn!("stderr: {line}");
+                self.session.log(&format!("stderr: {line}"));
                 self.state.note(line);
             }
         }
