@@ -311,3 +311,103 @@ fn send(socket: &CallSocket, shared: &Shared, peer: &TalkPeer, datagram: &[u8], 
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+
+    use super::*;
+    use crate::devices::microphone::MicSink;
+    use crate::engine::capture::MicTap;
+    use crate::protocol::demux::{Demux, Demuxed};
+    use crate::protocol::seal::PairKeys;
+
+    /// A member at the other end of the loopback.
+    struct Listener {
+        socket: UdpSocket,
+        demux: Demux,
+        audio: Vec<u64>,
+        video: Vec<(u64, u8)>,
+    }
+
+    impl Listener {
+        fn new(keys: &PairKeys) -> Self {
+            let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+            socket.set_nonblocking(true).unwrap();
+            let mut demux = Demux::new();
+            demux.add_peer(ParticipantId::HOST, keys);
+            Self { socket, demux, audio: Vec::new(), video: Vec::new() }
+        }
+
+        fn listen(&mut self) {
+            let mut buffer = [0; 2_048];
+            while let Ok(len) = self.socket.recv(&mut buffer) {
+                match self.demux.handle(&mut buffer[..len]) {
+                    Demuxed::Audio { sequence, .. } => self.audio.push(sequence),
+                    Demuxed::Video { sequence, fragment, .. } => {
+                        self.video.push((sequence, fragment));
+                    }
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn from_the_microphone_callback_to_the_socket_nothing_allocates() {
+        let shared = Arc::new(Shared::default());
+        shared.set_clock_offset(0);
+        let listen = Some("127.0.0.1:0".parse().unwrap());
+        let socket = Arc::new(CallSocket::bind(listen, 0).unwrap());
+        let (mut tap, mut ends) = MicTap::new(true);
+        ends.talk.set(std::thread::current()).unwrap();
+        let encoder = TalkEncoder::new(32_000).unwrap();
+        let live = ends.live.take().unwrap();
+        let (mut talk, mut control, mut video) =
+            Talk::new(shared.clone(), socket, live, encoder, 400);
+
+        let mut listeners = Vec::new();
+        for id in 1..=MAX_PEERS as u8 {
+            let ours = PairKeys { send: [id; 32], receive: [100 + id; 32] };
+            let theirs = PairKeys { send: ours.receive, receive: ours.send };
+            let listener = Listener::new(&theirs);
+            let address = listener.socket.local_addr().unwrap();
+            let sealer = MediaSealer::new(ParticipantId::HOST, &ours);
+            let peer = TalkPeer::new(ParticipantId(id), address, sealer);
+            assert!(control.send(TalkCommand::Add(Box::new(peer))));
+            listeners.push(listener);
+        }
+
+        let block: Vec<f32> = (0..480).map(|i| (i as f32 * 0.05).sin() * 0.3).collect();
+        for round in 0..200i64 {
+            if round % 4 == 0 {
+                let mut picture = video.take();
+                picture.keyframe = round == 0;
+                picture.data.clear();
+                picture.data.resize(if round == 0 { 5_000 } else { 1_800 }, 7);
+                video.send(picture);
+            }
+            if round == 100 {
+                assert!(control.send(TalkCommand::Remove(ParticipantId(3))));
+            }
+            shared.muted.store((120..140).contains(&round), Relaxed);
+            let period = [128, 480][round as usize % 2];
+            assert_no_alloc::assert_no_alloc(|| {
+                tap.samples(&block[..period], clock::now());
+                talk.tick();
+            });
+            listeners.iter_mut().for_each(Listener::listen);
+            // The pacer goes by real time.
+            std::thread::park_timeout(Duration::from_millis(1));
+        }
+
+        let frames = 100 * (128 + 480) / FRAME as u64;
+        for listener in &listeners[..2] {
+            assert_eq!(listener.audio, (0..frames).collect::<Vec<_>>());
+            assert!(listener.video.starts_with(&[(0, 0), (0, 1)]), "{:?}", listener.video);
+            assert!(listener.video.is_sorted());
+        }
+        assert!((1..frames as usize).contains(&listeners[2].audio.len()), "removed half way");
+        assert_eq!(ends.losses.live.load(Relaxed) + ends.losses.record.load(Relaxed), 0);
+    }
+}

@@ -13,7 +13,7 @@ use super::receive::{Fragment, pop_fragment};
 use super::shared::Shared;
 use super::window::Window;
 use crate::platform::clock;
-use crate::units::ParticipantId;
+use crate::units::{ParticipantId, SessionMicros};
 use crate::video::assembly::Assembler;
 use crate::video::image::I420;
 use crate::video::payload;
@@ -73,7 +73,10 @@ impl View {
                         video.counter.store(number + 1, Relaxed);
                     }
                     self.window.peer_picture(self.peer, &picture);
-                    if let Some(now) = self.shared.session_now() {
+                    // 0: the sender's clock was not set yet.
+                    if let Some(now) = self.shared.session_now()
+                        && head.captured != SessionMicros(0)
+                    {
                         video.delay.add(now.since(head.captured));
                     }
                 }
