@@ -2,7 +2,7 @@
 //!
 //! Samples are four-stamp exchanges as in NTP (RFC 5905, section 8). The exchange with the
 //! shortest round trip is the one that queues disturbed least; half its round trip bounds the
-//! error, whatever the asymmetry of the path.
+//! error, whatever the asymmetry of the path, and what two crystals part since then comes on top.
 
 use std::collections::VecDeque;
 
@@ -10,6 +10,10 @@ use crate::units::{Micros, SessionMicros};
 
 /// Exchanges that are remembered: the burst of eight and half a minute of heartbeats.
 const WINDOW: usize = 40;
+
+/// Fastest that two monotonic clocks part, in parts per million: ordinary crystals are off by up to
+/// 50 each. So much does an exchange say less with each second of its age.
+const DRIFT_PPM: i64 = 100;
 
 /// Fastest correction of a clock that is already in use, in parts per million: far below what
 /// anybody hears, yet a millisecond is made up for in two seconds.
@@ -20,7 +24,7 @@ const SLEW_PPM: i64 = 500;
 pub struct Estimate {
     /// Session clock less local clock, microseconds.
     pub offset: i64,
-    /// The truth lies within this many microseconds of `offset`.
+    /// The truth lay within this many microseconds of `offset` as the newest exchange ended.
     pub uncertainty: i64,
     /// Shortest round trip in the window, microseconds.
     pub round_trip: i64,
@@ -30,6 +34,15 @@ pub struct Estimate {
 struct Exchange {
     offset: i64,
     round_trip: i64,
+    received: Micros,
+}
+
+impl Exchange {
+    /// How far from the truth its offset may be at `now`, microseconds.
+    fn uncertainty(&self, now: Micros) -> i64 {
+        let age = now.since(self.received).max(0);
+        self.round_trip / 2 + 1 + (age * DRIFT_PPM).div_euclid(1_000_000)
+    }
 }
 
 /// Turns timestamp exchanges with the holder of the session clock into an offset.
@@ -59,7 +72,8 @@ impl OffsetEstimator {
         if self.window.len() == WINDOW {
             self.window.pop_front();
         }
-        self.window.push_back(Exchange { offset: (forth + back).div_euclid(2), round_trip });
+        let offset = (forth + back).div_euclid(2);
+        self.window.push_back(Exchange { offset, round_trip, received });
     }
 
     /// Number of exchanges in the window.
@@ -74,10 +88,11 @@ impl OffsetEstimator {
 
     /// The best that the window says; `None` before the first exchange.
     pub fn estimate(&self) -> Option<Estimate> {
-        let best = self.window.iter().min_by_key(|e| e.round_trip)?;
+        let now = self.window.iter().map(|e| e.received).max()?;
+        let best = self.window.iter().min_by_key(|e| e.uncertainty(now))?;
         Some(Estimate {
             offset: best.offset,
-            uncertainty: best.round_trip / 2 + 1,
+            uncertainty: best.uncertainty(now),
             round_trip: best.round_trip,
         })
     }
@@ -163,6 +178,26 @@ mod tests {
                 }
                 last = after;
             }
+        }
+    }
+
+    #[test]
+    fn the_bound_holds_on_a_short_path_while_the_clocks_part() {
+        // 0.3 ms each way; the session clock gains 100 ppm on ours for five minutes.
+        let session = |local: i64| SessionMicros(7_000_000 + local + local / 10_000);
+        let mut estimator = OffsetEstimator::default();
+        let mut clock = SessionClock::default();
+        for second in 0..300 {
+            let t = second * 1_000_000 + second % 7 * 1_000;
+            let there = session(t + 300);
+            estimator.add(Micros(t), there, there + 20, Micros(t + 620));
+            let estimate = estimator.estimate().unwrap();
+            let truth = session(t + 620).0 - (t + 620);
+            assert!((estimate.offset - truth).abs() <= estimate.uncertainty, "{estimate:?}");
+            assert!(estimate.uncertainty < 1_000, "{estimate:?}");
+            clock.follow(estimate, Micros(t + 620));
+            let error = clock.offset().unwrap() - truth;
+            assert!(error.abs() <= estimate.uncertainty, "second {second}: {error}");
         }
     }
 

@@ -16,7 +16,7 @@ use super::talk::{TalkCommand, TalkControl, TalkPeer};
 use super::threads::spawn;
 use super::view::View;
 use super::window::Window;
-use crate::clock::{OffsetEstimator, SessionClock};
+use crate::clock::{Estimate, OffsetEstimator, SessionClock};
 use crate::net::socket::{CallSocket, Class};
 use crate::platform::{clock, priority::Role};
 use crate::protocol::control::Status;
@@ -372,6 +372,9 @@ impl Control {
         let first = progress.clock.offset().is_none();
         progress.clock.follow(estimate, clock::now());
         let Some(offset) = progress.clock.offset() else { return };
+        // The clock bends towards a new estimate; what is left of the way is uncertain, too.
+        let behind = (estimate.offset - offset).abs();
+        let estimate = Estimate { offset, uncertainty: estimate.uncertainty + behind, ..estimate };
         self.shared.set_clock_offset(offset);
         self.mesh.set_clock(offset);
         let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());

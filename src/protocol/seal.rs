@@ -258,6 +258,7 @@ impl ControlSealer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use std::collections::HashSet;
 
     fn keys() -> PairKeys {
@@ -324,6 +325,41 @@ mod tests {
             ] {
                 for fragment in [0, 1, 254] {
                     assert!(nonces.insert(nonce(kind, fragment, sequence)));
+                }
+            }
+        }
+    }
+
+    proptest! {
+        // Whoever calls it, in whatever order: a repeated nonce would give the key away.
+        #[test]
+        fn whatever_is_asked_of_a_sealer_no_nonce_comes_twice(
+            calls in prop::collection::vec(
+                (0u8..3, 0u64..12, any::<bool>(), 0u8..6, 0u8..6, 0usize..1_200),
+                1..200,
+            ),
+        ) {
+            let mut sealer = MediaSealer::new(ParticipantId(2), &keys());
+            let mut nonces = HashSet::new();
+            let mut out = [0; MAX_DATAGRAM];
+            // Numbers mostly grow, and now and then stand still or go back.
+            let mut base = 0;
+            for (what, step, far, fragment, fragments, len) in calls {
+                base += if far { 60_000 } else { step / 4 };
+                let sequence = (base + step).saturating_sub(4);
+                let payload = [0; 1_200];
+                let payload = &payload[..len];
+                let len = match what {
+                    0 => sealer.audio(sequence, 0, payload, &mut out),
+                    _ => sealer.video(
+                        what == 1, sequence, fragment, fragments, 0, payload, &mut out,
+                    ),
+                };
+                if len > 0 {
+                    let (header, _) = Header::decode(&out[..len]).unwrap();
+                    prop_assert_eq!(header.sequence, sequence as u16);
+                    let nonce = nonce(header.kind, header.fragment, sequence);
+                    prop_assert!(nonces.insert(nonce), "{:?} {}", header, sequence);
                 }
             }
         }

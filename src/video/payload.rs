@@ -26,7 +26,7 @@ pub struct FramePrefix {
     pub layer: u8,
     /// No later frame refers to this one: a sender short of rate may leave it out.
     pub disposable: bool,
-    /// When light fell on the sensor.
+    /// When light fell on the sensor; 0 while the sender's session clock is not set.
     pub captured: SessionMicros,
 }
 

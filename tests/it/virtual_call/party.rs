@@ -23,6 +23,8 @@ const TICK: i64 = 5_000;
 const POLL: i64 = 10_000;
 /// From light on the sensor to the picture in the program.
 const CAMERA_DELAY: i64 = 20_000;
+/// Everything captured until the end key has been delivered by then; less than the grid's delay.
+const DELIVERED: i64 = 250_000;
 /// Callbacks come up to so much late: microphone and speaker.
 const CALLBACK_JITTER: u64 = 800;
 /// As the engine: exchanges of the burst, or so long, or an estimate so good.
@@ -100,9 +102,13 @@ pub struct Party {
     /// Set once the person wants to go, or is alone.
     leaving: Option<Micros>,
     pub left: bool,
+    /// The slot behind the recording's last, once it is closed.
+    pub end: Option<u64>,
     /// Keyframes that were wanted of the peer, and those that the peer wanted.
     pub keyframes_wanted: u64,
     pub asked_for_keyframes: u64,
+    /// Pictures that the decoder refused although the assembler took them for whole.
+    pub damaged: u64,
 }
 
 impl Party {
@@ -145,8 +151,10 @@ impl Party {
             poll: now,
             leaving: None,
             left: false,
+            end: None,
             keyframes_wanted: 0,
             asked_for_keyframes: 0,
+            damaged: 0,
         }
     }
 
@@ -158,13 +166,18 @@ impl Party {
         self.events.iter().filter(|(_, e)| wanted(e)).count()
     }
 
-    fn camera_captured(&self) -> Micros {
-        self.camera_start + self.camera_number as i64 * self.kind.camera_interval
+    /// Local time at which the camera captured that picture.
+    pub fn camera_captured(&self, number: u64) -> Micros {
+        self.camera_start + number as i64 * self.kind.camera_interval
+    }
+
+    fn camera_due(&self) -> Micros {
+        self.camera_captured(self.camera_number) + CAMERA_DELAY
     }
 
     /// When anything is due here, local clock.
     pub fn next(&self) -> Micros {
-        let devices = [self.mic.due, self.tick, self.camera_captured() + CAMERA_DELAY];
+        let devices = [self.mic.due, self.tick, self.camera_due()];
         let others = [self.ear.due, self.poll];
         let timers = self.mesh.poll_timeout().into_iter().chain(self.eye.as_ref().map(|e| e.due));
         devices.into_iter().chain(others).chain(timers).min().expect("the devices go on")
@@ -174,9 +187,9 @@ impl Party {
     pub fn act(&mut self, now: Micros, out: &mut Outbox) {
         let offset = self.session.offset();
         let stamp = |local: Micros| offset.map_or(0, |o| (local.0.wrapping_add(o) / 1_000) as u32);
-        while self.camera_captured() + CAMERA_DELAY <= now {
-            let captured = self.camera_captured();
+        while self.camera_due() <= now {
             let number = self.camera_number;
+            let captured = self.camera_captured(number);
             self.camera_number += 1;
             self.tape.picture(number, captured, offset);
             if !self.camera_off {
@@ -197,7 +210,8 @@ impl Party {
         }
         while self.ear.due <= now {
             let late = (self.rng.next_u64() % CALLBACK_JITTER) as i64;
-            self.ear.callback(now, late, self.peer);
+            let peer = self.peer.filter(|_| self.leaving.is_none());
+            self.ear.callback(now, late, peer);
         }
         if let (Some(eye), Some(peer)) = (&mut self.eye, self.peer)
             && eye.due <= now
@@ -208,6 +222,7 @@ impl Party {
         }
         if self.poll <= now {
             self.poll = now + POLL;
+            self.finish(now);
             if let Some(session) = self.session.at(now) {
                 self.tape.poll(session, self.camera_off);
             }
@@ -239,7 +254,8 @@ impl Party {
             }
             Demuxed::Video { peer, keyframe, sequence, fragment, fragments, payload, .. } => {
                 if let Some(eye) = &mut self.eye {
-                    eye.fragment((keyframe, sequence), (fragment, fragments), payload, now);
+                    self.damaged +=
+                        eye.fragment((keyframe, sequence), (fragment, fragments), payload, now);
                     if eye.look(now) {
                         self.keyframes_wanted += 1;
                         self.mesh.request_keyframe(now, peer);
@@ -267,14 +283,17 @@ impl Party {
         self.settle(now, out);
     }
 
-    /// Closes the recording at the moment of the end key; what was captured until then has been
-    /// delivered meanwhile. Gives the slot behind its last.
-    pub fn finish(&mut self) -> u64 {
-        let start = self.tape.start().expect("a recording runs");
-        let end = self.session.at(self.leaving.expect("the end key was pressed")).unwrap();
-        let end = slot_from(start.t0, end);
-        self.tape.finish(end);
-        end
+    /// Closes the recording where the end key was pressed, once what was captured until then has
+    /// been delivered.
+    fn finish(&mut self, now: Micros) {
+        let (Some(at), None, Some(start)) = (self.leaving, self.end, self.tape.start()) else {
+            return;
+        };
+        if now.since(at) >= DELIVERED {
+            let end = slot_from(start.t0, self.session.at(at).expect("a recording has a clock"));
+            self.tape.finish(end);
+            self.end = Some(end);
+        }
     }
 
     /// Carries out what the mesh says and sends what it wants sent.
@@ -362,8 +381,10 @@ impl Party {
             }
         }
         self.session.follow(estimate, now);
-        self.estimate = Some(estimate);
         let offset = self.session.offset().expect("it follows an estimate");
+        let behind = (estimate.offset - offset).abs();
+        let uncertainty = estimate.uncertainty + behind;
+        self.estimate = Some(Estimate { offset, uncertainty, ..estimate });
         self.mesh.set_clock(offset);
     }
 }

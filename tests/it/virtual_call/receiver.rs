@@ -71,8 +71,6 @@ pub struct Eye {
     pub fresh: Vec<Shown>,
     /// When the window's thread looks without being woken.
     pub due: Micros,
-    /// How often the decoder refused or flagged what the assembler took for whole and in order.
-    pub damaged: u64,
 }
 
 /// The view's wake-up without fragments, microseconds.
@@ -86,17 +84,19 @@ impl Eye {
             picture: I420::black(2, 2),
             fresh: Vec::new(),
             due: now + IDLE,
-            damaged: 0,
         }
     }
 
+    /// Takes a fragment and shows what has become whole. Gives how many pictures the decoder
+    /// refused or flagged although the assembler took them for whole and in order.
     pub fn fragment(
         &mut self,
         (keyframe, sequence): (bool, u64),
         (fragment, fragments): (u8, u8),
         data: &[u8],
         now: Micros,
-    ) {
+    ) -> u64 {
+        let mut damaged = 0;
         self.assembler.push(keyframe, sequence, fragment, fragments, data, now);
         while let Some(frame) = self.assembler.pop(now) {
             let (head, data) = payload::parse(&frame.data).unwrap();
@@ -109,11 +109,12 @@ impl Eye {
                 }
                 Ok(Decoded::Hidden) => {}
                 Ok(Decoded::Damaged) | Err(_) => {
-                    self.damaged += 1;
+                    damaged += 1;
                     self.assembler.reference_lost();
                 }
             }
         }
+        damaged
     }
 
     /// Whether a keyframe must be asked for now.

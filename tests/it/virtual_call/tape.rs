@@ -42,6 +42,7 @@ struct Running {
 #[derive(Default)]
 pub struct Tape {
     running: Option<Running>,
+    finished: bool,
     early_sound: VecDeque<(Micros, Vec<f32>)>,
     early_pictures: VecDeque<(Micros, u64)>,
     /// The file's sound.
@@ -69,6 +70,7 @@ impl Tape {
 
     pub fn sound(&mut self, block: &[f32], captured: Micros, offset: Option<i64>) {
         match (&mut self.running, offset) {
+            _ if self.finished => {}
             (Some(running), Some(offset)) => {
                 let at = SessionMicros(captured.0 + offset);
                 running.timeline.push(block, at, &mut self.samples);
@@ -114,6 +116,7 @@ impl Tape {
 
     /// Ends the file with everything before slot `end`.
     pub fn finish(&mut self, end: u64) {
+        self.finished = true;
         let running = self.running.as_mut().expect("a recording runs");
         running.grid.finish(running.start.slot(end));
         while let Some(slot) = running.grid.next(SessionMicros(0)) {
@@ -128,11 +131,6 @@ impl Tape {
     pub fn counts(&self) -> (GridCounts, TimelineCounts) {
         let running = self.running.as_ref().expect("a recording runs");
         (running.grid.counts(), running.timeline.counts())
-    }
-
-    /// By how much the microphone's samples have moved against the session clock.
-    pub fn drift_micros(&self) -> i64 {
-        self.running.as_ref().map_or(0, |r| r.timeline.offset_micros())
     }
 }
 
