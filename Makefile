@@ -30,11 +30,14 @@ release: ## the program itself: target/release/hyperzoom, C libraries linked in
 	@$(with_env) set -x && $(CARGO) build --release --locked $$FEATURES
 	@scripts/check-release "$${CARGO_TARGET_DIR:-target}/release/hyperzoom"
 
-cross: ## build for Windows, type-check for macOS (Debian 12 on x86_64; slow)
+# One profile for all of it, so that the C libraries are compiled once for each system.
+cross: ## build for Windows and try that under Wine, type-check for macOS (Debian 12 on x86_64; slow)
+	@scripts/setup build test
 	scripts/cross/setup
-	scripts/cross/windows check --locked
+	scripts/cross/windows check --release --all-targets --locked
 	scripts/cross/windows build --release --locked
-	scripts/cross/macos check --locked
+	scripts/cross/try-windows
+	scripts/cross/macos check --release --all-targets --locked
 
 measure: release ## CPU, memory and start time of a call on this machine
 	@scripts/measure
