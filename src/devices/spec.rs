@@ -61,7 +61,7 @@ pub enum CameraSpec {
 /// Why a device flag's value means nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SpecError {
-    /// `--camera test:…` is not WIDTHxHEIGHT[@FPS].
+    /// `--camera test:…` is not `WIDTHxHEIGHT[@FPS]`.
     #[error(
         "'{0}' is not test:WIDTHxHEIGHT[@FPS] with even sizes from 16 to 3840; try test:640x360"
     )]

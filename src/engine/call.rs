@@ -312,7 +312,7 @@ fn open_host(
             Admit::Key => mesh::Admit::Key,
             Admit::All => mesh::Admit::All,
         },
-        key.clone(),
+        key,
         start.clone(),
         host.record_now,
         zero,

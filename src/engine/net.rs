@@ -51,7 +51,7 @@ pub fn local(config: &CallConfig, port: u16) -> Local {
 
 /// What to give to guests: the public address when one was told, else the best of ours.
 pub fn invite(host: &HostConfig, listen: SocketAddr, key: &InviteKey) -> Invite {
-    let key = Some(key.clone());
+    let key = Some(*key);
     if let Some(public) = &host.public
         && let Ok(invite) = public.parse::<Invite>()
     {

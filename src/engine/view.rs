@@ -13,7 +13,7 @@ use super::receive::{Fragment, pop_fragment};
 use super::shared::Shared;
 use super::window::Window;
 use crate::platform::clock;
-use crate::units::{ParticipantId, SessionMicros};
+use crate::units::ParticipantId;
 use crate::video::assembly::Assembler;
 use crate::video::image::I420;
 use crate::video::payload;

@@ -185,7 +185,7 @@ impl Assembler {
     }
 
     /// Whether to ask the sender for a keyframe now. Asking counts: the next yes comes
-    /// [`REQUEST_INTERVAL`] later, if there is still none.
+    /// `REQUEST_INTERVAL` later, if there is still none.
     pub fn wants_keyframe(&mut self, now: Micros) -> bool {
         let received = self.next.is_some() || self.stats.undecodable + self.stats.missing > 0;
         if !received || !(self.lost || self.next.is_none()) {

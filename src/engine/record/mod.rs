@@ -247,6 +247,9 @@ pub struct Queued {
     _room: Room,
 }
 
+/// Makes the session's folder when the recording begins, and says where.
+pub type MakeFolder = Arc<dyn Fn(&Start) -> std::io::Result<PathBuf> + Send + Sync>;
+
 /// What the recorder is made of.
 pub struct Parts {
     /// Shared switches.
@@ -260,7 +263,7 @@ pub struct Parts {
     /// Captured pictures; `None` without a camera.
     pub camera: Option<(mpsc::Receiver<Queued>, VideoParameters, Box<dyn VideoEncoder>)>,
     /// The session's folder, made when the recording begins.
-    pub folder: Arc<dyn Fn(&Start) -> std::io::Result<PathBuf> + Send + Sync>,
+    pub folder: MakeFolder,
     /// What is said while muted is in the file too.
     pub record_while_muted: bool,
 }

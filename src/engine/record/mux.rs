@@ -9,7 +9,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use super::file::DiskFile;
-use super::{FILE_NAME, RecordShared, Start, Written};
+use super::{FILE_NAME, MakeFolder, RecordShared, Written};
 use crate::engine::events::Events;
 use crate::engine::shared::Shared;
 use crate::recording::aac::{AacPacket, BITRATE, FRAME_SAMPLES};
@@ -55,7 +55,7 @@ pub struct Mux {
     pub input: mpsc::Receiver<MuxItem>,
     /// The picture's size; `None` without a camera.
     pub video: Option<VideoParameters>,
-    pub folder: Arc<dyn Fn(&Start) -> std::io::Result<PathBuf> + Send + Sync>,
+    pub folder: MakeFolder,
 }
 
 /// The file while it is open.
@@ -211,6 +211,7 @@ impl Mux {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::record::Start;
     use crate::recording::mp4::Summary;
     use crate::units::SessionMicros;
 
@@ -226,8 +227,7 @@ mod tests {
         let _ = record.start.set(start);
         let (sender, input) = mpsc::channel();
         let folder = folder.to_owned();
-        let folder: Arc<dyn Fn(&Start) -> std::io::Result<PathBuf> + Send + Sync> =
-            Arc::new(move |_| Ok(folder.clone()));
+        let folder: MakeFolder = Arc::new(move |_| Ok(folder.clone()));
         (sender, Mux { shared, record, events, input, video, folder })
     }
 
