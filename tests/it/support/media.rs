@@ -137,15 +137,16 @@ pub fn read_clock(image: &I420) -> Option<u64> {
     Some(((two(0)? * 60 + two(3)?) * 60 + two(6)?) * 1000 + millis)
 }
 
-/// Speech-like sound that is like no other seed's: overlapping short sweeps between 300 and 3,000
-/// Hz, louder and quieter, some 15 dB below full scale, 48 kHz.
+/// Speech-like sound that is like no other seed's: overlapping short sweeps between 300 and 1,800
+/// Hz, louder and quieter, some 15 dB below full scale, 48 kHz. No higher, so that half a percent
+/// of speed leaves 60 ms of it recognisable.
 pub fn babble(seed: u64, seconds: f64) -> Vec<f32> {
     let mut rng = SimRng::new(seed);
     let mut out = vec![0.0f32; (seconds * 48_000.0) as usize];
     let mut at = 0usize;
     while at < out.len() {
         let length = 2_400 + (rng.unit() * 7_200.0) as usize;
-        let (from, to) = (300.0 + 2_700.0 * rng.unit(), 300.0 + 2_700.0 * rng.unit());
+        let (from, to) = (300.0 + 1_500.0 * rng.unit(), 300.0 + 1_500.0 * rng.unit());
         let amplitude = 0.1 + 0.2 * rng.unit();
         for (i, sample) in out[at..].iter_mut().take(length).enumerate() {
             let t = i as f64 / 48_000.0;
