@@ -1,4 +1,8 @@
 //! Threads with the names and priorities of PRD 5.2's table, and what the system granted.
+//!
+//! The table's "normal" for live video and its decoders is one step lower here: raising a priority
+//! needs rights that most people do not have, lowering one never does. So the recording's encoder
+//! wins over live video on every machine.
 
 use std::sync::Mutex;
 use std::thread::JoinHandle;
