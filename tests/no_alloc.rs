@@ -71,7 +71,9 @@ fn the_speaker_callback_and_the_feeds_do_not_allocate_whatever_the_network_does(
         let callbacks = 96_000usize.div_ceil(block).min(4_000);
         let size = (callbacks, block);
         call(&mut mixer, &mut feeds, &said, &mut now, size, |_, _| true);
-        call(&mut mixer, &mut feeds, &said, &mut now, size, |n, peer| !(n + peer as u64).is_multiple_of(7));
+        call(&mut mixer, &mut feeds, &said, &mut now, size, |n, peer| {
+            !(n + peer as u64).is_multiple_of(7)
+        });
         // Nothing at all: concealed, faded, interrupted, and back.
         call(&mut mixer, &mut feeds, &said, &mut now, size, |_, _| false);
         assert_no_alloc(|| feeds[1].restart());
