@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn the_trial_reads_only_the_clock_it_is_given() {
         let parameters = VideoParameters::for_size(160, 96);
-        let mut encoder = h264::open(None, &parameters).expect("openh264 is bundled");
+        let mut encoder = h264::open(None, &parameters, 1).expect("openh264 is bundled");
         let mut now = 0;
         let mut clock = || {
             now += 10_000;

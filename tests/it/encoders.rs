@@ -93,7 +93,7 @@ fn stream(
 #[test]
 fn every_picture_becomes_one_sample_with_an_idr_at_each_30th_whatever_the_scene_does() {
     let parameters = VideoParameters::for_size(320, 192);
-    let mut encoder = h264::open(None, &parameters).expect("OpenH264 is bundled");
+    let mut encoder = h264::open(None, &parameters, 2).expect("OpenH264 is bundled");
     let (samples, _) = encode(&mut *encoder, &parameters, 150);
     assert_eq!(samples.len(), 150);
     for (i, sample) in samples.iter().enumerate() {
@@ -227,7 +227,7 @@ fn switching_the_effort_keeps_count_order_and_parameter_sets() {
 #[test]
 fn planes_that_are_too_short_are_refused_and_the_encoder_goes_on() {
     let parameters = VideoParameters::for_size(64, 64);
-    let mut encoder = h264::open(Some("openh264"), &parameters).expect("OpenH264 is bundled");
+    let mut encoder = h264::open(Some("openh264"), &parameters, 2).expect("OpenH264 is bundled");
     let small = TestPicture::new(64, 62, 0);
     let error = encoder.submit(small.planes(), 0).expect_err("two rows are missing");
     assert!(error.to_string().contains("64x64"), "{error}");

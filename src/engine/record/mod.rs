@@ -369,7 +369,8 @@ pub fn open_encoder(
     name: Option<&str>,
     parameters: &VideoParameters,
 ) -> Result<Box<dyn VideoEncoder>, EngineError> {
-    h264::open(name, parameters).map_err(|e| EngineError::Codec {
+    let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
+    h264::open(name, parameters, cores).map_err(|e| EngineError::Codec {
         what: "cannot open the H.264 encoder",
         reason: e.to_string(),
         remedy: "try --encoder auto",

@@ -191,13 +191,17 @@ pub fn available() -> Vec<&'static str> {
     vec![OpenH264::NAME]
 }
 
-/// Starts an encoder: the named one, or (`None`, `auto`) the best there is.
+/// Starts an encoder: the named one, or (`None`, `auto`) the best there is; one in software takes
+/// as many as `threads` threads.
 pub fn open(
     name: Option<&str>,
     parameters: &VideoParameters,
+    threads: u32,
 ) -> Result<Box<dyn VideoEncoder>, EncoderError> {
     match name {
-        None | Some("auto") | Some(OpenH264::NAME) => Ok(Box::new(OpenH264::open(parameters)?)),
+        None | Some("auto") | Some(OpenH264::NAME) => {
+            Ok(Box::new(OpenH264::with_threads(parameters, threads)?))
+        }
         Some(other) => {
             Err(EncoderError::Unknown { name: other.to_owned(), available: available().join(", ") })
         }
@@ -222,7 +226,8 @@ mod tests {
     #[test]
     fn a_size_that_level_4_1_cannot_hold_is_refused_with_advice() {
         for (w, h) in [(3840, 2160), (1921, 1080), (0, 0), (8, 8), (8192, 16), (2048, 1024)] {
-            let error = open(None, &VideoParameters::for_size(w, h)).err().map(|e| e.to_string());
+            let error =
+                open(None, &VideoParameters::for_size(w, h), 2).err().map(|e| e.to_string());
             let fits = (w, h) == (2048, 1024);
             assert_eq!(error.is_none(), fits, "{w}x{h}");
             assert!(error.is_none_or(|e| e.contains("try an even size")));
@@ -231,7 +236,7 @@ mod tests {
 
     #[test]
     fn an_unknown_encoder_is_answered_with_those_there_are() {
-        let error = open(Some("magic"), &VideoParameters::for_size(64, 64)).err();
+        let error = open(Some("magic"), &VideoParameters::for_size(64, 64), 1).err();
         let text = error.map(|e| e.to_string()).unwrap_or_default();
         assert!(text.contains("'magic'") && text.contains("openh264"), "{text}");
     }

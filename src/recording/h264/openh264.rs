@@ -51,12 +51,6 @@ impl OpenH264 {
     /// The value of `--encoder` that means this one.
     pub const NAME: &'static str = "openh264";
 
-    /// Starts it with as many slices and threads as the machine has cores for.
-    pub fn open(parameters: &VideoParameters) -> Result<Self, EncoderError> {
-        let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
-        Self::with_threads(parameters, cores)
-    }
-
     /// Starts it with at most that many slices, each with a thread.
     pub fn with_threads(parameters: &VideoParameters, threads: u32) -> Result<Self, EncoderError> {
         parameters.check()?;
