@@ -324,7 +324,7 @@ fn two_processes_hear_and_see_each_other_and_record_in_step() {
             assert!(apart.abs() < 1.0, "piece {n} is off by {apart} samples");
         }
         let (there, other) = likeness(&recorded, &voices[1 - i]);
-        assert!(there < 0.05 && other < 0.5, "the other in the own file: {there}, {other}");
+        assert!(there < 0.25 && other < 0.5, "the other in the own file: {there}, {other}");
         // When the microphone's file began to play, on the session clock, by this recording.
         let file_start = data[i]["hyperzoom"]["file_start_session_us"].as_i64().expect("a number");
         began.push(file_start as f64 + (found[0].offset / 48_000.0 - 3.0) * 1e6);

