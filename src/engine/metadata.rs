@@ -109,6 +109,7 @@ impl Session<'_> {
                         bytes: f.bytes,
                         frames: f.frames_encoded + f.frames_repeated + f.black_frames,
                         samples: f.samples,
+                        media_blake2s: Some(f.media_blake2s.clone()),
                     })
                     .into_iter()
                     .collect(),
@@ -209,6 +210,7 @@ pub fn finished(written: &Written, record: &RecordShared, events: &Events) -> Fi
         withheld: stats.withheld,
         samples,
         encode_ms: stats.encode_ms,
+        media_blake2s: written.media_hash.iter().map(|b| format!("{b:02x}")).collect(),
     }
 }
 

@@ -164,6 +164,10 @@ pub struct FileEntry {
     pub frames: u64,
     /// Audio samples in it.
     pub samples: u64,
+    /// BLAKE2s-256 over the bytes of all its pictures and packets in the order they lie in it, in
+    /// hexadecimal; absent while it is not finalised.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub media_blake2s: Option<String>,
 }
 
 /// Something worth knowing in the edit.

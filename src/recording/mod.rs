@@ -10,6 +10,7 @@ pub mod folder;
 pub mod gate;
 pub mod grid;
 pub mod h264;
+pub mod journal;
 pub mod metadata;
 pub mod mp4;
 pub mod timecodes;

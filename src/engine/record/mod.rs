@@ -5,6 +5,7 @@
 
 mod audio;
 mod file;
+mod journal;
 mod mux;
 mod video;
 
@@ -282,12 +283,14 @@ pub struct Written {
     pub path: PathBuf,
     /// Its size.
     pub bytes: u64,
+    /// BLAKE2s-256 of the media in it (see `recording::mp4::Finished`).
+    pub media_hash: [u8; 32],
 }
 
 impl Recorder {
     /// Starts the threads; they wait for [`Recorder::begin`].
     pub fn start(parts: Parts) -> Result<Self, EngineError> {
-        let (mux_in, mux_out) = mpsc::channel();
+        let (mux_in, mux_out) = mux::MuxInput::new();
         let mut threads = Vec::new();
         let video = parts.camera.as_ref().map(|(_, p, _)| *p);
         if let Some((_, _, encoder)) = &parts.camera {
@@ -302,7 +305,7 @@ impl Recorder {
             video,
             folder,
         };
-        let mux = spawn("hz-mux", Role::Normal, move || writer.run())?;
+        let mux = spawn("hz-mux", Role::High, move || writer.run())?;
         let encoder = audio::AudioRecorder::new(
             shared.clone(),
             record.clone(),

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-use super::mux::MuxItem;
+use super::mux::{MuxInput, MuxItem};
 use super::{Queued, RecordShared, Start};
 use crate::devices::camera::CameraSink;
 use crate::engine::events::Events;
@@ -94,7 +94,7 @@ pub struct VideoRecorder {
     record: Arc<RecordShared>,
     events: Events,
     frames: mpsc::Receiver<Queued>,
-    mux: mpsc::Sender<MuxItem>,
+    mux: MuxInput,
     encoder: Box<dyn VideoEncoder>,
     converter: Converter,
     scaler: Scaler,
@@ -115,7 +115,7 @@ impl VideoRecorder {
         record: Arc<RecordShared>,
         events: Events,
         frames: mpsc::Receiver<Queued>,
-        mux: mpsc::Sender<MuxItem>,
+        mux: MuxInput,
         parameters: VideoParameters,
         encoder: Box<dyn VideoEncoder>,
     ) -> Self {
@@ -208,7 +208,7 @@ impl VideoRecorder {
         self.hand_over();
         self.publish(&grid);
         self.shared.shed_live_video.store(false, Relaxed);
-        let _ = self.mux.send(MuxItem::VideoEnd);
+        self.mux.send(MuxItem::VideoEnd);
     }
 
     /// Encodes all that is due without waiting for the camera in between.
@@ -327,10 +327,10 @@ impl VideoRecorder {
         if !self.announced {
             let Some((sps, pps)) = self.encoder.parameter_sets() else { return };
             self.announced = true;
-            let _ = self.mux.send(MuxItem::VideoFormat { sps, pps });
+            self.mux.send(MuxItem::VideoFormat { sps, pps });
         }
         while let Some(sample) = self.encoder.poll() {
-            let _ = self.mux.send(MuxItem::Video(sample));
+            self.mux.send(MuxItem::Video(sample));
         }
     }
 

@@ -1,8 +1,11 @@
 //! Writes the file: samples as they come, a commit a second, the end. See the module's page for
 //! the layout and for why each order of writes and syncs is as it is.
 //!
-//! Runs on the engine's disk thread, because `commit` waits for the disk. Pure: the file comes
-//! in as a parameter, no clock is read.
+//! Runs on the engine's writer thread. What must wait for the disk is ordered, not waited for (see
+//! [`RecordingFile::order`]), except at the end. Pure: the file comes in as a parameter, no clock
+//! is read.
+
+use blake2::{Blake2s256, Digest};
 
 use super::boxes::{Boxes, OPEN_FREE};
 use super::entries;
@@ -20,6 +23,8 @@ const FRAGMENT_FRAMES: u64 = RECORDING_FPS as u64;
 const OVERDUE_FRAMES: u64 = FRAGMENT_FRAMES * 3 / 2;
 /// Commits early above this, so that offsets within a fragment stay far below 2 GiB.
 const LARGEST_PAYLOAD: u64 = 512 << 20;
+/// Space is asked for in such steps, some 14 s of 1080p: few enough calls, little to give back.
+const RESERVE: u64 = 32 << 20;
 /// Bytes read back at once.
 const READ_BACK: usize = 64 * 1024;
 
@@ -51,6 +56,25 @@ pub struct Finished {
     pub fragments: u32,
     /// Length of the movie, in 1/48,000 s.
     pub duration_samples: u64,
+    /// BLAKE2s-256 over the bytes of all pictures and packets, in the order they lie in the file.
+    pub media_hash: [u8; 32],
+}
+
+/// Where a sample was put.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// Whose it is.
+    pub track: Track,
+    /// Where it begins, from the start of the file.
+    pub offset: u64,
+    /// Bytes.
+    pub size: u32,
+    /// Decode time, media ticks of its track.
+    pub time: u64,
+    /// Media ticks of its track.
+    pub duration: u32,
+    /// Decoding can begin with it.
+    pub sync: bool,
 }
 
 /// The writer.
@@ -64,6 +88,7 @@ pub struct Mp4Writer<F: RecordingFile> {
     open: Option<Fragment>,
     /// Where the next slot begins while none is open.
     next_start: u64,
+    timecode: Placed,
     recorded: Recorded,
     fragments: u32,
     /// The frame that would come next; `None` before the first.
@@ -71,6 +96,11 @@ pub struct Mp4Writer<F: RecordingFile> {
     frames: u64,
     packets: u64,
     audio_time: u64,
+    /// Of the newest packet.
+    packet_duration: u32,
+    media: Blake2s256,
+    /// Space was asked for up to here; `u64::MAX` once that has failed.
+    reserved: u64,
     /// The write that makes the file an ordinary one was begun: no more samples.
     swallowing: bool,
     finished: Option<Finished>,
@@ -111,15 +141,24 @@ impl<F: RecordingFile> Mp4Writer<F> {
         let start = parameters.timecode.plus(0).start_frame;
         b.u32(start);
         let [.., a_fragment] = default_durations(&parameters);
+        let timecode = Placed {
+            track: Track::Timecode,
+            offset: fragment.end,
+            size: 4,
+            time: 0,
+            duration: a_fragment,
+            sync: true,
+        };
         fragment.add(Track::Timecode, 4, 0, a_fragment, true);
 
         file.write_at(0, &b.into_bytes()).map_err(|e| Mp4Error::io("beginning the file", e))?;
         file.sync().map_err(|e| Mp4Error::io("syncing the file's beginning", e))?;
-        Ok(Self {
+        let mut writer = Self {
             file,
             slot,
             next_start: fragment.start,
             open: Some(fragment),
+            timecode,
             parameters,
             recorded: Recorded::default(),
             fragments: 0,
@@ -127,15 +166,20 @@ impl<F: RecordingFile> Mp4Writer<F> {
             frames: 0,
             packets: 0,
             audio_time: 0,
+            packet_duration: 0,
+            media: Blake2s256::new(),
+            reserved: 0,
             swallowing: false,
             finished: None,
-        })
+        };
+        writer.reserve();
+        Ok(writer)
     }
 
     /// Appends one picture: NAL units, each with a 4-byte length. `pts` counts frames from the
     /// file's start and rises from call to call; a hole is shown as the picture before it. On an
     /// error the sample is not in the file and may be given again.
-    pub fn video(&mut self, sample: &[u8], pts: i64, keyframe: bool) -> Result<()> {
+    pub fn video(&mut self, sample: &[u8], pts: i64, keyframe: bool) -> Result<Placed> {
         self.check(Track::Video, sample)?;
         let frame = u64::try_from(pts).map_err(|_| Mp4Error::Sample("a frame before the file"))?;
         if self.next_frame.is_some_and(|next| frame < next) {
@@ -153,19 +197,20 @@ impl<F: RecordingFile> Mp4Writer<F> {
         let first = self.next_frame.is_none();
         let base = if first { frame } else { self.recorded.first_frame };
         // In fragments the decode time tells a late beginning, at the end an edit list does.
-        self.append(Track::Video, sample, frame * u64::from(FRAME_TICKS), FRAME_TICKS, keyframe)?;
+        let time = frame * u64::from(FRAME_TICKS);
+        let placed = self.append(Track::Video, sample, time, FRAME_TICKS, keyframe)?;
         if let Some(missing) = self.next_frame.and_then(|next| frame.checked_sub(next)) {
             self.lengthen_previous(missing);
         }
         self.recorded.first_frame = base;
         self.next_frame = Some(frame + 1);
         self.frames += 1;
-        Ok(())
+        Ok(placed)
     }
 
-    /// Appends one packet of that many samples (1,024; the last may be told shorter). On an error
-    /// the packet is not in the file and may be given again.
-    pub fn audio(&mut self, packet: &[u8], duration: u32) -> Result<()> {
+    /// Appends one packet of that many samples. On an error the packet is not in the file and may
+    /// be given again.
+    pub fn audio(&mut self, packet: &[u8], duration: u32) -> Result<Placed> {
         self.check(Track::Audio, packet)?;
         if duration == 0 {
             return Err(Mp4Error::Sample("an audio packet without duration"));
@@ -176,10 +221,34 @@ impl<F: RecordingFile> Mp4Writer<F> {
         if self.open.as_ref().is_some_and(|open| open.duration(Track::Audio) >= samples) {
             self.commit()?;
         }
-        self.append(Track::Audio, packet, self.audio_time, duration, true)?;
+        let placed = self.append(Track::Audio, packet, self.audio_time, duration, true)?;
         self.audio_time += u64::from(duration);
+        self.packet_duration = duration;
         self.packets += 1;
-        Ok(())
+        Ok(placed)
+    }
+
+    /// Ends the sound after that many samples of its track, within the newest packet: what of it
+    /// lies behind does not count.
+    pub fn end_audio(&mut self, samples: u64) {
+        if self.packets == 0 {
+            return;
+        }
+        let from = self.audio_time - u64::from(self.packet_duration);
+        let duration = samples.saturating_sub(from).clamp(1, self.packet_duration.into());
+        let duration = u32::try_from(duration).expect("it is no longer than the packet");
+        let in_fragment =
+            self.open.as_mut().is_some_and(|open| open.set_last(Track::Audio, duration));
+        if !in_fragment {
+            self.recorded.tables[Track::Audio.index()].set_last_duration(duration);
+        }
+        self.audio_time = from + u64::from(duration);
+        self.packet_duration = duration;
+    }
+
+    /// Where the start timecode is, which the file begins with.
+    pub fn timecode_placed(&self) -> Placed {
+        self.timecode
     }
 
     /// Makes everything appended so far permanent and opens the next fragment. On an error
@@ -202,14 +271,30 @@ impl<F: RecordingFile> Mp4Writer<F> {
             // No room for another. End the file behind this one; the next append tries again.
             self.file.set_len(next).map_err(|e| Mp4Error::io("closing the last fragment", e))?;
         }
-        self.file.sync().map_err(|e| Mp4Error::io("syncing a fragment", e))?;
-        self.file.write_at(start, head).map_err(|e| Mp4Error::io("committing a fragment", e))?;
+        self.file.order().map_err(|e| Mp4Error::io("syncing a fragment", e))?;
+        self.file
+            .write_ordered(start, head)
+            .map_err(|e| Mp4Error::io("committing a fragment", e))?;
 
         let fragment = self.open.take().expect("it was open above");
         self.note_committed(fragment);
         self.next_start = next;
         self.open = opened.then(|| Fragment::new(next, self.slot));
-        self.file.sync().map_err(|e| Mp4Error::io("syncing a committed fragment", e))
+        self.file.order().map_err(|e| Mp4Error::io("syncing a committed fragment", e))?;
+        self.reserve();
+        Ok(())
+    }
+
+    /// Keeps space ahead. A disk that has none says so when something is written.
+    fn reserve(&mut self) {
+        let end = self.bytes();
+        if self.reserved >= end + RESERVE / 2 {
+            return;
+        }
+        self.reserved = match self.file.reserve(end + RESERVE) {
+            Ok(()) => end + RESERVE,
+            Err(_) => u64::MAX,
+        };
     }
 
     /// The file's length, without what is allocated ahead.
@@ -284,6 +369,7 @@ impl<F: RecordingFile> Mp4Writer<F> {
             audio_samples: self.packets,
             fragments: self.fragments,
             duration_samples: duration,
+            media_hash: self.media.clone().finalize().into(),
         };
         // Only now: should the sync fail, writing the same again is harmless.
         self.file.sync().map_err(|e| Mp4Error::io("syncing the final file", e))?;
@@ -319,7 +405,8 @@ impl<F: RecordingFile> Mp4Writer<F> {
             let _ = self.file.set_len(at.max(self.bytes()));
             return Err(Mp4Error::io(DOING, error));
         }
-        if self.file.len().map_err(|e| Mp4Error::io(DOING, e))? != length {
+        let longer = self.file.len().map_err(|e| Mp4Error::io(DOING, e))? != length;
+        if longer || self.reserved > length {
             self.file.set_len(length).map_err(|e| Mp4Error::io(DOING, e))?;
         }
         self.file.write_at(FREE_AT + 8, &head[8..]).map_err(|e| Mp4Error::io(DOING, e))?;
@@ -379,7 +466,7 @@ impl<F: RecordingFile> Mp4Writer<F> {
         time: u64,
         duration: u32,
         sync: bool,
-    ) -> Result<()> {
+    ) -> Result<Placed> {
         let full = |open: &Fragment| {
             !open.has_room() || open.payload() + sample.len() as u64 > LARGEST_PAYLOAD
         };
@@ -395,9 +482,11 @@ impl<F: RecordingFile> Mp4Writer<F> {
             self.open = Some(Fragment::new(self.next_start, self.slot));
         }
         let open = self.open.as_mut().expect("opened above");
-        self.file.write_at(open.end, sample).map_err(|e| Mp4Error::io("writing a sample", e))?;
-        open.add(track, sample.len() as u32, time, duration, sync);
-        Ok(())
+        let (offset, size) = (open.end, sample.len() as u32);
+        self.file.write_at(offset, sample).map_err(|e| Mp4Error::io("writing a sample", e))?;
+        open.add(track, size, time, duration, sync);
+        self.media.update(sample);
+        Ok(Placed { track, offset, size, time, duration, sync })
     }
 
     /// The picture before a hole of that many frames goes on until the newest.
