@@ -52,11 +52,15 @@ impl SessionFolder {
 
     /// Replaces a small text file in the folder so that a crash leaves the old or the new one.
     pub fn replace(&self, name: &str, text: &str) -> io::Result<()> {
-        let Some(folder) = self.path() else { return Ok(()) };
-        let scratch = folder.join(format!(".{name}.new"));
-        let mut file = std::fs::File::create(&scratch)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_data()?;
-        std::fs::rename(&scratch, folder.join(name))
+        self.path().map_or(Ok(()), |folder| replace_in(folder, name, text))
     }
+}
+
+/// Replaces a small text file in a folder so that a crash leaves the old or the new one.
+pub fn replace_in(folder: &Path, name: &str, text: &str) -> io::Result<()> {
+    let scratch = folder.join(format!(".{name}.new"));
+    let mut file = std::fs::File::create(&scratch)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_data()?;
+    std::fs::rename(&scratch, folder.join(name))
 }

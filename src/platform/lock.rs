@@ -4,6 +4,11 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::Path;
 
+/// Makes a new file that no other process can open through [`open`]; one that exists is an error.
+pub fn create(path: &Path) -> io::Result<File> {
+    system::create(path)
+}
+
 /// Opens a file so that no other process that opens it through here can, as long as it is open.
 /// An error that [`is_locked`] tells from others when somebody has it.
 pub fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
@@ -33,6 +38,13 @@ mod system {
         }
     }
 
+    pub fn create(path: &Path) -> io::Result<File> {
+        let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
+        // Whoever came between the two lines only looks, and is gone at once.
+        let _ = FileExt::lock(&file);
+        Ok(file)
+    }
+
     pub fn is_locked(error: &io::Error) -> bool {
         error.kind() == io::ErrorKind::WouldBlock
     }
@@ -51,6 +63,10 @@ mod system {
     pub fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
         // LockFile would lock out readers as well.
         options.share_mode(FILE_SHARE_READ | FILE_SHARE_DELETE).open(path)
+    }
+
+    pub fn create(path: &Path) -> io::Result<File> {
+        open(OpenOptions::new().read(true).write(true).create_new(true), path)
     }
 
     pub fn is_locked(error: &io::Error) -> bool {

@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Seek};
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
@@ -51,13 +51,27 @@ struct Waiting {
 impl DiskFile {
     /// Makes a new file; one that exists is an error, never overwritten.
     pub fn create(path: &Path) -> io::Result<Self> {
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create_new(true);
-        let file = lock::open(&mut options, path)?;
-        let orders = Arc::new(Orders { file, waiting: Mutex::default(), changed: Condvar::new() });
-        let theirs = orders.clone();
-        let threaded = spawn("hz-sync", Role::Normal, move || theirs.work()).is_ok();
-        Ok(Self { orders, threaded })
+        let mut file = Self::of(lock::create(path)?);
+        let theirs = file.orders.clone();
+        file.threaded = spawn("hz-sync", Role::Normal, move || theirs.work()).is_ok();
+        Ok(file)
+    }
+
+    /// Opens a file that is there, to end it. What is ordered is done at once.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        Ok(Self::of(lock::open(OpenOptions::new().read(true).write(true), path)?))
+    }
+
+    /// What reads the file from its beginning.
+    pub fn reader(&self) -> io::Result<File> {
+        let mut file = self.orders.file.try_clone()?;
+        file.rewind()?;
+        Ok(file)
+    }
+
+    fn of(file: File) -> Self {
+        let orders = Orders { file, waiting: Mutex::default(), changed: Condvar::new() };
+        Self { orders: Arc::new(orders), threaded: false }
     }
 
     fn enqueue(&self, step: Step) -> io::Result<()> {

@@ -5,7 +5,7 @@
 
 mod audio;
 mod file;
-mod journal;
+pub mod journal;
 mod mux;
 mod video;
 
@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::thread::JoinHandle;
 
+pub use self::file::DiskFile;
 pub use self::video::CameraTap;
 use super::capture::Captured;
 use super::error::EngineError;

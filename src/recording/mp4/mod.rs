@@ -23,7 +23,9 @@
 
 mod boxes;
 mod entries;
+mod finish;
 mod fragment;
+mod interrupted;
 mod memory;
 mod moov;
 mod read;
@@ -35,7 +37,9 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 
+pub use finish::beginning;
 pub use fragment::Track;
+pub use interrupted::Salvage;
 pub use memory::{MemoryFile, Operation};
 pub use read::{
     Index, ReadError, SampleAt, Summary, Tail, TimecodeSummary, TrackKind, TrackSummary,

@@ -7,15 +7,14 @@
 
 use blake2::{Blake2s256, Digest};
 
-use super::boxes::{Boxes, OPEN_FREE};
+use super::boxes::OPEN_FREE;
 use super::entries;
+use super::finish::{FinalIndex, beginning, measure};
 use super::fragment::{Fragment, Track, slot_for};
-use super::moov::{Recorded, default_durations, has, moov, timescale, track_duration};
+use super::moov::{Recorded, default_durations, has, timescale};
 use super::{FRAME_TICKS, MovieParameters, Mp4Error, RecordingFile, Result};
 use crate::units::{RECORDING_FPS, SAMPLE_RATE};
 
-/// Where `free(16)` begins: right behind the 32-byte `ftyp`, so that it is 16-aligned.
-const FREE_AT: u64 = 32;
 /// A fragment is one second (PRD 4.3.3), in frames.
 const FRAGMENT_FRAMES: u64 = RECORDING_FPS as u64;
 /// A fragment that should have met a keyframe after a second, or whose video stalls while audio
@@ -25,9 +24,6 @@ const OVERDUE_FRAMES: u64 = FRAGMENT_FRAMES * 3 / 2;
 const LARGEST_PAYLOAD: u64 = 512 << 20;
 /// Space is asked for in such steps, some 14 s of 1080p: few enough calls, little to give back.
 const RESERVE: u64 = 32 << 20;
-/// Bytes read back at once.
-const READ_BACK: usize = 64 * 1024;
-
 /// What was recorded so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -122,24 +118,11 @@ impl<F: RecordingFile> Mp4Writer<F> {
         let packets = if packet == 0 { 0 } else { SAMPLE_RATE.div_ceil(packet) };
         let slot = slot_for(RECORDING_FPS as usize, packets as usize);
 
-        let mut b = Boxes::new();
-        b.put(b"ftyp", |b| {
-            b.raw(b"mp42");
-            b.u32(0);
-            b.raw(b"mp42isomiso6avc1");
-        });
-        // The content reads as a 64-bit size of 16 should only "size 1" of the last write land.
-        b.put(b"free", |b| b.u64(16));
-        moov(&mut b, &parameters, None);
-        let gap = b.len().next_multiple_of(8) - b.len();
-        if gap > 0 {
-            b.free(gap + 8);
-        }
+        let mut b = beginning(&parameters);
         let mut fragment = Fragment::new(b.len() as u64, slot);
-        b.raw(&OPEN_FREE);
-        b.zeros(slot - OPEN_FREE.len());
-        let start = parameters.timecode.plus(0).start_frame;
-        b.u32(start);
+        b.extend_from_slice(&OPEN_FREE);
+        b.resize(b.len() + slot - OPEN_FREE.len(), 0);
+        b.extend_from_slice(&parameters.timecode.plus(0).start_frame.to_be_bytes());
         let [.., a_fragment] = default_durations(&parameters);
         let timecode = Placed {
             track: Track::Timecode,
@@ -151,7 +134,7 @@ impl<F: RecordingFile> Mp4Writer<F> {
         };
         fragment.add(Track::Timecode, 4, 0, a_fragment, true);
 
-        file.write_at(0, &b.into_bytes()).map_err(|e| Mp4Error::io("beginning the file", e))?;
+        file.write_at(0, &b).map_err(|e| Mp4Error::io("beginning the file", e))?;
         file.sync().map_err(|e| Mp4Error::io("syncing the file's beginning", e))?;
         let mut writer = Self {
             file,
@@ -347,24 +330,15 @@ impl<F: RecordingFile> Mp4Writer<F> {
             return Ok(finished);
         }
         self.commit()?;
-        let duration = self.measure();
+        let duration = measure(&self.parameters, &mut self.recorded, self.next_frame);
         let at = self.open.as_ref().map_or(self.next_start, |open| open.start);
-        let mut b = Boxes::new();
-        b.raw(&OPEN_FREE);
-        moov(&mut b, &self.parameters, Some(&self.recorded));
-        let index = b.into_bytes();
-        let length = at + index.len() as u64;
-
-        // The large size goes first, into the content of `free(16)`, where no reader looks.
-        let swallowed = at + OPEN_FREE.len() as u64 - FREE_AT;
-        let mut head = *b"\0\0\0\x01mdat\0\0\0\0\0\0\0\0";
-        head[8..].copy_from_slice(&swallowed.to_be_bytes());
-
-        self.write_final_index(at, &index, length, &head)?;
+        let index = FinalIndex::new(&self.parameters, &self.recorded, at);
+        let (give_back, keep) = (self.reserved > index.length(), at.max(self.bytes()));
+        index.write(&mut self.file, give_back, keep)?;
         self.swallowing = true;
-        self.file.write_at(FREE_AT, &head).map_err(|e| Mp4Error::io("finalising the file", e))?;
+        index.swallow(&mut self.file)?;
         let finished = Finished {
-            bytes: length,
+            bytes: index.length(),
             video_samples: self.frames,
             audio_samples: self.packets,
             fragments: self.fragments,
@@ -390,60 +364,6 @@ impl<F: RecordingFile> Mp4Writer<F> {
     /// The file, for a caller that wants it back after [`Self::finalise`].
     pub fn into_file(self) -> F {
         self.file
-    }
-
-    fn write_final_index(
-        &mut self,
-        at: u64,
-        index: &[u8],
-        length: u64,
-        head: &[u8; 16],
-    ) -> Result<()> {
-        const DOING: &str = "writing the final index";
-        if let Err(error) = self.file.write_at(at, index) {
-            // What did fit lies in an open `free` and harms nobody, but its space is better free.
-            let _ = self.file.set_len(at.max(self.bytes()));
-            return Err(Mp4Error::io(DOING, error));
-        }
-        let longer = self.file.len().map_err(|e| Mp4Error::io(DOING, e))? != length;
-        if longer || self.reserved > length {
-            self.file.set_len(length).map_err(|e| Mp4Error::io(DOING, e))?;
-        }
-        self.file.write_at(FREE_AT + 8, &head[8..]).map_err(|e| Mp4Error::io(DOING, e))?;
-        self.file.sync().map_err(|e| Mp4Error::io("syncing the final index", e))?;
-
-        let mut buffer = vec![0; READ_BACK.min(index.len())];
-        let mut position = at;
-        for part in index.chunks(READ_BACK) {
-            let read = &mut buffer[..part.len()];
-            self.file
-                .read_at(position, read)
-                .map_err(|e| Mp4Error::io("reading the final index back", e))?;
-            if read != part {
-                return Err(Mp4Error::ReadBack);
-            }
-            position += part.len() as u64;
-        }
-        Ok(())
-    }
-
-    /// Gives the timecode the whole length; answers the movie's duration in 1/48,000 s.
-    fn measure(&mut self) -> u64 {
-        let duration = Track::ALL
-            .into_iter()
-            .filter(|track| has(&self.parameters, *track))
-            .map(|track| track_duration(&self.parameters, &self.recorded, track))
-            .max()
-            .unwrap_or(0);
-        let per_frame = u64::from(SAMPLE_RATE / RECORDING_FPS);
-        let frames = match self.next_frame {
-            Some(next) => next,
-            None => duration.div_ceil(per_frame),
-        };
-        let ticks = frames.saturating_mul(u64::from(FRAME_TICKS));
-        let table = &mut self.recorded.tables[Track::Timecode.index()];
-        table.set_last_duration(u32::try_from(ticks).unwrap_or(u32::MAX));
-        duration
     }
 
     fn check(&self, track: Track, sample: &[u8]) -> Result<()> {
