@@ -18,3 +18,4 @@ pub mod recover;
 pub mod timecodes;
 pub mod timeline;
 pub mod trial;
+pub mod verify;

@@ -7,6 +7,7 @@ mod full_disk;
 mod large;
 mod media;
 mod recover;
+mod verify;
 
 use std::io::Cursor;
 
