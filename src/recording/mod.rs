@@ -12,6 +12,7 @@ pub mod grid;
 pub mod h264;
 pub mod metadata;
 pub mod mp4;
+pub mod relief;
 pub mod timecodes;
 pub mod timeline;
 pub mod trial;

@@ -168,8 +168,17 @@ pub struct RecordingStats {
     pub black_frames: u64,
     /// Captured while the camera was switched off by the person.
     pub withheld: u64,
-    /// Pictures that went through the scratch file.
+    /// Pictures that left memory while the encoder was far behind: for the scratch file, or
+    /// squeezed. None of them is lost.
     pub spilled: u64,
+    /// The part of `spilled` that was squeezed (JPEG, quality 95) because the disk was slow.
+    pub squeezed: u64,
+    /// Memory of the pictures that wait for their slot or for the encoder.
+    pub queued_bytes: u64,
+    /// The budget of `queued_bytes`: near it, pictures leave memory.
+    pub queued_limit_bytes: u64,
+    /// Encoded media that waits for the disk.
+    pub unwritten_bytes: u64,
     /// Time one picture takes to encode, milliseconds, mean of the last second.
     pub encode_ms: f64,
     /// Time that pictures wait for the encoder, milliseconds.
