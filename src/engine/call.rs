@@ -283,6 +283,7 @@ fn assemble(
         ask,
         threads,
         snapshot: Arc::default(),
+        disk_silent: false,
     };
     Ok((supervisor, commands))
 }

@@ -13,6 +13,7 @@ pub mod h264;
 pub mod metadata;
 pub mod mp4;
 pub mod relief;
+pub mod space;
 pub mod timecodes;
 pub mod timeline;
 pub mod trial;

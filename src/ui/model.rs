@@ -114,6 +114,8 @@ pub struct Stats {
     /// The file being written; absent before the recording has begun.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recording: Option<RecordingStats>,
+    /// The disk that the recording goes to.
+    pub disk: DiskStats,
     /// The own microphone.
     pub mic: MicStats,
     /// CPU time of this process over the last second, 100 = one core.
@@ -125,6 +127,20 @@ pub struct Stats {
     pub live: Option<LiveStats>,
     /// The others.
     pub peers: Vec<PeerStats>,
+}
+
+/// The disk that the recording goes to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct DiskStats {
+    /// Free space; absent where the system does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub free_bytes: Option<u64>,
+    /// How long the recording can go on in that: at its own rate, in its first seconds at the one
+    /// that is aimed at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seconds_left: Option<f64>,
+    /// For how long the disk has not answered, seconds; 0 for one that does.
+    pub silent_seconds: f64,
 }
 
 /// The sending side of the call.
@@ -329,8 +345,8 @@ pub struct Snapshot {
     pub recording_path: String,
     /// The first thing that is wrong with the recording.
     pub recording_trouble: Option<String>,
-    /// Free space in the output folder.
-    pub disk_free_bytes: Option<u64>,
+    /// The disk of the output folder.
+    pub disk: DiskStats,
     /// Others, by id.
     pub peers: Vec<PeerView>,
     /// Whether real-time priority was granted, a line a thread (`talk: SCHED_FIFO 10`).
