@@ -15,6 +15,8 @@ pub mod media;
 pub mod metadata;
 pub mod mp4;
 pub mod recover;
+pub mod relief;
+pub mod space;
 pub mod timecodes;
 pub mod timeline;
 pub mod trial;
