@@ -6,12 +6,15 @@
 
 pub mod aac;
 pub mod budget;
+pub mod card;
 pub mod folder;
 pub mod gate;
 pub mod grid;
 pub mod h264;
 pub mod metadata;
 pub mod mp4;
+pub mod resample;
 pub mod timecodes;
 pub mod timeline;
+pub mod tone;
 pub mod trial;
