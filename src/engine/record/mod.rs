@@ -12,7 +12,7 @@ mod spill;
 mod video;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::thread::JoinHandle;
 
@@ -29,12 +29,16 @@ use crate::platform::priority::Role;
 use crate::recording::budget::Budget;
 use crate::recording::grid::GridCounts;
 use crate::recording::h264::{self, VideoEncoder, VideoParameters};
-use crate::recording::metadata::Event as Note;
+use crate::recording::metadata::{Event as Note, Kind, Tone};
 use crate::ui::model::RecordingStats;
-use crate::units::{MediaTime, SessionMicros};
+use crate::units::{MediaTime, Micros, SessionMicros};
 
 /// Name of the recording in the session's folder (PRD 7).
 pub const FILE_NAME: &str = "local_recording.mp4";
+
+/// Most notes that are kept: a member that switches its microphone on and off all day is no reason
+/// to grow without end.
+const MOST_NOTES: usize = 20_000;
 
 /// Where on the session's grid the file begins.
 #[derive(Clone, Copy, Debug)]
@@ -88,6 +92,9 @@ pub struct RecordShared {
     pub start: OnceLock<Start>,
     /// Set once: up to this slot of the grid, exclusive.
     pub end_slot: OnceLock<u64>,
+    /// Set once, local clock: what is captured from here on belongs to the recording although its
+    /// start is not told yet (a guest's clock is still being measured), and is kept until then.
+    pub keep_from: OnceLock<Micros>,
     /// Set once, after `end_slot`: where the file really ends. The last picture captured before
     /// the end may stand one slot behind it, and the sound ends with the picture.
     pub last_slot: OnceLock<u64>,
@@ -134,6 +141,11 @@ pub struct RecordShared {
     /// No recording can begin any more.
     closed: Mutex<bool>,
     notes: Mutex<Vec<Note>>,
+    tones: Mutex<Vec<Tone>>,
+    /// The microphone's sample clock.
+    pub microphone_rate: DeviceRate,
+    /// The camera's frame clock.
+    pub camera_rate: DeviceRate,
     closed_early: Mutex<Option<Written>>,
 }
 
@@ -208,8 +220,32 @@ impl RecordShared {
 
     /// Something that an editor wants to know of, at an instant of the session.
     pub fn note(&self, at: SessionMicros, what: impl Into<String>) {
-        let note = Note { session_us: at.0, what: what.into() };
-        self.notes.lock().unwrap_or_else(|e| e.into_inner()).push(note);
+        self.note_kind(Kind::Device, at, what);
+    }
+
+    /// The same, with its kind for programs that read the metadata.
+    pub fn note_kind(&self, kind: Kind, at: SessionMicros, what: impl Into<String>) {
+        let note = Note { session_us: at.0, kind, what: what.into() };
+        let mut notes = self.notes.lock().unwrap_or_else(|e| e.into_inner());
+        if notes.len() < MOST_NOTES {
+            notes.push(note);
+        }
+    }
+
+    #[allow(
+        dead_code,
+        reason = "the sync tone is written by the sound thread, which is not there yet"
+    )]
+    /// A sync tone was mixed into the file so that its reference point stands at `sample` of the
+    /// file, the session's `at`.
+    pub fn tone(&self, at: SessionMicros, sample: u64) {
+        let tone = Tone { session_us: at.0, sample };
+        self.tones.lock().unwrap_or_else(|e| e.into_inner()).push(tone);
+    }
+
+    /// All sync tones so far, in order.
+    pub fn tones(&self) -> Vec<Tone> {
+        self.tones.lock().unwrap_or_else(|e| e.into_inner()).clone()
     }
 
     /// All notes so far, in order.
@@ -225,6 +261,28 @@ impl RecordShared {
     /// What is wrong with the file, if anything is.
     pub fn trouble(&self) -> Option<String> {
         self.trouble.lock().unwrap_or_else(|e| e.into_inner()).clone()
+    }
+}
+
+/// How much faster a device's own clock runs than it says, once that is measured.
+#[derive(Debug)]
+pub struct DeviceRate(AtomicI64);
+
+impl Default for DeviceRate {
+    fn default() -> Self {
+        Self(AtomicI64::new(i64::MIN))
+    }
+}
+
+impl DeviceRate {
+    /// Sets the newest measurement, parts per million.
+    pub fn set_ppm(&self, ppm: f64) {
+        self.0.store((ppm * 1e3).round() as i64, Relaxed);
+    }
+
+    /// Parts per million; `None` as long as nothing was measured.
+    pub fn ppm(&self) -> Option<f64> {
+        Some(self.0.load(Relaxed)).filter(|&ppb| ppb != i64::MIN).map(|ppb| ppb as f64 / 1e3)
     }
 }
 
