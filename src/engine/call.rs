@@ -324,6 +324,7 @@ fn assemble(
         ask,
         threads,
         snapshot: Arc::default(),
+        disk_silent: false,
     };
     Ok((supervisor, commands))
 }

@@ -6,6 +6,7 @@
 
 pub mod aac;
 pub mod budget;
+pub mod card;
 pub mod folder;
 pub mod gate;
 pub mod grid;
@@ -15,7 +16,11 @@ pub mod media;
 pub mod metadata;
 pub mod mp4;
 pub mod recover;
+pub mod relief;
+pub mod resample;
+pub mod space;
 pub mod timecodes;
 pub mod timeline;
+pub mod tone;
 pub mod trial;
 pub mod verify;

@@ -119,6 +119,9 @@ impl Mux {
                 // Both encoders have ended and dropped their ends.
                 Err(mpsc::RecvTimeoutError::Disconnected) => break,
             };
+            if let MuxItem::Video(sample) = &item {
+                self.record.unwritten.fetch_sub(sample.data.len() as u64, Relaxed);
+            }
             match item {
                 MuxItem::VideoFormat { sps, pps } => video = Some((sps, pps)),
                 MuxItem::AudioFormat { asc, priming } => audio = Some((asc, priming)),
@@ -172,6 +175,7 @@ impl Mux {
         let start = self.record.start.get().ok_or("samples before the start")?;
         let folder =
             (self.folder)(start).map_err(|e| format!("cannot make the session's folder: {e}"))?;
+        let _ = self.record.folder.set(folder.clone());
         let path = folder.join(FILE_NAME);
         let file = DiskFile::create(&path)
             .map_err(|e| format!("cannot create {}: {e}", path.display()))?;
