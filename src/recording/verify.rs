@@ -3,6 +3,8 @@
 //!
 //! Pure: the file comes in as a parameter and is read once through, a sample at a time.
 
+mod tones;
+
 use std::fmt::Write as _;
 use std::io::{Read, Seek};
 
@@ -103,10 +105,21 @@ pub fn verify<R: Read + Seek>(
         Some(metadata) => {
             let entry = metadata.hyperzoom.files.iter().find(|file| file.name == name);
             counts(&mut report, metadata, entry);
+            match &metadata.hyperzoom.tones[..] {
+                [] => report.skip("tones", "the metadata tells of none"),
+                tones => match tones::check(reader, &index, tones)? {
+                    Err(faults) => report.add("tones", faults, String::new()),
+                    Ok(away) => {
+                        let told = format!("{} found, at most {away:.2} samples away", tones.len());
+                        report.add("tones", Vec::new(), told);
+                    }
+                },
+            }
             content(&mut report, entry);
         }
         None => {
             report.skip("metadata", "no session_metadata.json beside it");
+            report.skip("tones", "nothing tells where they are");
             report.skip("hash", "nothing to compare with");
         }
     }

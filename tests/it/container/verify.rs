@@ -2,12 +2,14 @@
 
 use std::io::Cursor;
 
+use hyperzoom::recording::aac::AacEncoder;
 use hyperzoom::recording::media::hex;
-use hyperzoom::recording::metadata::Metadata;
-use hyperzoom::recording::mp4::{Index, TrackKind};
+use hyperzoom::recording::metadata::{Metadata, Tone};
+use hyperzoom::recording::mp4::{Index, MemoryFile, Mp4Writer, TrackKind};
+use hyperzoom::recording::tone;
 use hyperzoom::recording::verify::{Report, Verdict, verify};
 
-use super::media::{CREATED, FRAMES, PACKETS, deeds, done};
+use super::media::{CREATED, FRAMES, PACKETS, deeds, done, parameters};
 
 const NAME: &str = "local_recording.mp4";
 
@@ -62,7 +64,7 @@ fn a_good_file_holds_with_and_without_its_metadata() {
     let report = verify(&mut Cursor::new(&bytes), NAME, Some(&metadata), &mut |_, _| ()).unwrap();
     assert!(report.holds(), "{:#?}", report.checks);
     let skipped = report.checks.iter().filter(|c| c.verdict == Verdict::Skipped).count();
-    assert_eq!(skipped, 0, "{:#?}", report.checks);
+    assert_eq!(skipped, 1, "no tones: {:#?}", report.checks);
     assert_eq!(failing(&bytes, None), [""; 0]);
     assert_eq!(report.summary.created_utc_seconds, CREATED);
     assert_eq!(report.summary.audio().unwrap().samples, PACKETS as u64);
@@ -203,4 +205,40 @@ fn any_single_byte_of_picture_or_sound_is_noticed() {
             assert!(failing(&bytes, Some(&metadata)).contains(&"hash".to_owned()));
         }
     }
+}
+
+/// Five seconds of sound with tones at these samples, and metadata that tells of `told`.
+fn with_tones(tones: &[u64], told: &[u64]) -> Vec<String> {
+    let mut sound: Vec<f32> = (0..5 * 48_000).map(|n| 0.05 * (n as f32 * 0.03).sin()).collect();
+    for &at in tones {
+        tone::mix(&mut sound, 0, at, 1.0);
+    }
+    let mut encoder = AacEncoder::new().unwrap();
+    let mut packets = Vec::new();
+    encoder.push(&sound, &mut packets).unwrap();
+    encoder.finish(sound.len() as u64, &mut packets).unwrap();
+    let mut parameters = parameters();
+    parameters.video = None;
+    parameters.audio.as_mut().unwrap().asc = encoder.asc();
+    let mut writer = Mp4Writer::create(MemoryFile::new(), parameters).unwrap();
+    for packet in packets {
+        writer.audio(&packet.data, 1024).unwrap();
+    }
+    writer.end_audio(sound.len() as u64);
+    writer.finalise().unwrap();
+    let mut metadata = recorded().1;
+    metadata.hyperzoom.tones = told.iter().map(|&sample| Tone { session_us: 0, sample }).collect();
+    let bytes = writer.into_file().bytes;
+    let report = verify(&mut Cursor::new(&bytes), NAME, Some(&metadata), &mut |_, _| ()).unwrap();
+    let found = report.checks.iter().filter(|check| check.name == "tones");
+    found.for_each(|check| println!("{tones:?} told as {told:?}: {}", check.detail));
+    names(&report).into_iter().filter(|name| name == "tones").collect()
+}
+
+#[test]
+fn sync_tones_are_found_where_the_metadata_says_and_nowhere_else() {
+    assert_eq!(with_tones(&[96_000, 150_001], &[96_000, 150_001]), [""; 0]);
+    assert_eq!(with_tones(&[96_000], &[96_030]), ["tones"], "too far away");
+    assert_eq!(with_tones(&[], &[96_000]), ["tones"], "none there");
+    assert_eq!(with_tones(&[96_000], &[96_000, 300_000]), ["tones"], "behind the end");
 }
