@@ -16,6 +16,7 @@ use super::live_video::{self, LiveVideo};
 use super::playback::Playback;
 use super::receive::Receive;
 use super::record::{self, CameraTap, Parts, RecordShared, Recorder, Start};
+use super::scribe::Scribe;
 use super::shared::Shared;
 use super::supervise::{Outcome, Supervisor, Threads};
 use super::talk::{Talk, VideoOut};
@@ -175,6 +176,8 @@ fn assemble(
         config.session.clone(),
         config.name.clone(),
     ));
+    let (scribe, scribe_thread) =
+        Scribe::start(folder.clone(), record_shared.clone(), events.clone())?;
     let (make_folder, told) = (folder.clone(), state.clone());
     let recorder = Recorder::start(Parts {
         shared: shared.clone(),
@@ -187,6 +190,7 @@ fn assemble(
             make_folder.make(start, session.and_then(|s| s.name).as_deref())
         }),
         record_while_muted: config.record_while_muted,
+        scribe: Some(scribe.clone()),
     })?;
 
     let mut threads = Threads::default();
@@ -283,6 +287,8 @@ fn assemble(
         ask,
         threads,
         snapshot: Arc::default(),
+        second: 0,
+        scribe: Some((scribe, scribe_thread)),
     };
     Ok((supervisor, commands))
 }

@@ -57,6 +57,11 @@ impl SessionFolder {
         let mut file = std::fs::File::create(&scratch)?;
         file.write_all(text.as_bytes())?;
         file.sync_data()?;
-        std::fs::rename(&scratch, folder.join(name))
+        std::fs::rename(&scratch, folder.join(name))?;
+        // The new name is on the disk only with its folder. (Windows has no such call; NTFS logs
+        // renames itself.)
+        #[cfg(unix)]
+        std::fs::File::open(folder)?.sync_all()?;
+        Ok(())
     }
 }

@@ -2,14 +2,13 @@
 //! `sync_timecodes.txt` (PRD 7), and the figures of the finished file as read back from it.
 
 use std::fs::File;
-use std::io;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::call_state::CallState;
 use super::config::CallConfig;
 use super::events::Events;
-use super::folder::SessionFolder;
 use super::record::{FILE_NAME, RecordShared, Start, Written, video_parameters};
+use super::scribe::Scribe;
 use crate::clock::Estimate;
 use crate::devices::{CameraInfo, SoundInfo};
 use crate::platform::clock;
@@ -19,7 +18,7 @@ use crate::recording::metadata::{
     VERSION, utc,
 };
 use crate::recording::mp4::{Summary, Timecode};
-use crate::recording::{aac, timecodes};
+use crate::recording::{aac, frame_rate, timecodes};
 use crate::ui::model::Finished;
 use crate::units::{Micros, ParticipantId};
 
@@ -36,15 +35,14 @@ pub struct Session<'a> {
     pub camera: Option<&'a CameraInfo>,
     pub microphone: Option<&'a SoundInfo>,
     pub speaker: Option<&'a SoundInfo>,
-    pub folder: &'a SessionFolder,
     pub finished: Option<&'a Finished>,
 }
 
-/// Writes both files anew.
-pub fn write(session: &Session<'_>) -> io::Result<()> {
+/// Has both files written anew.
+pub fn write(session: &Session<'_>, scribe: &Scribe) {
     let metadata = session.metadata();
-    session.folder.replace(METADATA, &metadata.to_json())?;
-    session.folder.replace(TIMECODES, &timecodes::text(&metadata))
+    scribe.replace(METADATA, metadata.to_json());
+    scribe.replace(TIMECODES, timecodes::text(&metadata));
 }
 
 impl Session<'_> {
@@ -102,7 +100,8 @@ impl Session<'_> {
                     camera: self.camera.map(|c| c.name.clone()),
                     video_encoder: video.map(|_| record.encoder_name()),
                     microphone_ppm: record.microphone_rate.ppm(),
-                    camera_ppm: record.camera_rate.ppm(),
+                    camera_fps: record.camera_fps(),
+                    camera_ppm: record.camera_fps().map(frame_rate::ppm),
                 },
                 clocks: self.clocks(own),
                 files: self
@@ -254,7 +253,6 @@ mod tests {
         let start = Start { t0, first_slot: 0, epoch_utc_micros: 0, utc_offset_seconds: 0 };
         let config = config();
         let record = RecordShared::default();
-        let folder = SessionFolder::new("out".into(), None, "Alice".into());
         Session {
             config: &config,
             start: &start,
@@ -263,7 +261,6 @@ mod tests {
             camera: None,
             microphone: None,
             speaker: None,
-            folder: &folder,
             finished: None,
         }
         .metadata()

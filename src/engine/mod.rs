@@ -31,6 +31,7 @@ mod net;
 mod playback;
 mod receive;
 mod record;
+mod scribe;
 mod shared;
 mod stats;
 mod supervise;

@@ -14,6 +14,7 @@ use super::events::Events;
 use super::folder::SessionFolder;
 use super::metadata;
 use super::record::{RecordShared, Recorder, Start, Written};
+use super::scribe::Scribe;
 use super::shared::Shared;
 use super::stats::{Gauges, Meters};
 use super::window::Window;
@@ -22,6 +23,7 @@ use crate::audio::mixer::PlayoutGauge;
 use crate::devices::{Camera, DeviceEvent, Microphone, Speaker};
 use crate::platform::clock;
 use crate::protocol::demux::DropCounters;
+use crate::recording::metadata::Kind;
 use crate::ui::model::{Command, Event, Finished, Snapshot};
 use crate::ui::window::process::WindowEvent;
 use crate::units::SessionMicros;
@@ -31,6 +33,8 @@ const TICK: Duration = Duration::from_millis(50);
 /// A planned end is told to the recorder this much ahead, microseconds: what it has encoded by
 /// then it could not take back.
 const END_AHEAD: i64 = 200_000;
+/// The metadata is written anew this often, whatever else happens.
+const METADATA_SECONDS: u64 = 10;
 /// Free space under which the recording ends while the file can still be closed (DESIGN section 6).
 const LEAST_SPACE: u64 = 200 << 20;
 /// Free space under which a warning is due (PRD 4.5).
@@ -86,6 +90,10 @@ pub struct Supervisor {
     pub ask: Option<tokio::sync::mpsc::UnboundedSender<Ask>>,
     pub threads: Threads,
     pub snapshot: Arc<Mutex<Arc<Snapshot>>>,
+    /// Seconds since the start.
+    pub second: u64,
+    /// Writes the metadata; gone at the end.
+    pub scribe: Option<(Scribe, JoinHandle<()>)>,
 }
 
 /// Why the loop ended.
@@ -121,6 +129,11 @@ impl Supervisor {
         let aborted = self.shared.abort.load(Relaxed);
         let finished = written.as_ref().map(|w| self.finished(w));
         self.write_metadata(finished.as_ref());
+        // Nobody has more to write: the thread ends when it has written that.
+        if let Some((scribe, thread)) = self.scribe.take() {
+            drop(scribe);
+            let _ = thread.join();
+        }
         if let Some(finished) = &finished {
             self.events.send(Event::RecordingFinished(finished.clone()));
         }
@@ -175,6 +188,7 @@ impl Supervisor {
             self.window_tiles(&snapshot);
             let switches = self.switches();
             if told != switches {
+                self.note_switches(told, switches);
                 told = switches;
                 self.tell_peers(gauges);
             }
@@ -194,6 +208,22 @@ impl Supervisor {
         (self.shared.muted.load(Relaxed), self.shared.camera_off.load(Relaxed))
     }
 
+    /// What an editor sees of the own mute and camera keys.
+    fn note_switches(&self, (muted, off): (bool, bool), (mute_now, off_now): (bool, bool)) {
+        let Some(now) = self.shared.session_now() else { return };
+        let name = &self.config.name;
+        if muted != mute_now {
+            let (kind, what) =
+                if mute_now { (Kind::Muted, "muted") } else { (Kind::Unmuted, "unmuted") };
+            self.record.note_kind(kind, now, format!("{name} {what}"));
+        }
+        if off != off_now {
+            let (kind, what) =
+                if off_now { (Kind::CameraOff, "off") } else { (Kind::CameraOn, "on") };
+            self.record.note_kind(kind, now, format!("{name}'s camera {what}"));
+        }
+    }
+
     fn tell_peers(&self, gauges: &Gauges) {
         if let Some(ask) = &self.ask {
             let _ = ask.send(Ask::Status(Box::new(gauges.status(&self.meters()))));
@@ -201,6 +231,13 @@ impl Supervisor {
     }
 
     fn obey(&mut self, command: &Command) {
+        if *command == Command::Marker {
+            if let Some(now) = self.shared.session_now() {
+                let marker = self.record.mark(now);
+                self.events.send(Event::Marker { number: marker });
+            }
+            return;
+        }
         if self.shared.switch(command) || *command != Command::ToggleWindow {
             return;
         }
@@ -319,6 +356,11 @@ impl Supervisor {
     }
 
     fn each_second(&mut self, gauges: &mut Gauges) {
+        // Clocks, rates and counters move: a crash leaves those of some seconds ago.
+        self.second += 1;
+        if self.second.is_multiple_of(METADATA_SECONDS) {
+            self.write_metadata(None);
+        }
         let stats = gauges.second(&self.meters());
         self.events.send(Event::Stats(stats));
         self.tell_peers(gauges);
@@ -395,7 +437,8 @@ impl Supervisor {
         let state = self.state.lock().unwrap_or_else(|e| e.into_inner());
         let start: Option<&Start> = self.record.start.get();
         let Some(start) = start else { return };
-        let written = metadata::write(&metadata::Session {
+        let Some((scribe, _)) = &self.scribe else { return };
+        let session = metadata::Session {
             config: &self.config,
             start,
             state: &state,
@@ -403,16 +446,9 @@ impl Supervisor {
             camera: self.camera.as_ref().map(Camera::info),
             microphone: self.microphone.as_ref().map(Microphone::info),
             speaker: self.speaker.as_ref().map(Speaker::info),
-            folder: &self.folder,
             finished,
-        });
-        drop(state);
-        if let Err(e) = written {
-            self.events.warn(
-                format!("cannot write the session's metadata: {e}"),
-                "the recording itself goes on; check the disk",
-            );
-        }
+        };
+        metadata::write(&session, scribe);
     }
 
     fn phase(&self, gauges: &mut Gauges, phase: &'static str) {

@@ -7,6 +7,8 @@
 pub mod aac;
 pub mod budget;
 pub mod folder;
+pub mod frame_log;
+pub mod frame_rate;
 pub mod gate;
 pub mod grid;
 pub mod h264;

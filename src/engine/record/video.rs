@@ -9,14 +9,16 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
+use super::frames::FrameBook;
 use super::mux::MuxItem;
 use super::{Queued, RecordShared, Start};
 use crate::clock::ClockMap;
 use crate::devices::camera::CameraSink;
 use crate::engine::events::Events;
+use crate::engine::scribe::Scribe;
 use crate::engine::shared::Shared;
 use crate::platform::clock;
-use crate::recording::grid::{self, Content, Grid, Slot};
+use crate::recording::grid::{self, Content, Fate, Grid, Slot};
 use crate::recording::h264::{Effort, Planes, VideoEncoder, VideoParameters};
 use crate::units::SessionMicros;
 use crate::video::convert::Converter;
@@ -110,6 +112,7 @@ pub struct VideoRecorder {
     warned_budget: bool,
     warned_damaged: bool,
     warned_late: bool,
+    book: FrameBook,
 }
 
 impl VideoRecorder {
@@ -121,6 +124,7 @@ impl VideoRecorder {
         mux: mpsc::Sender<MuxItem>,
         parameters: VideoParameters,
         encoder: Box<dyn VideoEncoder>,
+        scribe: Option<Scribe>,
     ) -> Self {
         Self {
             shared,
@@ -140,6 +144,7 @@ impl VideoRecorder {
             warned_budget: false,
             warned_damaged: false,
             warned_late: false,
+            book: FrameBook::new(scribe),
         }
     }
 
@@ -210,6 +215,7 @@ impl VideoRecorder {
         }
         self.hand_over();
         self.publish(&grid);
+        self.book.close();
         self.shared.shed_live_video.store(false, Relaxed);
         let _ = self.mux.send(MuxItem::VideoEnd);
     }
@@ -269,9 +275,10 @@ impl VideoRecorder {
         // Camera-off is a promise: looked at for each picture, however long encoding keeps us.
         grid.withhold(self.shared.camera_off.load(Relaxed));
         let captured = map.to_session(queued.frame.captured);
-        let late = grid.counts().late;
-        grid.push(captured, queued);
-        if grid.counts().late > late && !self.warned_late {
+        let source = queued.frame.captured;
+        let fate = grid.push(captured, queued);
+        self.book.pushed(&self.record, source, captured, fate);
+        if fate == Fate::Late && !self.warned_late {
             self.warned_late = true;
             self.record.note(captured, "a picture came too late for its place and was lost");
             self.events.error(
@@ -284,6 +291,7 @@ impl VideoRecorder {
     fn encode(&mut self, start: &Start, slot: Slot<Queued>) {
         let began = clock::now();
         let captured = slot.captured.is_some();
+        self.book.slot(&slot, |queued| queued.frame.captured);
         let black = match slot.content {
             Content::Picture(queued) => {
                 self.convert(&queued.frame);
