@@ -2,13 +2,14 @@
 //! `sync_timecodes.txt` (PRD 7), and the figures of the finished file as read back from it.
 
 use std::fs::File;
+use std::io;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::call_state::CallState;
 use super::config::CallConfig;
 use super::events::Events;
+use super::folder::SessionFolder;
 use super::record::{FILE_NAME, RecordShared, Start, Written, video_parameters};
-use super::scribe::Scribe;
 use crate::clock::Estimate;
 use crate::devices::{CameraInfo, SoundInfo};
 use crate::platform::clock;
@@ -23,8 +24,8 @@ use crate::ui::model::Finished;
 use crate::units::{Micros, ParticipantId};
 
 /// File names of PRD 7.
-const METADATA: &str = "session_metadata.json";
-const TIMECODES: &str = "sync_timecodes.txt";
+pub const METADATA: &str = "session_metadata.json";
+pub const TIMECODES: &str = "sync_timecodes.txt";
 
 /// Everything that the files tell of.
 pub struct Session<'a> {
@@ -35,14 +36,15 @@ pub struct Session<'a> {
     pub camera: Option<&'a CameraInfo>,
     pub microphone: Option<&'a SoundInfo>,
     pub speaker: Option<&'a SoundInfo>,
+    pub folder: &'a SessionFolder,
     pub finished: Option<&'a Finished>,
 }
 
 /// Has both files written anew.
-pub fn write(session: &Session<'_>, scribe: &Scribe) {
+pub fn write(session: &Session<'_>) -> io::Result<()> {
     let metadata = session.metadata();
-    scribe.replace(METADATA, metadata.to_json());
-    scribe.replace(TIMECODES, timecodes::text(&metadata));
+    session.folder.replace(METADATA, &metadata.to_json())?;
+    session.folder.replace(TIMECODES, &timecodes::text(&metadata))
 }
 
 impl Session<'_> {
@@ -75,6 +77,7 @@ impl Session<'_> {
                 version: VERSION,
                 program: env!("CARGO_PKG_VERSION").to_owned(),
                 finalised: self.finished.is_some(),
+                recovered: false,
                 own_id: own.0,
                 t0_session_us: start.t0.0,
                 session_epoch_utc_us: start.epoch_utc_micros,
@@ -111,6 +114,7 @@ impl Session<'_> {
                         bytes: f.bytes,
                         frames: f.frames_encoded + f.frames_repeated + f.black_frames,
                         samples: f.samples,
+                        media_blake2s: Some(f.media_blake2s.clone()),
                     })
                     .into_iter()
                     .collect(),
@@ -215,6 +219,7 @@ pub fn finished(written: &Written, record: &RecordShared, events: &Events) -> Fi
         withheld: stats.withheld,
         samples,
         encode_ms: stats.encode_ms,
+        media_blake2s: written.media_hash.iter().map(|b| format!("{b:02x}")).collect(),
     }
 }
 
@@ -253,6 +258,7 @@ mod tests {
         let start = Start { t0, first_slot: 0, epoch_utc_micros: 0, utc_offset_seconds: 0 };
         let config = config();
         let record = RecordShared::default();
+        let folder = SessionFolder::new("out".into(), None, "Alice".into());
         Session {
             config: &config,
             start: &start,
@@ -261,6 +267,7 @@ mod tests {
             camera: None,
             microphone: None,
             speaker: None,
+            folder: &folder,
             finished: None,
         }
         .metadata()

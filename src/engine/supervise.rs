@@ -14,7 +14,6 @@ use super::events::Events;
 use super::folder::SessionFolder;
 use super::metadata;
 use super::record::{RecordShared, Recorder, Start, Written};
-use super::scribe::Scribe;
 use super::shared::Shared;
 use super::stats::{Gauges, Meters};
 use super::window::Window;
@@ -24,6 +23,7 @@ use crate::devices::{Camera, DeviceEvent, Microphone, Speaker};
 use crate::platform::clock;
 use crate::protocol::demux::DropCounters;
 use crate::recording::metadata::Kind;
+use crate::recording::space::{LEAST_SPACE, LITTLE_SPACE};
 use crate::ui::model::{Command, Event, Finished, Snapshot};
 use crate::ui::window::process::WindowEvent;
 use crate::units::SessionMicros;
@@ -35,10 +35,8 @@ const TICK: Duration = Duration::from_millis(50);
 const END_AHEAD: i64 = 200_000;
 /// The metadata is written anew this often, whatever else happens.
 const METADATA_SECONDS: u64 = 10;
-/// Free space under which the recording ends while the file can still be closed (DESIGN section 6).
-const LEAST_SPACE: u64 = 200 << 20;
-/// Free space under which a warning is due (PRD 4.5).
-const LITTLE_SPACE: u64 = 20_000_000_000;
+/// A disk that does not answer for this long is told of, seconds.
+const SILENT: f64 = 2.0;
 
 /// The end of a call or recording.
 #[derive(Debug)]
@@ -90,10 +88,9 @@ pub struct Supervisor {
     pub ask: Option<tokio::sync::mpsc::UnboundedSender<Ask>>,
     pub threads: Threads,
     pub snapshot: Arc<Mutex<Arc<Snapshot>>>,
+    pub disk_silent: bool,
     /// Seconds since the start.
     pub second: u64,
-    /// Writes the metadata; gone at the end.
-    pub scribe: Option<(Scribe, JoinHandle<()>)>,
 }
 
 /// Why the loop ended.
@@ -129,10 +126,8 @@ impl Supervisor {
         let aborted = self.shared.abort.load(Relaxed);
         let finished = written.as_ref().map(|w| self.finished(w));
         self.write_metadata(finished.as_ref());
-        // Nobody has more to write: the thread ends when it has written that.
-        if let Some((scribe, thread)) = self.scribe.take() {
-            drop(scribe);
-            let _ = thread.join();
+        if !aborted && let Err(e) = self.folder.disk.finish() {
+            self.no_metadata(&e);
         }
         if let Some(finished) = &finished {
             self.events.send(Event::RecordingFinished(finished.clone()));
@@ -233,8 +228,8 @@ impl Supervisor {
     fn obey(&mut self, command: &Command) {
         if *command == Command::Marker {
             if let Some(now) = self.shared.session_now() {
-                let marker = self.record.mark(now);
-                self.events.send(Event::Marker { number: marker });
+                let number = self.record.mark(now);
+                self.events.send(Event::Marker { number });
             }
             return;
         }
@@ -370,9 +365,22 @@ impl Supervisor {
                 "close other programs; the machine is overloaded",
             );
         }
-        let free = gauges.free_space();
+        let disk = gauges.disk();
+        if disk.silent_seconds > SILENT && !std::mem::replace(&mut self.disk_silent, true) {
+            self.events.warn(
+                "the disk does not answer; what is recorded waits in memory",
+                "check the disk and its cable; nothing is lost yet",
+            );
+        }
+        self.disk_silent &= disk.silent_seconds > 0.0;
+        if self.folder.disk.is_gone() && self.record.trouble().is_none() {
+            self.record.fail(
+                &self.events,
+                "its file or folder was deleted while it was being recorded".to_owned(),
+            );
+        }
         if self.folder.path().is_some()
-            && free.is_some_and(|f| f < LEAST_SPACE)
+            && disk.free_bytes.is_some_and(|f| f < LEAST_SPACE)
             && self.record.trouble().is_none()
             && self.recorder.is_some()
         {
@@ -387,7 +395,7 @@ impl Supervisor {
     }
 
     fn warn_of_little_space(&self) {
-        if let Ok(free) = fs4::available_space(&self.config.output)
+        if let Some(free) = self.folder.disk.free()
             && free < LITTLE_SPACE
         {
             self.events.warn(
@@ -437,8 +445,7 @@ impl Supervisor {
         let state = self.state.lock().unwrap_or_else(|e| e.into_inner());
         let start: Option<&Start> = self.record.start.get();
         let Some(start) = start else { return };
-        let Some((scribe, _)) = &self.scribe else { return };
-        let session = metadata::Session {
+        let written = metadata::write(&metadata::Session {
             config: &self.config,
             start,
             state: &state,
@@ -446,9 +453,20 @@ impl Supervisor {
             camera: self.camera.as_ref().map(Camera::info),
             microphone: self.microphone.as_ref().map(Microphone::info),
             speaker: self.speaker.as_ref().map(Speaker::info),
+            folder: &self.folder,
             finished,
-        };
-        metadata::write(&session, scribe);
+        });
+        drop(state);
+        if let Err(e) = written {
+            self.no_metadata(&e);
+        }
+    }
+
+    fn no_metadata(&self, e: &std::io::Error) {
+        self.events.warn(
+            format!("cannot write the session's metadata: {e}"),
+            "the recording itself goes on; check the disk",
+        );
     }
 
     fn phase(&self, gauges: &mut Gauges, phase: &'static str) {

@@ -121,7 +121,9 @@ mod tests {
     #[test]
     fn the_format_is_the_documented_one() {
         let mut text = head(SessionMicros(12_000_000), 15);
-        assert!(text.starts_with("# HyperZoom frame log 1; slots are 1/30 s from T0 = 12000000 us"));
+        assert!(
+            text.starts_with("# HyperZoom frame log 1; slots are 1/30 s from T0 = 12000000 us")
+        );
         let (source, session) = (Some(Micros(98)), Some(SessionMicros(-7)));
         for (slot, what) in [(Some(15), What::Picture), (None, What::Discarded)] {
             line(&FrameRecord { slot, what, source, session }, &mut text);

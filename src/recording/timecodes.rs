@@ -66,7 +66,10 @@ fn write(out: &mut String, metadata: &Metadata) -> std::fmt::Result {
     }
     let place = Place { start, code: &own.start_timecode };
     writeln!(out)?;
-    writeln!(out, "Sync tones in this recording (timecode, position in the file, sample, session clock):")?;
+    writeln!(
+        out,
+        "Sync tones in this recording (timecode, position in the file, sample, session clock):"
+    )?;
     for tone in &own.tones {
         let at = tone.session_us;
         let sample = format!("sample {}", tone.sample);
@@ -163,6 +166,7 @@ mod tests {
             bytes: 1234,
             frames: 60,
             samples: 96_000,
+            media_blake2s: None,
         });
         metadata.hyperzoom.tones.push(Tone { session_us: 14_000_000, sample: 72_000 });
         let what = "Bob joined".into();

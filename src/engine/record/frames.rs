@@ -1,30 +1,38 @@
-//! What becomes of each picture, told to the scribe a second at a time, and the camera's measured
-//! rate. Part of the recorder's video thread: it never waits.
+//! What becomes of each picture, for `frame_log.csv`, and the camera's measured rate. Part of the
+//! recorder's video thread: it never waits; the disk's thread writes.
+
+use std::sync::Arc;
 
 use super::RecordShared;
-use crate::engine::scribe::Scribe;
-use crate::recording::frame_log::{FrameRecord, What};
+use crate::engine::folder::SessionFolder;
+use crate::recording::frame_log::{self, FrameRecord, What};
 use crate::recording::frame_rate::FrameRate;
 use crate::recording::grid::{Content, Fate, Slot};
 use crate::units::{Micros, SessionMicros};
 
-/// Records are handed over in batches of this many: a second's worth.
-const BATCH: usize = 30;
+/// The log's name in the session's folder.
+pub const FILE_NAME: &str = "frame_log.csv";
+/// The log is handed over in pieces of this many bytes: about a second's worth.
+const PIECE: usize = 1_000;
+/// More than this is not kept for a disk that does not answer, or a folder that never comes.
+const MOST: usize = 6 << 20;
 /// Pictures between two looks at the rate.
 const RATE_EVERY: u64 = 150;
 
 /// See the module.
 pub struct FrameBook {
-    scribe: Option<Scribe>,
-    records: Vec<FrameRecord>,
+    folder: Option<Arc<SessionFolder>>,
+    text: String,
+    begun: bool,
     rate: FrameRate,
     pictures: u64,
 }
 
 impl FrameBook {
-    /// A book that goes to `scribe`, if there is one.
-    pub fn new(scribe: Option<Scribe>) -> Self {
-        Self { scribe, records: Vec::new(), rate: FrameRate::default(), pictures: 0 }
+    /// A book that goes to the session's folder, if there is one.
+    pub fn new(folder: Option<Arc<SessionFolder>>) -> Self {
+        let (text, rate) = (String::new(), FrameRate::default());
+        Self { folder, text, begun: false, rate, pictures: 0 }
     }
 
     /// The grid has taken a picture, or has not.
@@ -50,31 +58,43 @@ impl FrameBook {
             Fate::Slot(_) | Fate::Outside => return,
         };
         let (source, session) = (Some(source), Some(session));
-        self.add(FrameRecord { slot: None, what, source, session });
+        self.add(record, &FrameRecord { slot: None, what, source, session });
     }
 
     /// A slot is written; `source` tells a picture's own stamp.
-    pub fn slot<T>(&mut self, slot: &Slot<T>, source: impl Fn(&T) -> Micros) {
+    pub fn slot<T>(
+        &mut self,
+        record: &RecordShared,
+        slot: &Slot<T>,
+        source: impl Fn(&T) -> Micros,
+    ) {
         let (what, source) = match &slot.content {
             Content::Picture(picture) => (What::Picture, Some(source(picture))),
             Content::Repeat => (What::Repeat, None),
             Content::Black => (What::Black, None),
         };
-        self.add(FrameRecord { slot: Some(slot.index), what, source, session: slot.captured });
+        let line = FrameRecord { slot: Some(slot.index), what, source, session: slot.captured };
+        self.add(record, &line);
     }
 
-    fn add(&mut self, record: FrameRecord) {
-        let Some(scribe) = &self.scribe else { return };
-        self.records.push(record);
-        if self.records.len() >= BATCH {
-            scribe.frames(&mut self.records);
+    fn add(&mut self, record: &RecordShared, line: &FrameRecord) {
+        let (Some(folder), Some(start)) = (&self.folder, record.start.get()) else { return };
+        if !std::mem::replace(&mut self.begun, true) {
+            self.text = frame_log::head(start.t0, start.first_slot);
+        }
+        if self.text.len() > MOST {
+            return;
+        }
+        frame_log::line(line, &mut self.text);
+        if self.text.len() >= PIECE {
+            folder.append(FILE_NAME, &mut self.text);
         }
     }
 
-    /// The last ones; nobody waits for this thread's scribe any more.
+    /// The last lines.
     pub fn close(&mut self) {
-        if let Some(scribe) = self.scribe.take() {
-            scribe.frames(&mut self.records);
+        if let Some(folder) = &self.folder {
+            folder.append(FILE_NAME, &mut self.text);
         }
     }
 }

@@ -6,7 +6,10 @@
 mod audio;
 mod file;
 mod frames;
+pub mod journal;
 mod mux;
+mod scratch;
+mod spill;
 mod video;
 
 use std::path::{Path, PathBuf};
@@ -14,21 +17,23 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::thread::JoinHandle;
 
+pub use self::file::DiskFile;
+pub use self::spill::Queued;
+use self::spill::Spiller;
 pub use self::video::CameraTap;
 use super::capture::Captured;
 use super::error::EngineError;
 use super::events::Events;
-use super::scribe::Scribe;
+use super::folder::SessionFolder;
 use super::shared::Shared;
 use super::threads::spawn;
 use crate::platform::priority::Role;
-use crate::recording::budget::{Admission, Budget};
+use crate::recording::budget::Budget;
 use crate::recording::grid::GridCounts;
 use crate::recording::h264::{self, VideoEncoder, VideoParameters};
 use crate::recording::metadata::{Event as Note, Kind, Tone};
 use crate::ui::model::RecordingStats;
 use crate::units::{MediaTime, Micros, SessionMicros};
-use crate::video::frame::Frame;
 
 /// Name of the recording in the session's folder (PRD 7).
 pub const FILE_NAME: &str = "local_recording.mp4";
@@ -116,11 +121,19 @@ pub struct RecordShared {
     /// How far the encoder is behind, microseconds.
     pub behind_micros: AtomicU64,
     /// Memory of the pictures that wait for their slot or for the encoder.
-    pub queue: Mutex<Budget>,
-    /// Bytes of waiting pictures that the budget has no room for.
-    pub over_budget: AtomicU64,
-    /// Captured pictures that the encoder refused.
+    pub queue: Arc<Mutex<Budget>>,
+    /// The pictures themselves.
+    line: spill::WaitingLine,
+    /// Pictures that left memory for the scratch file or were squeezed.
+    pub spilled: AtomicU64,
+    /// The part of `spilled` that was squeezed.
+    pub squeezed: AtomicU64,
+    /// Captured pictures that the encoder refused, or that did not come back from the scratch file.
     pub encode_failed: AtomicU64,
+    /// Bytes of encoded media that wait for the disk.
+    pub unwritten: AtomicU64,
+    /// The session's folder, once the recording has begun.
+    pub folder: OnceLock<PathBuf>,
     /// The file is not complete: disk full or failing.
     pub trouble: Mutex<Option<String>>,
     /// Audio samples in the file that were muted.
@@ -156,6 +169,7 @@ impl RecordShared {
     pub fn counters(&self) -> Option<RecordingStats> {
         self.start.get()?;
         let grid = *self.grid.lock().unwrap_or_else(|e| e.into_inner());
+        let budget = *self.queue.lock().unwrap_or_else(|e| e.into_inner());
         let samples = self.samples.load(Relaxed);
         let refused = self.encode_failed.load(Relaxed);
         // A picture that found its slot already written is no matter of cadence: it was lost here.
@@ -173,7 +187,11 @@ impl RecordShared {
             frames_repeated: grid.repeated,
             black_frames: grid.black,
             withheld: grid.withheld,
-            spilled: 0,
+            spilled: self.spilled.load(Relaxed),
+            squeezed: self.squeezed.load(Relaxed),
+            queued_bytes: budget.used(),
+            queued_limit_bytes: budget.limit(),
+            unwritten_bytes: self.unwritten.load(Relaxed),
             encode_ms: mean_ms(self.encode_micros.load(Relaxed), self.encode_count.load(Relaxed)),
             queue_ms: self.behind_micros.load(Relaxed) as f64 / 1_000.0,
         })
@@ -191,16 +209,6 @@ impl RecordShared {
             format!("the recording is not complete: {what}"),
             "check the disk and --output; what is in the file is valid, and the call goes on",
         );
-    }
-
-    /// Counts a picture that begins to wait, for as long as the room lives.
-    fn room_for(self: &Arc<Self>, bytes: u64) -> Room {
-        let admission = self.queue.lock().unwrap_or_else(|e| e.into_inner()).push(bytes);
-        let within = admission == Admission::Accept;
-        if !within {
-            self.over_budget.fetch_add(bytes, Relaxed);
-        }
-        Room { record: self.clone(), bytes, within }
     }
 
     /// Keeps a file that was closed before the call's end.
@@ -304,29 +312,6 @@ fn mean_ms(micros: u64, pictures: u64) -> f64 {
     (micros as f64 / pictures.max(1) as f64).round() / 1_000.0
 }
 
-/// The memory that a waiting picture takes; dropping it gives it back.
-struct Room {
-    record: Arc<RecordShared>,
-    bytes: u64,
-    within: bool,
-}
-
-impl Drop for Room {
-    fn drop(&mut self) {
-        if self.within {
-            self.record.queue.lock().unwrap_or_else(|e| e.into_inner()).release(self.bytes);
-        } else {
-            self.record.over_budget.fetch_sub(self.bytes, Relaxed);
-        }
-    }
-}
-
-/// A picture on its way to the encoder.
-pub struct Queued {
-    frame: Frame,
-    _room: Room,
-}
-
 /// Makes the session's folder when the recording begins, and says where.
 pub type MakeFolder = Arc<dyn Fn(&Start) -> std::io::Result<PathBuf> + Send + Sync>;
 
@@ -346,14 +331,15 @@ pub struct Parts {
     pub folder: MakeFolder,
     /// What is said while muted is in the file too.
     pub record_while_muted: bool,
-    /// Writes the frame log.
-    pub scribe: Option<Scribe>,
+    /// Where the frame log goes.
+    pub log: Option<Arc<SessionFolder>>,
 }
 
 /// The running recorder.
 pub struct Recorder {
     record: Arc<RecordShared>,
     threads: Vec<JoinHandle<()>>,
+    spiller: Option<JoinHandle<()>>,
     mux: JoinHandle<Option<Written>>,
 }
 
@@ -364,18 +350,20 @@ pub struct Written {
     pub path: PathBuf,
     /// Its size.
     pub bytes: u64,
+    /// BLAKE2s-256 of the media in it (see `recording::mp4::Finished`).
+    pub media_hash: [u8; 32],
 }
 
 impl Recorder {
     /// Starts the threads; they wait for [`Recorder::begin`].
     pub fn start(parts: Parts) -> Result<Self, EngineError> {
-        let (mux_in, mux_out) = mpsc::channel();
+        let (mux_in, mux_out) = mux::MuxInput::new();
         let mut threads = Vec::new();
         let video = parts.camera.as_ref().map(|(_, p, _)| *p);
         if let Some((_, _, encoder)) = &parts.camera {
             let _ = parts.record.encoder.set(encoder.name().to_owned());
         }
-        let Parts { shared, record, events, samples, camera, folder, record_while_muted, scribe } =
+        let Parts { shared, record, events, samples, camera, folder, record_while_muted, log } =
             parts;
         let writer = mux::Mux {
             shared: shared.clone(),
@@ -385,7 +373,7 @@ impl Recorder {
             video,
             folder,
         };
-        let mux = spawn("hz-mux", Role::Normal, move || writer.run())?;
+        let mux = spawn("hz-mux", Role::High, move || writer.run())?;
         let encoder = audio::AudioRecorder::new(
             shared.clone(),
             record.clone(),
@@ -395,7 +383,10 @@ impl Recorder {
             record_while_muted,
         )?;
         threads.push(spawn("hz-rec-audio", Role::High, move || encoder.run())?);
+        let mut spiller = None;
         if let Some((frames, parameters, encoder)) = camera {
+            let room = Spiller::new(shared.clone(), record.clone(), events.clone());
+            spiller = Some(spawn("hz-spill", Role::Normal, move || room.run())?);
             let recorder = video::VideoRecorder::new(
                 shared,
                 record.clone(),
@@ -404,11 +395,11 @@ impl Recorder {
                 mux_in,
                 parameters,
                 encoder,
-                scribe,
+                log,
             );
             threads.push(spawn("hz-rec-video", Role::High, move || recorder.run())?);
         }
-        Ok(Self { record, threads, mux })
+        Ok(Self { record, threads, spiller, mux })
     }
 
     /// Records from `start` on. Only the first call counts, and none after [`Recorder::finish`].
@@ -437,6 +428,10 @@ impl Recorder {
         }
         for thread in self.threads {
             let _ = thread.join();
+        }
+        self.record.line.close();
+        if let Some(spiller) = self.spiller {
+            let _ = spiller.join();
         }
         self.mux.join().ok().flatten()
     }
@@ -510,7 +505,7 @@ mod tests {
             camera: None,
             folder: Arc::new(move |_: &Start| Ok(folder.clone())),
             record_while_muted: false,
-            scribe: None,
+            log: None,
         };
         (tap, record, Recorder::start(parts).unwrap())
     }
