@@ -7,13 +7,16 @@
 pub mod aac;
 pub mod budget;
 pub mod card;
+pub mod flac;
 pub mod folder;
 pub mod gate;
 pub mod grid;
 pub mod h264;
 pub mod metadata;
 pub mod mp4;
+pub mod raw;
 pub mod resample;
+pub mod sound;
 pub mod timecodes;
 pub mod timeline;
 pub mod tone;

@@ -6,13 +6,16 @@
 mod audio;
 mod file;
 mod mux;
+mod raw;
+mod tones;
 mod video;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::thread::JoinHandle;
 
+pub use self::audio::SoundOptions;
 pub use self::video::CameraTap;
 use super::capture::Captured;
 use super::error::EngineError;
@@ -86,6 +89,10 @@ pub struct RecordShared {
     /// Set once, after `end_slot`: where the file really ends. The last picture captured before
     /// the end may stand one slot behind it, and the sound ends with the picture.
     pub last_slot: OnceLock<u64>,
+    /// Set once, before `end_slot`: the last sync tone begins here.
+    pub end_tone: OnceLock<SessionMicros>,
+    /// The session's folder, once the recording has begun.
+    pub folder: OnceLock<PathBuf>,
     /// Pictures.
     pub grid: Mutex<GridCounts>,
     /// Audio samples in the file.
@@ -121,6 +128,9 @@ pub struct RecordShared {
     /// No recording can begin any more.
     closed: Mutex<bool>,
     notes: Mutex<Vec<Note>>,
+    tones: Mutex<Vec<Tone>>,
+    /// The microphone's sample clock against the local one.
+    pub microphone_rate: DeviceRate,
     closed_early: Mutex<Option<Written>>,
 }
 
@@ -204,6 +214,25 @@ impl RecordShared {
         self.notes.lock().unwrap_or_else(|e| e.into_inner()).push(note);
     }
 
+    /// A sync tone was mixed into the file: its first sample is `sample` of the file, the session's
+    /// `at`.
+    pub fn tone(&self, at: SessionMicros, sample: u64) {
+        let tone = Tone { session_us: at.0, sample };
+        self.tones.lock().unwrap_or_else(|e| e.into_inner()).push(tone);
+    }
+
+    /// All sync tones so far, in order.
+    pub fn tones(&self) -> Vec<Tone> {
+        self.tones.lock().unwrap_or_else(|e| e.into_inner()).clone()
+    }
+
+    /// One's own end command came at `now`: plans the last sync tone and gives the file's end.
+    pub fn end_with_tone(&self, now: SessionMicros) -> SessionMicros {
+        let Some(start) = self.start.get() else { return now };
+        let at = tones::whole_second(now.max(start.file()));
+        *self.end_tone.get_or_init(|| at) + tones::LAST
+    }
+
     /// All notes so far, in order.
     pub fn notes(&self) -> Vec<Note> {
         self.notes.lock().unwrap_or_else(|e| e.into_inner()).clone()
@@ -217,6 +246,37 @@ impl RecordShared {
     /// What is wrong with the file, if anything is.
     pub fn trouble(&self) -> Option<String> {
         self.trouble.lock().unwrap_or_else(|e| e.into_inner()).clone()
+    }
+}
+
+/// A sync tone in the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tone {
+    /// The session's time of its first sample, microseconds.
+    pub session_us: i64,
+    /// Its first sample in the file.
+    pub sample: u64,
+}
+
+/// How much faster a device's own clock runs than it says, once that is measured.
+#[derive(Debug)]
+pub struct DeviceRate(AtomicI64);
+
+impl Default for DeviceRate {
+    fn default() -> Self {
+        Self(AtomicI64::new(i64::MIN))
+    }
+}
+
+impl DeviceRate {
+    /// Sets the newest measurement, parts per million.
+    pub fn set_ppm(&self, ppm: f64) {
+        self.0.store((ppm * 1e3).round() as i64, Relaxed);
+    }
+
+    /// Parts per million; `None` as long as nothing was measured.
+    pub fn ppm(&self) -> Option<f64> {
+        Some(self.0.load(Relaxed)).filter(|&ppb| ppb != i64::MIN).map(|ppb| ppb as f64 / 1e3)
     }
 }
 
@@ -264,14 +324,17 @@ pub struct Parts {
     pub camera: Option<(mpsc::Receiver<Queued>, VideoParameters, Box<dyn VideoEncoder>)>,
     /// The session's folder, made when the recording begins.
     pub folder: MakeFolder,
-    /// What is said while muted is in the file too.
-    pub record_while_muted: bool,
+    /// How the sound is recorded.
+    pub sound: SoundOptions,
+    /// The microphone's name.
+    pub microphone: String,
 }
 
 /// The running recorder.
 pub struct Recorder {
     record: Arc<RecordShared>,
     threads: Vec<JoinHandle<()>>,
+    raw: Option<JoinHandle<()>>,
     mux: JoinHandle<Option<Written>>,
 }
 
@@ -293,7 +356,7 @@ impl Recorder {
         if let Some((_, _, encoder)) = &parts.camera {
             let _ = parts.record.encoder.set(encoder.name().to_owned());
         }
-        let Parts { shared, record, events, samples, camera, folder, record_while_muted } = parts;
+        let Parts { shared, record, events, samples, camera, folder, sound, microphone } = parts;
         let writer = mux::Mux {
             shared: shared.clone(),
             record: record.clone(),
@@ -303,15 +366,31 @@ impl Recorder {
             folder,
         };
         let mux = spawn("hz-mux", Role::Normal, move || writer.run())?;
+        let mut raw = None;
+        let mut raw_in = None;
+        if sound.raw {
+            let (blocks_in, blocks) = mpsc::channel();
+            let (shared, record) = (shared.clone(), record.clone());
+            let writer = raw::RawWriter {
+                shared,
+                record,
+                events: events.clone(),
+                blocks,
+                device: microphone,
+            };
+            raw = Some(spawn("hz-rec-raw", Role::Normal, move || writer.run())?);
+            raw_in = Some(blocks_in);
+        }
         let encoder = audio::AudioRecorder::new(
             shared.clone(),
             record.clone(),
             events.clone(),
-            samples,
+            samples.into(),
             mux_in.clone(),
-            record_while_muted,
+            raw_in,
+            &sound,
         )?;
-        threads.push(spawn("hz-rec-audio", Role::High, move || encoder.run())?);
+        threads.push(spawn("hz-rec-audio", Role::High, move || drop(encoder.run()))?);
         if let Some((frames, parameters, encoder)) = camera {
             let recorder = video::VideoRecorder::new(
                 shared,
@@ -324,7 +403,7 @@ impl Recorder {
             );
             threads.push(spawn("hz-rec-video", Role::High, move || recorder.run())?);
         }
-        Ok(Self { record, threads, mux })
+        Ok(Self { record, threads, raw, mux })
     }
 
     /// Records from `start` on. Only the first call counts, and none after [`Recorder::finish`].
@@ -353,6 +432,9 @@ impl Recorder {
         }
         for thread in self.threads {
             let _ = thread.join();
+        }
+        if let Some(raw) = self.raw {
+            let _ = raw.join();
         }
         self.mux.join().ok().flatten()
     }
@@ -425,7 +507,8 @@ mod tests {
             samples: ends.record,
             camera: None,
             folder: Arc::new(move |_: &Start| Ok(folder.clone())),
-            record_while_muted: false,
+            sound: SoundOptions::default(),
+            microphone: String::new(),
         };
         (tap, record, Recorder::start(parts).unwrap())
     }
@@ -453,7 +536,7 @@ mod tests {
         // Within what is kept from before a start that is told late.
         let t0 = now - 1_000_000;
         for i in 0..200 {
-            tap.samples(&[0.25; 240], t0 + i * 5_000);
+            tap.card_samples(&[0.25; 240], 48_000, t0 + i * 5_000);
         }
         Recorder::begin(&record, start_at(SessionMicros(t0.0)));
         let written = recorder.finish(SessionMicros(now.0)).expect("a file");
@@ -471,7 +554,7 @@ mod tests {
         let (mut tap, ends) = crate::engine::capture::MicTap::new(false);
         drop(ends.record);
         for i in 0..3_000 {
-            tap.samples(&[0.0; 240], crate::units::Micros(i * 5_000));
+            tap.card_samples(&[0.0; 240], 48_000, crate::units::Micros(i * 5_000));
         }
         assert_eq!(ends.losses.record.load(Relaxed), 0);
     }

@@ -12,11 +12,11 @@ use super::file::DiskFile;
 use super::{FILE_NAME, MakeFolder, RecordShared, Written};
 use crate::engine::events::Events;
 use crate::engine::shared::Shared;
-use crate::recording::aac::{AacPacket, BITRATE, FRAME_SAMPLES};
 use crate::recording::h264::{EncodedSample, VideoParameters};
 use crate::recording::mp4::{
     AudioTrack, MovieParameters, Mp4Error, Mp4Writer, Timecode, VideoTrack,
 };
+use crate::recording::sound::{PACKET_SAMPLES, SoundPacket};
 use crate::ui::model::Event;
 
 /// What the encoders send.
@@ -29,16 +29,11 @@ pub enum MuxItem {
         pps: Vec<u8>,
     },
     /// Before the first packet of sound.
-    AudioFormat {
-        /// AudioSpecificConfig.
-        asc: Vec<u8>,
-        /// Samples of the first packets that are not sound.
-        priming: u32,
-    },
+    AudioFormat(AudioTrack),
     /// One picture.
     Video(EncodedSample),
-    /// One AAC packet of 1,024 samples.
-    Audio(AacPacket),
+    /// One packet of 1,024 samples.
+    Audio(SoundPacket),
     /// No more pictures.
     VideoEnd,
     /// No more sound; the track is this long.
@@ -63,7 +58,7 @@ struct Open {
     writer: Mp4Writer<DiskFile>,
     path: PathBuf,
     /// The newest packet: only the end tells how much of it counts.
-    held: Option<AacPacket>,
+    held: Option<SoundPacket>,
 }
 
 impl Mux {
@@ -90,7 +85,7 @@ impl Mux {
             };
             match item {
                 MuxItem::VideoFormat { sps, pps } => video = Some((sps, pps)),
-                MuxItem::AudioFormat { asc, priming } => audio = Some((asc, priming)),
+                MuxItem::AudioFormat(track) => audio = Some(track),
                 other => {
                     pictures &= video.is_some() || !matches!(other, MuxItem::VideoEnd);
                     early.push(other);
@@ -136,11 +131,12 @@ impl Mux {
     fn open(
         &self,
         video: Option<(Vec<u8>, Vec<u8>)>,
-        audio: Option<(Vec<u8>, u32)>,
+        audio: Option<AudioTrack>,
     ) -> Result<Open, String> {
         let start = self.record.start.get().ok_or("samples before the start")?;
         let folder =
             (self.folder)(start).map_err(|e| format!("cannot make the session's folder: {e}"))?;
+        let _ = self.record.folder.set(folder.clone());
         let path = folder.join(FILE_NAME);
         let file = DiskFile::create(&path)
             .map_err(|e| format!("cannot create {}: {e}", path.display()))?;
@@ -150,12 +146,6 @@ impl Mux {
             sps,
             pps,
             bitrate: p.bitrate_bps,
-        });
-        let audio = audio.map(|(asc, priming_samples)| AudioTrack {
-            asc,
-            bitrate: BITRATE,
-            priming_samples,
-            samples_per_packet: FRAME_SAMPLES,
         });
         let parameters = MovieParameters {
             video,
@@ -177,18 +167,18 @@ impl Mux {
             }
             MuxItem::Audio(packet) => {
                 if let Some(before) = open.held.replace(packet) {
-                    open.writer.audio(&before.data, FRAME_SAMPLES)?;
+                    open.writer.audio(&before.data, PACKET_SAMPLES)?;
                 }
             }
             MuxItem::AudioEnd { samples } => {
                 if let Some(last) = open.held.take() {
                     // The file ends with its last picture; the last packet reaches over that.
-                    let from = last.index * u64::from(FRAME_SAMPLES);
-                    let duration = samples.saturating_sub(from).clamp(1, FRAME_SAMPLES.into());
+                    let from = last.index * u64::from(PACKET_SAMPLES);
+                    let duration = samples.saturating_sub(from).clamp(1, PACKET_SAMPLES.into());
                     open.writer.audio(&last.data, duration as u32)?;
                 }
             }
-            MuxItem::VideoEnd | MuxItem::VideoFormat { .. } | MuxItem::AudioFormat { .. } => {}
+            MuxItem::VideoEnd | MuxItem::VideoFormat { .. } | MuxItem::AudioFormat(_) => {}
         }
         Ok(())
     }
@@ -213,6 +203,7 @@ mod tests {
     use super::*;
     use crate::engine::record::Start;
     use crate::recording::mp4::Summary;
+    use crate::recording::sound::{SoundEncoder, SoundFormat};
     use crate::units::SessionMicros;
 
     fn mux(
@@ -232,9 +223,8 @@ mod tests {
     }
 
     fn say(to: &mpsc::Sender<MuxItem>) {
-        let mut encoder = crate::recording::aac::AacEncoder::new().unwrap();
-        let (asc, priming) = (encoder.asc(), encoder.priming_samples());
-        to.send(MuxItem::AudioFormat { asc, priming }).unwrap();
+        let mut encoder = SoundEncoder::new(SoundFormat::Aac).unwrap();
+        to.send(MuxItem::AudioFormat(encoder.track())).unwrap();
         let mut packets = Vec::new();
         encoder.push(&[0.1; 48_000], &mut packets).unwrap();
         encoder.finish(48_000, &mut packets).unwrap();

@@ -53,6 +53,7 @@ pub struct CameraTap {
     frames: mpsc::Sender<Queued>,
     live: Arc<Mutex<Option<Frame>>>,
     live_thread: Arc<std::sync::OnceLock<std::thread::Thread>>,
+    later: i64,
 }
 
 impl CameraTap {
@@ -63,7 +64,12 @@ impl CameraTap {
         live: Arc<Mutex<Option<Frame>>>,
         live_thread: Arc<std::sync::OnceLock<std::thread::Thread>>,
     ) -> Self {
-        Self { record, frames, live, live_thread }
+        Self { record, frames, live, live_thread, later: 0 }
+    }
+
+    /// The recorder's pictures count as captured so many microseconds later (`--av-offset`).
+    pub fn later_by(self, micros: i64) -> Self {
+        Self { later: micros, ..self }
     }
 }
 
@@ -74,6 +80,7 @@ impl CameraSink for CameraTap {
         if let Some(thread) = self.live_thread.get() {
             thread.unpark();
         }
+        let frame = Frame { captured: frame.captured + self.later, ..frame };
         let _ = self.frames.send(Queued { frame, _room: room });
     }
 }

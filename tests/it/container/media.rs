@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use hyperzoom::recording::mp4::{
-    AudioTrack, MemoryFile, MovieParameters, Mp4Writer, Timecode, VideoTrack,
+    AudioCoding, AudioTrack, MemoryFile, MovieParameters, Mp4Writer, Timecode, VideoTrack,
 };
 use openh264::OpenH264API;
 use openh264::encoder::{
@@ -125,7 +125,8 @@ pub fn parameters() -> MovieParameters {
             bitrate: 18_000_000,
         }),
         audio: Some(AudioTrack {
-            asc: media.asc.clone(),
+            coding: AudioCoding::Aac,
+            configuration: media.asc.clone(),
             bitrate: 192_000,
             priming_samples: 0,
             samples_per_packet: 1024,
