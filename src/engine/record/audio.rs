@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use super::mux::MuxItem;
+use super::mux::{MuxInput, MuxItem};
 use super::raw::RawBlock;
 use super::tones::Tones;
 use super::{RecordShared, Start};
@@ -17,6 +17,7 @@ use crate::engine::playback::ToneCue;
 use crate::engine::shared::Shared;
 use crate::platform::clock;
 use crate::recording::gate::Gate;
+use crate::recording::metadata::Kind;
 use crate::recording::sound::{SoundEncoder, SoundError, SoundFormat, SoundPacket};
 use crate::recording::timeline::{AudioTimeline, SILENCE_DELAY_MICROS};
 use crate::units::{MediaTime, Micros, SAMPLES_PER_FRAME, SessionMicros};
@@ -25,6 +26,8 @@ use crate::units::{MediaTime, Micros, SAMPLES_PER_FRAME, SessionMicros};
 const POLL: Duration = Duration::from_millis(10);
 /// Samples from before the start that are kept, because the start is told late: microseconds.
 const KEEP: i64 = 1_500_000;
+/// A guest's samples since WELCOME wait for its clock so long at most.
+const KEEP_MOST: i64 = 10_000_000;
 /// How long the end waits for samples that the device still owes, before silence takes their place.
 const PATIENCE: i64 = 500_000;
 /// How long a microphone says nothing before it counts as missing.
@@ -80,7 +83,7 @@ pub struct AudioRecorder {
     record: Arc<RecordShared>,
     events: Events,
     sound: Sound,
-    mux: mpsc::Sender<MuxItem>,
+    mux: MuxInput,
     raw: Option<mpsc::Sender<RawBlock>>,
     encoder: SoundEncoder,
     tones: Tones,
@@ -104,7 +107,7 @@ impl AudioRecorder {
         record: Arc<RecordShared>,
         events: Events,
         sound: Sound,
-        mux: mpsc::Sender<MuxItem>,
+        mux: MuxInput,
         raw: Option<mpsc::Sender<RawBlock>>,
         options: &SoundOptions,
     ) -> Result<Self, EngineError> {
@@ -140,7 +143,7 @@ impl AudioRecorder {
     pub fn run(mut self) -> Sound {
         if let Some(start) = self.wait_for_start() {
             let track = self.encoder.track();
-            if self.mux.send(MuxItem::AudioFormat(track)).is_ok() {
+            if self.mux.send(MuxItem::AudioFormat(track)) {
                 self.begin(&start);
                 loop {
                     std::thread::sleep(POLL);
@@ -207,8 +210,7 @@ impl AudioRecorder {
         if !ending && !patient && local.since(self.heard) > MISSING {
             self.placed.clear();
             let until = now - (MISSING - SILENCE_DELAY_MICROS);
-            let shared = self.shared.clone();
-            let session = session_clock(&shared);
+            let session = self.session_clock();
             self.sound.timeline.silence_until(until, &session, &mut self.placed);
             self.encode(start);
         }
@@ -236,11 +238,15 @@ impl AudioRecorder {
             while let Some(block) = self.pop() {
                 let at = block.at;
                 self.waiting.push_back(block);
-                while self.waiting.front().is_some_and(|first| at.since(first.at) > KEEP) {
+                let kept = self.record.keep_from.get().copied().unwrap_or(at);
+                while self.waiting.front().is_some_and(|first| {
+                    let age = at.since(first.at);
+                    age > KEEP && (first.at < kept || age > KEEP_MOST)
+                }) {
                     self.leave_out();
                 }
             }
-            if let (Some(start), Some(_)) = (self.record.start.get(), self.shared.session_now()) {
+            if let (Some(start), Some(_)) = (self.record.start.get(), self.shared.clock_map()) {
                 return Some(*start);
             }
             if self.record.end_slot.get().is_some() || self.shared.abort.load(Relaxed) {
@@ -261,8 +267,7 @@ impl AudioRecorder {
     /// Encodes the block in its place, but nothing from sample `end` of the file on.
     fn place(&mut self, start: &Start, mut block: Block, end: u64) {
         self.follow_mute(&mut block);
-        let shared = self.shared.clone();
-        let session = session_clock(&shared);
+        let session = self.session_clock();
         self.keep_raw(start, &block, &session);
         self.placed.clear();
         let timeline = &mut self.sound.timeline;
@@ -334,7 +339,8 @@ impl AudioRecorder {
             let at = start.file() + MediaTime::samples(gap.at as i64).to_micros();
             let seconds = gap.samples as f64 / 48_000.0;
             let last = gap.at + gap.samples - 1;
-            self.record.note(
+            self.record.note_kind(
+                Kind::Gap,
                 at,
                 format!(
                     "no sound from the microphone for {seconds:.3} s: samples {} to {last} are silence",
@@ -346,30 +352,31 @@ impl AudioRecorder {
 
     fn finish(&mut self, start: &Start, samples: u64) {
         self.placed.clear();
-        let shared = self.shared.clone();
-        self.sound.timeline.finish(samples, &session_clock(&shared), &mut self.placed);
+        let session = self.session_clock();
+        self.sound.timeline.finish(samples, &session, &mut self.placed);
         self.encode(start);
         let result = self.encoder.finish(samples, &mut self.packets);
         self.hand_over(result);
-        let _ = self.mux.send(MuxItem::AudioEnd { samples });
+        self.mux.send(MuxItem::AudioEnd { samples });
     }
 
     fn hand_over(&mut self, result: Result<(), SoundError>) {
         for packet in self.packets.drain(..) {
-            let _ = self.mux.send(MuxItem::Audio(packet));
+            self.mux.send(MuxItem::Audio(packet));
         }
         if let Err(e) = result {
             self.record.fail(&self.events, e.to_string());
         }
     }
-}
 
-/// The session's time at a local instant, as it is known now; microseconds.
-fn session_clock(shared: &Shared) -> impl Fn(f64) -> f64 {
-    |local| {
-        let whole = local.floor();
-        let session = shared.session_at(Micros(whole as i64)).unwrap_or_default();
-        session.0 as f64 + (local - whole)
+    /// The session's time at a local instant, as it is known now; microseconds, and parts of them.
+    fn session_clock(&self) -> impl Fn(f64) -> f64 + use<> {
+        let map = self.shared.clock_map();
+        move |local| {
+            let whole = local.floor();
+            let session = map.map_or(0, |map| map.to_session(Micros(whole as i64)).0);
+            session as f64 + (local - whole)
+        }
     }
 }
 
@@ -396,7 +403,7 @@ mod tests {
         shared.muted.store(muted, Relaxed);
         let (events, _) = Events::new(shared.clone());
         let (tap, ends) = MicTap::new(false);
-        let (mux, packets) = mpsc::channel();
+        let (mux, packets) = MuxInput::new();
         let record = Arc::default();
         let sound = ends.record.into();
         let options = SoundOptions::default();
