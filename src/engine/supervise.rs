@@ -114,7 +114,11 @@ impl Supervisor {
         self.warn_of_little_space();
         let end = self.watch(&mut gauges);
         self.phase(&mut gauges, "finishing");
-        let now = end.at.or(self.shared.session_now()).unwrap_or_default();
+        let mut now = end.at.or(self.shared.session_now()).unwrap_or_default();
+        // A planned end has its tone inside.
+        if end.at.is_none() && self.config.tone && self.record.trouble().is_none() {
+            now = self.record.end_with_tone(now);
+        }
         if let Some(ask) = &self.ask {
             let _ = ask.send(Ask::Leave);
         }

@@ -49,11 +49,11 @@ pub struct Recording {
     pub video_fps: u32,
     /// Aimed at, kbit/s.
     pub video_bitrate_kbps: u32,
-    /// `AAC-LC`; empty without a microphone.
+    /// `AAC-LC` or `FLAC`.
     pub audio_codec: String,
     /// Samples per second.
     pub audio_sample_rate: u32,
-    /// kbit/s.
+    /// kbit/s; FLAC's is about.
     pub audio_bitrate_kbps: u32,
     /// `fMP4` while recording or when interrupted, `MP4` once finalised.
     pub container: String,

@@ -8,8 +8,10 @@ mod file;
 mod frames;
 pub mod journal;
 mod mux;
+mod raw;
 mod scratch;
 mod spill;
+mod tones;
 mod video;
 
 use std::path::{Path, PathBuf};
@@ -17,6 +19,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::thread::JoinHandle;
 
+pub use self::audio::SoundOptions;
 pub use self::file::DiskFile;
 pub use self::spill::Queued;
 use self::spill::Spiller;
@@ -100,6 +103,8 @@ pub struct RecordShared {
     /// Set once, after `end_slot`: where the file really ends. The last picture captured before
     /// the end may stand one slot behind it, and the sound ends with the picture.
     pub last_slot: OnceLock<u64>,
+    /// Set once, before `end_slot`: the last sync tone begins here.
+    pub end_tone: OnceLock<SessionMicros>,
     /// Pictures.
     pub grid: Mutex<GridCounts>,
     /// Audio samples in the file.
@@ -235,10 +240,6 @@ impl RecordShared {
         }
     }
 
-    #[allow(
-        dead_code,
-        reason = "the sync tone is written by the sound thread, which is not there yet"
-    )]
     /// The person marks an instant; gives the marker's number.
     pub fn mark(&self, at: SessionMicros) -> u64 {
         let number = self.markers.fetch_add(1, Relaxed) + 1;
@@ -246,9 +247,8 @@ impl RecordShared {
         number
     }
 
-    /// A sync tone was mixed into the file so that its reference point stands at `sample` of the
-    /// file, the session's `at`.
-    #[allow(dead_code, reason = "the sync tone is mixed by the sound thread to come")]
+    /// A sync tone was mixed into the file: its first sample is `sample` of the file, the session's
+    /// `at`.
     pub fn tone(&self, at: SessionMicros, sample: u64) {
         let tone = Tone { session_us: at.0, sample };
         self.tones.lock().unwrap_or_else(|e| e.into_inner()).push(tone);
@@ -267,6 +267,13 @@ impl RecordShared {
     /// The camera's measured rate.
     pub fn camera_fps(&self) -> Option<f64> {
         Some(f64::from_bits(self.camera_fps.load(Relaxed))).filter(|fps| *fps > 0.0)
+    }
+
+    /// One's own end command came at `now`: plans the last sync tone and gives the file's end.
+    pub fn end_with_tone(&self, now: SessionMicros) -> SessionMicros {
+        let Some(start) = self.start.get() else { return now };
+        let at = tones::whole_second(now.max(start.file()));
+        *self.end_tone.get_or_init(|| at) + tones::LAST
     }
 
     /// All notes so far, in order.
@@ -329,16 +336,19 @@ pub struct Parts {
     pub camera: Option<(mpsc::Receiver<Queued>, VideoParameters, Box<dyn VideoEncoder>)>,
     /// The session's folder, made when the recording begins.
     pub folder: MakeFolder,
-    /// What is said while muted is in the file too.
-    pub record_while_muted: bool,
     /// Where the frame log goes.
     pub log: Option<Arc<SessionFolder>>,
+    /// How the sound is recorded.
+    pub sound: SoundOptions,
+    /// The microphone's name.
+    pub microphone: String,
 }
 
 /// The running recorder.
 pub struct Recorder {
     record: Arc<RecordShared>,
     threads: Vec<JoinHandle<()>>,
+    raw: Option<JoinHandle<()>>,
     spiller: Option<JoinHandle<()>>,
     mux: JoinHandle<Option<Written>>,
 }
@@ -363,7 +373,7 @@ impl Recorder {
         if let Some((_, _, encoder)) = &parts.camera {
             let _ = parts.record.encoder.set(encoder.name().to_owned());
         }
-        let Parts { shared, record, events, samples, camera, folder, record_while_muted, log } =
+        let Parts { shared, record, events, samples, camera, folder, log, sound, microphone } =
             parts;
         let writer = mux::Mux {
             shared: shared.clone(),
@@ -374,15 +384,26 @@ impl Recorder {
             folder,
         };
         let mux = spawn("hz-mux", Role::High, move || writer.run())?;
+        let mut raw = None;
+        let mut raw_in = None;
+        if sound.raw {
+            let (blocks_in, blocks) = mpsc::channel();
+            let (shared, record) = (shared.clone(), record.clone());
+            let events = events.clone();
+            let writer = raw::RawWriter { shared, record, events, blocks, device: microphone };
+            raw = Some(spawn("hz-rec-raw", Role::Normal, move || writer.run())?);
+            raw_in = Some(blocks_in);
+        }
         let encoder = audio::AudioRecorder::new(
             shared.clone(),
             record.clone(),
             events.clone(),
-            samples,
+            samples.into(),
             mux_in.clone(),
-            record_while_muted,
+            raw_in,
+            &sound,
         )?;
-        threads.push(spawn("hz-rec-audio", Role::High, move || encoder.run())?);
+        threads.push(spawn("hz-rec-audio", Role::High, move || drop(encoder.run()))?);
         let mut spiller = None;
         if let Some((frames, parameters, encoder)) = camera {
             let room = Spiller::new(shared.clone(), record.clone(), events.clone());
@@ -399,7 +420,7 @@ impl Recorder {
             );
             threads.push(spawn("hz-rec-video", Role::High, move || recorder.run())?);
         }
-        Ok(Self { record, threads, spiller, mux })
+        Ok(Self { record, threads, raw, spiller, mux })
     }
 
     /// Records from `start` on. Only the first call counts, and none after [`Recorder::finish`].
@@ -430,8 +451,8 @@ impl Recorder {
             let _ = thread.join();
         }
         self.record.line.close();
-        if let Some(spiller) = self.spiller {
-            let _ = spiller.join();
+        for thread in [self.raw, self.spiller].into_iter().flatten() {
+            let _ = thread.join();
         }
         self.mux.join().ok().flatten()
     }
@@ -504,8 +525,9 @@ mod tests {
             samples: ends.record,
             camera: None,
             folder: Arc::new(move |_: &Start| Ok(folder.clone())),
-            record_while_muted: false,
             log: None,
+            sound: SoundOptions::default(),
+            microphone: String::new(),
         };
         (tap, record, Recorder::start(parts).unwrap())
     }
@@ -533,7 +555,7 @@ mod tests {
         // Within what is kept from before a start that is told late.
         let t0 = now - 1_000_000;
         for i in 0..200 {
-            tap.samples(&[0.25; 240], t0 + i * 5_000);
+            tap.card_samples(&[0.25; 240], 48_000, t0 + i * 5_000);
         }
         Recorder::begin(&record, start_at(SessionMicros(t0.0)));
         let written = recorder.finish(SessionMicros(now.0)).expect("a file");
@@ -551,7 +573,7 @@ mod tests {
         let (mut tap, ends) = crate::engine::capture::MicTap::new(false);
         drop(ends.record);
         for i in 0..3_000 {
-            tap.samples(&[0.0; 240], crate::units::Micros(i * 5_000));
+            tap.card_samples(&[0.0; 240], 48_000, crate::units::Micros(i * 5_000));
         }
         assert_eq!(ends.losses.record.load(Relaxed), 0);
     }
