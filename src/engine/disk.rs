@@ -10,6 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::folder::replace_in;
 use super::threads::spawn;
 use crate::platform::clock;
 use crate::platform::priority::Role;
@@ -39,7 +40,7 @@ struct Inner {
 #[derive(Default)]
 struct Todo {
     /// Files to be replaced: only the newest text of each counts.
-    files: BTreeMap<PathBuf, String>,
+    files: BTreeMap<(PathBuf, &'static str), String>,
     /// The file that must stay where it is.
     watched: Option<PathBuf>,
     failed: Option<io::Error>,
@@ -71,8 +72,8 @@ impl Inner {
             }
             let stopping = self.todo().stop;
             loop {
-                let Some((path, text)) = self.todo().files.pop_first() else { break };
-                if let Err(e) = replace(&path, &text) {
+                let Some(((folder, name), text)) = self.todo().files.pop_first() else { break };
+                if let Err(e) = replace_in(&folder, name, &text) {
                     self.todo().failed = Some(e);
                 }
             }
@@ -130,9 +131,9 @@ impl Disk {
 
     /// Replaces a small text file, soon, so that a crash leaves the old or the new one. Gives the
     /// error of an earlier one.
-    pub fn replace(&self, path: PathBuf, text: String) -> io::Result<()> {
+    pub fn replace(&self, folder: PathBuf, name: &'static str, text: String) -> io::Result<()> {
         let mut todo = self.inner.todo();
-        todo.files.insert(path, text);
+        todo.files.insert((folder, name), text);
         let failed = todo.failed.take();
         drop(todo);
         self.inner.news.notify_one();
@@ -158,18 +159,6 @@ impl Drop for Disk {
     }
 }
 
-fn replace(path: &Path, text: &str) -> io::Result<()> {
-    use std::io::Write;
-    let mut name = std::ffi::OsString::from(".");
-    name.push(path.file_name().unwrap_or_default());
-    name.push(".new");
-    let scratch = path.with_file_name(name);
-    let mut file = std::fs::File::create(&scratch)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_data()?;
-    std::fs::rename(&scratch, path)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -180,7 +169,7 @@ mod tests {
         let disk = Disk::watch(folder.path());
         let path = folder.path().join("a.json");
         for n in 0..50 {
-            disk.replace(path.clone(), format!("text {n}")).unwrap();
+            disk.replace(folder.path().to_owned(), "a.json", format!("text {n}")).unwrap();
         }
         disk.finish().unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "text 49");
@@ -197,7 +186,7 @@ mod tests {
         let disk = Disk::watch(folder.path());
         disk.must_stay(session.join("file.mp4"));
         std::fs::remove_dir_all(&session).unwrap();
-        disk.replace(session.join("a.json"), "a".into()).unwrap();
+        disk.replace(session, "a.json", "a".into()).unwrap();
         assert!(disk.finish().is_err());
         assert!(disk.is_gone());
     }

@@ -23,8 +23,8 @@ use crate::ui::model::Finished;
 use crate::units::ParticipantId;
 
 /// File names of PRD 7.
-const METADATA: &str = "session_metadata.json";
-const TIMECODES: &str = "sync_timecodes.txt";
+pub const METADATA: &str = "session_metadata.json";
+pub const TIMECODES: &str = "sync_timecodes.txt";
 
 /// Everything that the files tell of.
 pub struct Session<'a> {
@@ -76,6 +76,7 @@ impl Session<'_> {
                 version: VERSION,
                 program: env!("CARGO_PKG_VERSION").to_owned(),
                 finalised: self.finished.is_some(),
+                recovered: false,
                 own_id: own.0,
                 t0_session_us: start.t0.0,
                 session_epoch_utc_us: start.epoch_utc_micros,
@@ -109,6 +110,7 @@ impl Session<'_> {
                         bytes: f.bytes,
                         frames: f.frames_encoded + f.frames_repeated + f.black_frames,
                         samples: f.samples,
+                        media_blake2s: Some(f.media_blake2s.clone()),
                     })
                     .into_iter()
                     .collect(),
@@ -209,6 +211,7 @@ pub fn finished(written: &Written, record: &RecordShared, events: &Events) -> Fi
         withheld: stats.withheld,
         samples,
         encode_ms: stats.encode_ms,
+        media_blake2s: written.media_hash.iter().map(|b| format!("{b:02x}")).collect(),
     }
 }
 

@@ -33,6 +33,7 @@ mod net;
 mod playback;
 mod receive;
 mod record;
+pub mod recovery;
 mod shared;
 mod stats;
 mod supervise;

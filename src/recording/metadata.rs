@@ -73,6 +73,10 @@ pub struct Extension {
     pub program: String,
     /// The file was ended as it should be.
     pub finalised: bool,
+    /// The file was interrupted and ended later, by `hyperzoom recover`: what it holds stands in
+    /// `files`, the counters are those of the last word before the interruption.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub recovered: bool,
     /// Which participant made this recording.
     pub own_id: u8,
     /// T0 on the session clock, microseconds.
@@ -164,6 +168,10 @@ pub struct FileEntry {
     pub frames: u64,
     /// Audio samples in it.
     pub samples: u64,
+    /// BLAKE2s-256 over the bytes of all its pictures and packets in the order they lie in it, in
+    /// hexadecimal; absent while it is not finalised.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub media_blake2s: Option<String>,
 }
 
 /// Something worth knowing in the edit.
@@ -187,6 +195,19 @@ impl Metadata {
     /// Reads a file's text; unknown fields are passed over.
     pub fn from_json(text: &str) -> Result<Self, serde_json::Error> {
         serde_json::from_str(text)
+    }
+
+    /// The file of that name was ended after it had been interrupted, and holds that much.
+    pub fn recover(&mut self, file: FileEntry, duration_seconds: f64) {
+        self.duration_seconds = duration_seconds.round() as u64;
+        self.recording.container = "MP4".to_owned();
+        let own = &mut self.hyperzoom;
+        own.finalised = true;
+        own.recovered = true;
+        own.counters.samples = file.samples;
+        own.files.retain(|known| known.name != file.name);
+        own.files.push(file);
+        own.files.sort_by(|a, b| a.name.cmp(&b.name));
     }
 
     /// UTC at an instant of the session clock, microseconds since 1970.

@@ -289,6 +289,8 @@ pub struct Finished {
     pub samples: u64,
     /// Time that one picture took to convert and encode, milliseconds, mean of the whole file.
     pub encode_ms: f64,
+    /// BLAKE2s-256 of the media in it, in hexadecimal.
+    pub media_blake2s: String,
 }
 
 /// What a key, a line on standard input or the window asks for.

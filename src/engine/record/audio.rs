@@ -2,11 +2,11 @@
 //! writer. It polls its ring (which holds ten seconds) and drops nothing.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use super::mux::MuxItem;
+use super::mux::{MuxInput, MuxItem};
 use super::{RecordShared, Start};
 use crate::engine::capture::Captured;
 use crate::engine::error::EngineError;
@@ -37,7 +37,7 @@ pub struct AudioRecorder {
     record: Arc<RecordShared>,
     events: Events,
     captured: Captured,
-    mux: mpsc::Sender<MuxItem>,
+    mux: MuxInput,
     encoder: AacEncoder,
     keep_muted: bool,
     gate: Gate,
@@ -56,7 +56,7 @@ impl AudioRecorder {
         record: Arc<RecordShared>,
         events: Events,
         captured: Captured,
-        mux: mpsc::Sender<MuxItem>,
+        mux: MuxInput,
         keep_muted: bool,
     ) -> Result<Self, EngineError> {
         let encoder = AacEncoder::new().map_err(|e| EngineError::Codec {
@@ -87,7 +87,7 @@ impl AudioRecorder {
         let Some((start, offset)) = self.wait_for_start() else { return };
         let asc = self.encoder.asc();
         let priming = self.encoder.priming_samples();
-        if self.mux.send(MuxItem::AudioFormat { asc, priming }).is_err() {
+        if !self.mux.send(MuxItem::AudioFormat { asc, priming }) {
             return;
         }
         let mut timeline = AudioTimeline::new(start.file());
@@ -212,12 +212,12 @@ impl AudioRecorder {
         self.encode(timeline);
         let result = self.encoder.finish(samples, &mut self.packets);
         self.hand_over(result);
-        let _ = self.mux.send(MuxItem::AudioEnd { samples });
+        self.mux.send(MuxItem::AudioEnd { samples });
     }
 
     fn hand_over(&mut self, result: Result<(), AacError>) {
         for packet in self.packets.drain(..) {
-            let _ = self.mux.send(MuxItem::Audio(packet));
+            self.mux.send(MuxItem::Audio(packet));
         }
         if let Err(e) = result {
             self.record.fail(&self.events, e.to_string());
@@ -234,6 +234,8 @@ fn trail(timeline: &AudioTimeline, start: &Start, now: SessionMicros) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+
     use super::*;
     use crate::devices::microphone::MicSink;
     use crate::engine::capture::MicTap;
@@ -255,7 +257,7 @@ mod tests {
         shared.muted.store(muted, Relaxed);
         let (events, _) = Events::new(shared.clone());
         let (tap, ends) = MicTap::new(false);
-        let (mux, packets) = mpsc::channel();
+        let (mux, packets) = MuxInput::new();
         let record = Arc::default();
         let recorder = AudioRecorder::new(shared, record, events, ends.record, mux, false).unwrap();
         let start = Start {

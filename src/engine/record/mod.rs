@@ -5,6 +5,7 @@
 
 mod audio;
 mod file;
+pub mod journal;
 mod mux;
 mod scratch;
 mod spill;
@@ -15,6 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::thread::JoinHandle;
 
+pub use self::file::DiskFile;
 pub use self::spill::Queued;
 use self::spill::Spiller;
 pub use self::video::CameraTap;
@@ -266,12 +268,14 @@ pub struct Written {
     pub path: PathBuf,
     /// Its size.
     pub bytes: u64,
+    /// BLAKE2s-256 of the media in it (see `recording::mp4::Finished`).
+    pub media_hash: [u8; 32],
 }
 
 impl Recorder {
     /// Starts the threads; they wait for [`Recorder::begin`].
     pub fn start(parts: Parts) -> Result<Self, EngineError> {
-        let (mux_in, mux_out) = mpsc::channel();
+        let (mux_in, mux_out) = mux::MuxInput::new();
         let mut threads = Vec::new();
         let video = parts.camera.as_ref().map(|(_, p, _)| *p);
         if let Some((_, _, encoder)) = &parts.camera {
@@ -286,7 +290,7 @@ impl Recorder {
             video,
             folder,
         };
-        let mux = spawn("hz-mux", Role::Normal, move || writer.run())?;
+        let mux = spawn("hz-mux", Role::High, move || writer.run())?;
         let encoder = audio::AudioRecorder::new(
             shared.clone(),
             record.clone(),

@@ -18,7 +18,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-use super::mux::MuxItem;
+use super::mux::{MuxInput, MuxItem};
 use super::spill::{Held, Queued};
 use super::{RecordShared, Start};
 use crate::devices::camera::CameraSink;
@@ -129,7 +129,7 @@ pub struct VideoRecorder {
     record: Arc<RecordShared>,
     events: Events,
     frames: mpsc::Receiver<Queued>,
-    mux: mpsc::Sender<MuxItem>,
+    mux: MuxInput,
     encoder: Box<dyn VideoEncoder>,
     time: Box<dyn Time>,
     converter: Converter,
@@ -153,7 +153,7 @@ impl VideoRecorder {
         record: Arc<RecordShared>,
         events: Events,
         frames: mpsc::Receiver<Queued>,
-        mux: mpsc::Sender<MuxItem>,
+        mux: MuxInput,
         parameters: VideoParameters,
         encoder: Box<dyn VideoEncoder>,
     ) -> Self {
@@ -245,7 +245,7 @@ impl VideoRecorder {
         self.hand_over();
         self.publish(&grid);
         self.shared.shed_live_video.store(false, Relaxed);
-        let _ = self.mux.send(MuxItem::VideoEnd);
+        self.mux.send(MuxItem::VideoEnd);
     }
 
     /// Encodes all that is due without waiting for the camera in between.
@@ -376,11 +376,11 @@ impl VideoRecorder {
         if !self.announced {
             let Some((sps, pps)) = self.encoder.parameter_sets() else { return };
             self.announced = true;
-            let _ = self.mux.send(MuxItem::VideoFormat { sps, pps });
+            self.mux.send(MuxItem::VideoFormat { sps, pps });
         }
         while let Some(sample) = self.encoder.poll() {
             self.record.unwritten.fetch_add(sample.data.len() as u64, Relaxed);
-            let _ = self.mux.send(MuxItem::Video(sample));
+            self.mux.send(MuxItem::Video(sample));
         }
     }
 

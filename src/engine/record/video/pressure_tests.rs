@@ -212,7 +212,7 @@ fn under_pressure(
     let world = Arc::new(World { now, camera, record: record.clone(), shared: shared.clone() });
     let spiller = Spiller::new(shared.clone(), record.clone(), events.clone());
     let spiller = std::thread::spawn(move || spiller.run());
-    let (mux, items) = mpsc::channel();
+    let (mux, items) = MuxInput::new();
     let seen = Arc::new(Mutex::new(Seen::default()));
     let encoder = Slow {
         world: world.clone(),
