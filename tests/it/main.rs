@@ -6,6 +6,8 @@ mod call;
 mod cli;
 mod container;
 mod devices;
+#[cfg(target_os = "linux")]
+mod disk;
 mod encoders;
 mod generated;
 mod lab;

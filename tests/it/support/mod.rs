@@ -2,6 +2,8 @@
 
 pub mod call;
 pub mod correlate;
+#[cfg(target_os = "linux")]
+pub mod disk;
 #[cfg(unix)]
 pub mod media;
 #[cfg(unix)]
