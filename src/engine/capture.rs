@@ -13,6 +13,7 @@ use ringbuf::{HeapCons, HeapProd, HeapRb};
 
 use crate::audio::meter::SharedMeter;
 use crate::devices::microphone::MicSink;
+use crate::platform::clock;
 use crate::units::{Micros, SAMPLE_RATE};
 
 /// Live samples that fit: 200 ms (PRD 5.3).
@@ -29,6 +30,8 @@ struct Stamp {
     /// Samples before it that found the ring full.
     missed: u32,
     captured: Micros,
+    /// When the device handed it over.
+    handed: Micros,
 }
 
 /// The consumer's end of one ring of captured samples.
@@ -36,6 +39,7 @@ pub struct Captured {
     samples: HeapCons<f32>,
     stamps: HeapCons<Stamp>,
     missed: usize,
+    handed: Micros,
 }
 
 impl Captured {
@@ -46,6 +50,7 @@ impl Captured {
         out.resize(stamp.samples as usize, 0.0);
         let got = self.samples.pop_slice(out);
         self.missed = stamp.missed as usize;
+        self.handed = stamp.handed;
         debug_assert_eq!(got, out.len(), "a stamp follows its samples");
         Some(stamp.captured)
     }
@@ -53,6 +58,11 @@ impl Captured {
     /// Samples that the ring had no room for, right before the block of the last [`Self::pop`].
     pub fn missed(&self) -> usize {
         self.missed
+    }
+
+    /// When the device handed over the block of the last [`Self::pop`].
+    pub fn handed(&self) -> Micros {
+        self.handed
     }
 
     /// Samples that wait in the ring.
@@ -72,7 +82,7 @@ impl Ring {
         let (p, c) = HeapRb::new(samples).split();
         let (ps, cs) = HeapRb::new(samples / SMALLEST_BLOCK).split();
         let ring = Self { samples: p, stamps: ps, missed: 0 };
-        (ring, Captured { samples: c, stamps: cs, missed: 0 })
+        (ring, Captured { samples: c, stamps: cs, missed: 0, handed: Micros(0) })
     }
 
     /// All or nothing, so that stamps and samples never part. `false` is a loss: whoever has ended
@@ -87,7 +97,8 @@ impl Ring {
         }
         self.samples.push_slice(block);
         let missed = std::mem::take(&mut self.missed);
-        let stamp = Stamp { samples: block.len() as u32, missed, captured };
+        let handed = clock::now();
+        let stamp = Stamp { samples: block.len() as u32, missed, captured, handed };
         self.stamps.try_push(stamp).is_ok()
     }
 }

@@ -9,7 +9,9 @@ use super::draw::draw;
 use super::keys::{Action, action};
 use super::palette::Palette;
 use super::state::DashboardState;
-use crate::ui::model::{Command, PeerStats, PeerVideo, PeerView, RecordingStats, Snapshot};
+use crate::ui::model::{
+    Command, LatencyParts, PeerStats, PeerVideo, PeerView, RecordingStats, Snapshot,
+};
 use crate::units::Micros;
 
 const INVITE: &str = "hyperzoom join '203.0.113.57:7000#AAAQEAYEAUDAOCAJBIFQYDIOB4'";
@@ -60,6 +62,15 @@ fn peer(id: u8, name: &str, rtt: f64) -> PeerView {
             jitter_ms: 1.2,
             playout_ms: 7.5,
             audio_latency_ms: rtt / 2.0 + 18.0,
+            latency: LatencyParts {
+                input_ms: 0.31,
+                frame_ms: 5.0,
+                network_ms: rtt / 2.0,
+                uncertainty_ms: 0.6,
+                playout_ms: 7.5,
+                codec_ms: 2.67,
+                output_ms: 2.52,
+            },
             concealed_percent: 0.1,
             sent_kbps: 561.0,
             received_kbps: 558.0,
