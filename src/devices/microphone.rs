@@ -212,6 +212,7 @@ pub(super) struct MicEnd {
     sink: Box<dyn MicSink>,
     channel: usize,
     // Samples that the sink has been given.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
     delivered: u64,
 }
 

@@ -60,16 +60,19 @@ pub struct Counters {
 
 impl Counters {
     /// The own playback keeps more in hand now, microseconds.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
     pub fn raise(&self, reserve: i64) {
         self.reserve.store(reserve, Ordering::Relaxed);
     }
 
     /// The device cannot be used without a shell after all.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
     pub fn give_up(&self) {
         self.unfit.store(true, Ordering::Release);
     }
 
     /// The device is gone, says the own thread, which ends.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
     pub fn lose(&self, why: &dyn std::fmt::Display) {
         // The thread is at its end: it may wait.
         *self.why.lock().unwrap_or_else(PoisonError::into_inner) = why.to_string();
@@ -220,8 +223,10 @@ pub struct Wish {
     /// Period in frames at 48 kHz, when pinned.
     pub period: Option<u32>,
     /// With or without a shell between.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
     pub path: SoundPath,
     /// Frame of the call, samples at 48 kHz: own capture looks at its ends.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
     pub frame: usize,
     /// Periods up to this one, at the device's rate, have failed.
     pub above: u32,
