@@ -475,7 +475,7 @@ fn start_network(parts: NetworkParts<'_>) -> Result<NetworkStarted, EngineError>
     let start = network.start;
     let talk = spawn("hz-talk", priority::Role::Talk, move || talk.run())?;
     let _ = parts.talk_thread.set(talk.thread().clone());
-    let receive = spawn("hz-receive", priority::Role::High, move || receive.run())?;
+    let receive = spawn("hz-receive", priority::Role::Receive, move || receive.run())?;
     let control = spawn("hz-control", priority::Role::Normal, move || control.run(start))?;
     let threads = Threads { control: Some(control), finishing: vec![talk, receive], drops };
     Ok(NetworkStarted { video, ask, stats, threads })

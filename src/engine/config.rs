@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::devices::SoundPath;
 use crate::devices::spec::{CameraSpec, MicSpec, SpeakerSpec};
 use crate::recording::sound::SoundFormat;
 
@@ -83,6 +84,8 @@ pub struct CallConfig {
     pub speaker: SpeakerSpec,
     /// Device period.
     pub period: Period,
+    /// How sound gets to the devices and from them.
+    pub sound: SoundPath,
     /// Live Opus bitrate, kbit/s.
     pub audio_kbps: u32,
     /// Live VP8 bitrate, kbit/s.

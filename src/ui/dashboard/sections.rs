@@ -7,7 +7,7 @@ use super::meter::meter;
 use super::palette::Palette;
 use super::state::DashboardState;
 use crate::ui::format::{about, bytes, clock_frames, finishing, grouped, level, printable};
-use crate::ui::model::{RecordingStats, Snapshot};
+use crate::ui::model::{PeerView, RecordingStats, Snapshot};
 
 /// Cells of the labels at the left.
 const LABEL: usize = 10;
@@ -271,6 +271,26 @@ pub fn threads(s: &Snapshot, width: usize) -> Vec<Line<'static>> {
         }
     }
     lines.into_iter().map(Line::raw).collect()
+}
+
+/// Where the time between each mouth and the own ear goes, a line a peer.
+pub fn delays(peers: &[PeerView], width: usize) -> Vec<Line<'static>> {
+    let line = |peer: &PeerView| {
+        let l = &peer.stats.latency;
+        let name = fit(&printable(&peer.name), 12);
+        let text = format!(
+            "  {name} mouth {:.1} + frame {:.1} + way {:.1} ±{:.1} + buffer {:.1} + codec {:.1} + ear {:.1} ms",
+            l.input_ms,
+            l.frame_ms,
+            l.network_ms,
+            l.uncertainty_ms,
+            l.playout_ms,
+            l.codec_ms,
+            l.output_ms,
+        );
+        Line::raw(fit(&text, width))
+    };
+    peers.iter().map(line).collect()
 }
 
 /// The log's newest lines that fit, or older ones when scrolled.

@@ -10,7 +10,7 @@ use super::keys::{Action, action};
 use super::palette::Palette;
 use super::state::DashboardState;
 use crate::ui::model::{
-    Command, DiskStats, PeerStats, PeerVideo, PeerView, RecordingStats, Snapshot,
+    Command, DiskStats, LatencyParts, PeerStats, PeerVideo, PeerView, RecordingStats, Snapshot,
 };
 use crate::units::Micros;
 
@@ -66,6 +66,15 @@ fn peer(id: u8, name: &str, rtt: f64) -> PeerView {
             jitter_ms: 1.2,
             playout_ms: 7.5,
             audio_latency_ms: rtt / 2.0 + 18.0,
+            latency: LatencyParts {
+                input_ms: 0.31,
+                frame_ms: 5.0,
+                network_ms: rtt / 2.0,
+                uncertainty_ms: 0.6,
+                playout_ms: 7.5,
+                codec_ms: 2.67,
+                output_ms: 2.52,
+            },
             concealed_percent: 0.1,
             sent_kbps: 561.0,
             received_kbps: 558.0,
