@@ -6,4 +6,6 @@ pub mod correlate;
 pub mod media;
 #[cfg(unix)]
 pub mod process;
+#[cfg(unix)]
+pub mod schema;
 pub mod sim;
