@@ -25,3 +25,4 @@ pub mod timecodes;
 pub mod timeline;
 pub mod tone;
 pub mod trial;
+pub mod verify;
