@@ -213,9 +213,9 @@ fn timecode(path: &Path) -> i64 {
     ((parts[0] * 60 + parts[1]) * 60 + parts[2]) * 30 + parts[3]
 }
 
-/// The loudest sample within half a second of where a clap is expected.
+/// The loudest sample near where a clap is expected: 40 ms to either side.
 fn clap(sound: &[f32], expected: i64) -> i64 {
-    let near = (expected - 24_000).max(0) as usize..((expected + 24_000) as usize).min(sound.len());
+    let near = (expected - 2_000).max(0) as usize..((expected + 2_000) as usize).min(sound.len());
     let loudest = near.max_by(|&a, &b| sound[a].abs().total_cmp(&sound[b].abs()));
     loudest.expect("the clap lies in the file") as i64
 }
