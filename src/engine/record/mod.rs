@@ -395,8 +395,8 @@ impl Recorder {
                 mux_in,
                 parameters,
                 encoder,
-                log,
-            );
+            )
+            .with_log(log);
             threads.push(spawn("hz-rec-video", Role::High, move || recorder.run())?);
         }
         Ok(Self { record, threads, spiller, mux })

@@ -71,7 +71,6 @@ fn bench(refuses: Vec<i64>, on_submit: Box<dyn FnMut(i64) + Send>) -> Bench {
         mux,
         VideoParameters::for_size(SIZE, SIZE),
         Box::new(Encoder { ready: VecDeque::new(), refuses, on_submit }),
-        None,
     );
     let start = Start {
         t0: SessionMicros(t0.0),
@@ -198,7 +197,7 @@ fn the_frame_log_tells_where_each_slot_came_from_and_what_became_of_the_other_pi
     let mut b = bench(vec![], Box::new(|_| {}));
     let folder = Arc::new(SessionFolder::new(output.path().into(), None, "Ann".into()));
     let path = folder.make(b.record.start.get().unwrap(), None).unwrap();
-    b.recorder.book = FrameBook::new(Some(folder.clone()));
+    b.recorder = b.recorder.with_log(Some(folder.clone()));
     // Slot 9 gets no picture; behind 20 comes one for which there is no slot.
     for number in (0..30).filter(|&n| n != 9) {
         b.see(number);
