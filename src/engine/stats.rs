@@ -24,8 +24,8 @@ use crate::protocol::demux::DropCounters;
 use crate::recording::aac;
 use crate::recording::space::seconds_left;
 use crate::ui::model::{
-    DiskStats, LatencyParts, LiveStats, MicStats, PeerStats, PeerVideo, PeerView, RecordingStats,
-    Snapshot, SoundDeviceStats, SoundStats, Stats,
+    ClockView, DiskStats, LatencyParts, LiveStats, MicStats, PeerStats, PeerVideo, PeerView,
+    RecordingStats, Snapshot, SoundDeviceStats, SoundStats, Stats,
 };
 use crate::ui::window::wire::TileInfo;
 use crate::units::{MAX_PARTICIPANTS, Micros, ParticipantId};
@@ -339,6 +339,10 @@ impl Gauges {
             recording_path: m.folder.path().map(|p| p.display().to_string()).unwrap_or_default(),
             recording_trouble: m.record.trouble(),
             disk: self.disk,
+            clock: state.clock.map(|known| ClockView {
+                uncertainty_ms: known.uncertainty_at(clock::now()) as f64 / 1e3,
+                skew_ppm: known.skew_ppm(),
+            }),
             peers: state.members.iter().map(|(id, member)| self.view(m, *id, member)).collect(),
             priorities: priorities(m),
             window_open: m.window.is_open(),

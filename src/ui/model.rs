@@ -428,6 +428,8 @@ pub struct Snapshot {
     pub recording_trouble: Option<String>,
     /// The disk of the output folder.
     pub disk: DiskStats,
+    /// A guest's session clock, once it is set.
+    pub clock: Option<ClockView>,
     /// Others, by id.
     pub peers: Vec<PeerView>,
     /// Whether real-time priority was granted, a line a thread (`talk: SCHED_FIFO 10`).
@@ -440,6 +442,15 @@ pub struct Snapshot {
     pub cpu_percent: f64,
     /// Resident memory, MiB.
     pub rss_mb: f64,
+}
+
+/// How well the session clock is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct ClockView {
+    /// The truth is this near, milliseconds.
+    pub uncertainty_ms: f64,
+    /// How much faster the session clock runs than the local one, parts per million.
+    pub skew_ppm: f64,
 }
 
 /// One other member as the dashboard and the window show it.

@@ -1,5 +1,7 @@
 //! Everything that is shown from outside the crate, as one binary.
 
+#[cfg(unix)]
+mod alignment;
 mod audio;
 #[cfg(unix)]
 mod call;
