@@ -11,6 +11,7 @@
 //!                      -> hz-control (tokio: the mesh, slow timers)
 //! hz-supervise: commands, snapshot, statistics, the end
 //! hz-log: the session's log
+//! hz-portmap: what the router is asked
 //! ```
 //!
 //! Nothing walks back but counters.
@@ -29,6 +30,7 @@ mod log;
 mod metadata;
 mod net;
 mod playback;
+mod portmap;
 mod receive;
 mod record;
 mod shared;
