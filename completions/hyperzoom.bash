@@ -34,6 +34,9 @@ _hyperzoom() {
             hyperzoom,record)
                 cmd="hyperzoom__subcmd__record"
                 ;;
+            hyperzoom,recover)
+                cmd="hyperzoom__subcmd__recover"
+                ;;
             hyperzoom,window)
                 cmd="hyperzoom__subcmd__window"
                 ;;
@@ -44,7 +47,7 @@ _hyperzoom() {
 
     case "${cmd}" in
         hyperzoom)
-            opts="-h -V --help --version host join record devices man completions window"
+            opts="-h -V --help --version host join record devices recover man completions window"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -338,6 +341,24 @@ _hyperzoom() {
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o filenames
                     fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hyperzoom__subcmd__recover)
+            opts="-h --to --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --to)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)

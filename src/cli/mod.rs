@@ -16,6 +16,7 @@ mod join;
 mod logging;
 pub mod man;
 mod record;
+mod recover;
 mod run;
 mod window;
 
@@ -60,6 +61,8 @@ pub enum Commands {
     Record(record::RecordArgs),
     /// List microphones, speakers and cameras with the ids that the flags take
     Devices(devices::DevicesArgs),
+    /// End interrupted recordings, so that they hold all that was recorded
+    Recover(recover::RecoverArgs),
     /// Write the man pages into a folder
     #[command(hide = true)]
     Man(man::ManArgs),
@@ -97,6 +100,7 @@ fn dispatch(command: Commands) -> Result<ExitCode, CliError> {
         Commands::Join(args) => join::run(args),
         Commands::Record(args) => record::run(args),
         Commands::Devices(args) => devices::run(&args),
+        Commands::Recover(args) => recover::run(&args),
         Commands::Man(args) => man::run(&args),
         Commands::Completions(args) => completions::run(&args),
         Commands::Window => window::run(),

@@ -23,6 +23,7 @@ use crate::devices::{Camera, DeviceEvent, Microphone, Speaker};
 use crate::net::portmap::PortMapper;
 use crate::platform::clock;
 use crate::protocol::demux::DropCounters;
+use crate::recording::space::{LEAST_SPACE, LITTLE_SPACE};
 use crate::ui::model::{Command, Event, Finished, Snapshot};
 use crate::ui::window::process::WindowEvent;
 use crate::units::SessionMicros;
@@ -32,10 +33,8 @@ const TICK: Duration = Duration::from_millis(50);
 /// A planned end is told to the recorder this much ahead, microseconds: what it has encoded by
 /// then it could not take back.
 const END_AHEAD: i64 = 200_000;
-/// Free space under which the recording ends while the file can still be closed (DESIGN section 6).
-const LEAST_SPACE: u64 = 200 << 20;
-/// Free space under which a warning is due (PRD 4.5).
-const LITTLE_SPACE: u64 = 20_000_000_000;
+/// A disk that does not answer for this long is told of, seconds.
+const SILENT: f64 = 2.0;
 
 /// The end of a call or recording.
 #[derive(Debug)]
@@ -89,6 +88,7 @@ pub struct Supervisor {
     /// Dropped with the supervisor, however that ends: the router's port is given back.
     pub port_mapper: Option<PortMapper>,
     pub snapshot: Arc<Mutex<Arc<Snapshot>>>,
+    pub disk_silent: bool,
 }
 
 /// Why the loop ended.
@@ -124,6 +124,9 @@ impl Supervisor {
         let aborted = self.shared.abort.load(Relaxed);
         let finished = written.as_ref().map(|w| self.finished(w));
         self.write_metadata(finished.as_ref());
+        if !aborted && let Err(e) = self.folder.disk.finish() {
+            self.no_metadata(&e);
+        }
         if let Some(finished) = &finished {
             self.events.send(Event::RecordingFinished(finished.clone()));
         }
@@ -331,9 +334,22 @@ impl Supervisor {
                 "close other programs; the machine is overloaded",
             );
         }
-        let free = gauges.free_space();
+        let disk = gauges.disk();
+        if disk.silent_seconds > SILENT && !std::mem::replace(&mut self.disk_silent, true) {
+            self.events.warn(
+                "the disk does not answer; what is recorded waits in memory",
+                "check the disk and its cable; nothing is lost yet",
+            );
+        }
+        self.disk_silent &= disk.silent_seconds > 0.0;
+        if self.folder.disk.is_gone() && self.record.trouble().is_none() {
+            self.record.fail(
+                &self.events,
+                "its file or folder was deleted while it was being recorded".to_owned(),
+            );
+        }
         if self.folder.path().is_some()
-            && free.is_some_and(|f| f < LEAST_SPACE)
+            && disk.free_bytes.is_some_and(|f| f < LEAST_SPACE)
             && self.record.trouble().is_none()
             && self.recorder.is_some()
         {
@@ -348,7 +364,7 @@ impl Supervisor {
     }
 
     fn warn_of_little_space(&self) {
-        if let Ok(free) = fs4::available_space(&self.config.output)
+        if let Some(free) = self.folder.disk.free()
             && free < LITTLE_SPACE
         {
             self.events.warn(
@@ -411,11 +427,15 @@ impl Supervisor {
         });
         drop(state);
         if let Err(e) = written {
-            self.events.warn(
-                format!("cannot write the session's metadata: {e}"),
-                "the recording itself goes on; check the disk",
-            );
+            self.no_metadata(&e);
         }
+    }
+
+    fn no_metadata(&self, e: &std::io::Error) {
+        self.events.warn(
+            format!("cannot write the session's metadata: {e}"),
+            "the recording itself goes on; check the disk",
+        );
     }
 
     fn phase(&self, gauges: &mut Gauges, phase: &'static str) {

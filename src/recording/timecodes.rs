@@ -128,6 +128,7 @@ mod tests {
             bytes: 1234,
             frames: 60,
             samples: 96_000,
+            media_blake2s: None,
         });
         let expected = "\
 HyperZoom timecode reference

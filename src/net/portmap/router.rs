@@ -167,12 +167,11 @@ pub async fn find() -> Vec<Router> {
         let gateway = default_gateway()?;
         let client = address_towards(SocketAddr::from((gateway, crab_nat::GATEWAY_PORT)))?;
         let asked = natpmp::external_address(GatewayAddress::IpV4(gateway), Some(patience()));
-        // PCP servers answer NAT-PMP's question with "unsupported version" (RFC 6887, appendix A);
-        // from silence one can only learn by asking, which a request does in any case.
-        let pcp = match within(SEARCH, asked).await {
+        // A PCP server answers NAT-PMP's question with "unsupported version" (RFC 6887, appendix A).
+        let pcp = match tokio::time::timeout(SEARCH, asked).await.ok()? {
             Ok(_) => false,
-            Err(RouterError::Silent) => return None,
-            Err(_) => true,
+            Err(natpmp::Failure::UnsupportedVersion(_)) => true,
+            Err(_) => return None,
         };
         Some(Router::Nat { gateway, client, pcp, mapping: None })
     };

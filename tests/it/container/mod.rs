@@ -6,6 +6,7 @@ mod foreign;
 mod full_disk;
 mod large;
 mod media;
+mod recover;
 
 use std::io::Cursor;
 
