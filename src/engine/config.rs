@@ -32,6 +32,8 @@ pub struct HostConfig {
     pub public: Option<String>,
     /// Record at once instead of from the first guest on.
     pub record_now: bool,
+    /// Ask the router to let guests in.
+    pub port_mapping: bool,
 }
 
 /// Who may join (DESIGN section 5; the knock comes later).
@@ -54,6 +56,8 @@ pub struct GuestConfig {
     pub key: Option<[u8; 16]>,
     /// Where to listen; `None` is any free port on all addresses.
     pub listen: Option<SocketAddr>,
+    /// Ask the router to let the others in.
+    pub port_mapping: bool,
 }
 
 /// Size of a device's period.

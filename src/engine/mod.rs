@@ -11,7 +11,7 @@
 //!                      -> ring a peer -> hz-view-N -> window's process
 //!                      -> hz-control (tokio: the mesh, slow timers)
 //! hz-supervise: commands, snapshot, statistics, the end
-//! hz-log: the session's log; hz-disk: free space and the small files
+//! hz-log: the session's log; hz-disk: free space and the small files; hz-portmap: the router
 //! ```
 //!
 //! Nothing walks back but counters.
@@ -31,6 +31,7 @@ mod log;
 mod metadata;
 mod net;
 mod playback;
+mod portmap;
 mod receive;
 mod record;
 pub mod recovery;

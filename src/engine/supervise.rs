@@ -20,6 +20,7 @@ use super::window::Window;
 use crate::audio::meter::SharedMeter;
 use crate::audio::mixer::PlayoutGauge;
 use crate::devices::{Camera, DeviceEvent, Microphone, Speaker};
+use crate::net::portmap::PortMapper;
 use crate::platform::clock;
 use crate::protocol::demux::DropCounters;
 use crate::recording::metadata::Kind;
@@ -87,6 +88,8 @@ pub struct Supervisor {
     pub commands: mpsc::Receiver<Command>,
     pub ask: Option<tokio::sync::mpsc::UnboundedSender<Ask>>,
     pub threads: Threads,
+    /// Dropped with the supervisor, however that ends: the router's port is given back.
+    pub port_mapper: Option<PortMapper>,
     pub snapshot: Arc<Mutex<Arc<Snapshot>>>,
     pub disk_silent: bool,
     /// Seconds since the start.
@@ -499,6 +502,7 @@ impl Supervisor {
             thread.thread().unpark();
             let _ = thread.join();
         }
+        self.port_mapper = None;
         self.camera = None;
         self.microphone = None;
         self.speaker = None;

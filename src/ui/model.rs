@@ -71,6 +71,20 @@ pub enum Event {
         /// 1 for the first.
         number: u64,
     },
+    /// What the router said about letting others in.
+    PortMapping {
+        /// `mapped`, `failed`, `removed`.
+        state: &'static str,
+        /// `upnp`, `nat-pmp`, `pcp`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        method: Option<&'static str>,
+        /// The router's address and port.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        external: Option<String>,
+        /// For a host: the invite that reaches it from outside, in place of the one in `ready`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        invite: Option<String>,
+    },
     /// The file is open and its first frame is due.
     RecordingStarted {
         /// The MP4 file.
