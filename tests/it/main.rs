@@ -13,6 +13,7 @@ mod layering;
 mod protocol;
 mod release;
 mod socket;
+mod sound;
 mod support;
 mod virtual_call;
 #[cfg(target_os = "linux")]
