@@ -242,6 +242,7 @@ fn assemble(
             cue,
         },
         microphone: microphone.info().name.clone(),
+        log: Some(folder.clone()),
     })?;
 
     let mut threads = Threads::default();
@@ -339,6 +340,7 @@ fn assemble(
         threads,
         snapshot: Arc::default(),
         disk_silent: false,
+        second: 0,
     };
     Ok((supervisor, commands))
 }

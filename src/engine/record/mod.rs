@@ -5,6 +5,7 @@
 
 mod audio;
 mod file;
+mod frames;
 pub mod journal;
 mod mux;
 mod raw;
@@ -26,6 +27,7 @@ pub use self::video::CameraTap;
 use super::capture::Captured;
 use super::error::EngineError;
 use super::events::Events;
+use super::folder::SessionFolder;
 use super::shared::Shared;
 use super::threads::spawn;
 use crate::platform::priority::Role;
@@ -147,10 +149,11 @@ pub struct RecordShared {
     closed: Mutex<bool>,
     notes: Mutex<Vec<Note>>,
     tones: Mutex<Vec<Tone>>,
+    markers: AtomicU64,
     /// The microphone's sample clock.
     pub microphone_rate: DeviceRate,
-    /// The camera's frame clock.
-    pub camera_rate: DeviceRate,
+    /// Frames a second of the local clock that the camera was measured at, as bits; 0 for unknown.
+    camera_fps: AtomicU64,
     closed_early: Mutex<Option<Written>>,
 }
 
@@ -237,6 +240,13 @@ impl RecordShared {
         }
     }
 
+    /// The person marks an instant; gives the marker's number.
+    pub fn mark(&self, at: SessionMicros) -> u64 {
+        let number = self.markers.fetch_add(1, Relaxed) + 1;
+        self.note_kind(Kind::Marker, at, format!("marker {number}"));
+        number
+    }
+
     /// A sync tone was mixed into the file: its first sample is `sample` of the file, the session's
     /// `at`.
     pub fn tone(&self, at: SessionMicros, sample: u64) {
@@ -254,6 +264,16 @@ impl RecordShared {
         let Some(start) = self.start.get() else { return now };
         let at = tones::whole_second(now.max(start.file()));
         *self.end_tone.get_or_init(|| at) + tones::LAST
+    }
+
+    /// The camera was measured at so many frames a second.
+    pub fn set_camera_fps(&self, fps: f64) {
+        self.camera_fps.store(fps.to_bits(), Relaxed);
+    }
+
+    /// The camera's measured rate.
+    pub fn camera_fps(&self) -> Option<f64> {
+        Some(f64::from_bits(self.camera_fps.load(Relaxed))).filter(|fps| *fps > 0.0)
     }
 
     /// All notes so far, in order.
@@ -284,6 +304,7 @@ impl Default for DeviceRate {
 
 impl DeviceRate {
     /// Sets the newest measurement, parts per million.
+    #[allow(dead_code, reason = "the microphone's rate is measured by the sound thread to come")]
     pub fn set_ppm(&self, ppm: f64) {
         self.0.store((ppm * 1e3).round() as i64, Relaxed);
     }
@@ -319,6 +340,8 @@ pub struct Parts {
     pub sound: SoundOptions,
     /// The microphone's name.
     pub microphone: String,
+    /// Where the frame log goes.
+    pub log: Option<Arc<SessionFolder>>,
 }
 
 /// The running recorder.
@@ -350,7 +373,8 @@ impl Recorder {
         if let Some((_, _, encoder)) = &parts.camera {
             let _ = parts.record.encoder.set(encoder.name().to_owned());
         }
-        let Parts { shared, record, events, samples, camera, folder, sound, microphone } = parts;
+        let Parts { shared, record, events, samples, camera, folder, sound, microphone, log } =
+            parts;
         let writer = mux::Mux {
             shared: shared.clone(),
             record: record.clone(),
@@ -392,6 +416,7 @@ impl Recorder {
                 mux_in,
                 parameters,
                 encoder,
+                log,
             );
             threads.push(spawn("hz-rec-video", Role::High, move || recorder.run())?);
         }
@@ -502,6 +527,7 @@ mod tests {
             folder: Arc::new(move |_: &Start| Ok(folder.clone())),
             sound: SoundOptions::default(),
             microphone: String::new(),
+            log: None,
         };
         (tap, record, Recorder::start(parts).unwrap())
     }
