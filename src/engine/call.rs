@@ -236,7 +236,6 @@ fn assemble(
             let session = told.lock().unwrap_or_else(|e| e.into_inner()).session.clone();
             make_folder.make(start, session.and_then(|s| s.name).as_deref())
         }),
-        log: Some(folder.clone()),
         sound: SoundOptions {
             format: config.audio_format,
             raw: config.raw_audio,
@@ -246,6 +245,7 @@ fn assemble(
             cue,
         },
         microphone: microphone.info().name.clone(),
+        log: Some(folder.clone()),
     })?;
 
     let mut threads = Threads::default();

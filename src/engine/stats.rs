@@ -164,6 +164,7 @@ impl Gauges {
                 rms_db: round(f64::from(level.rms_db), 1),
                 xruns: m.microphone.map_or(0, Microphone::xruns)
                     + m.speaker.map_or(0, Speaker::xruns),
+                ppm: m.record.microphone_rate.ppm().map(|ppm| round(ppm, 2)),
             },
             sound: sound(m),
             cpu_percent: round(self.cpu_percent, 1),

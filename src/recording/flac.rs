@@ -18,6 +18,8 @@ pub const STREAM_INFO_BYTES: usize = 34;
 pub const HEAD_BYTES: usize = 4 + 4 + STREAM_INFO_BYTES;
 /// Level 5 costs 4 ms a second of sound here; higher ones save a percent.
 const LEVEL: u32 = 5;
+/// Rates that the format can tell (RFC 9639, 8.2).
+const RATES: std::ops::RangeInclusive<u32> = 1..=655_350;
 /// Largest and smallest 24-bit sample.
 const TOP: f64 = 8_388_607.0;
 const BOTTOM: f64 = -8_388_608.0;
@@ -117,6 +119,9 @@ fn stream_info(info: &sys::FLAC__StreamMetadata_StreamInfo) -> [u8; STREAM_INFO_
 impl FlacEncoder {
     /// For mono sound of `rate` hertz in frames of `block` samples.
     pub fn new(rate: u32, block: u32) -> Result<Self, FlacError> {
+        if !RATES.contains(&rate) {
+            return Err(FlacError::Start(format!("{rate} Hz")));
+        }
         let none = || FlacError::Start("no memory".to_owned());
         // SAFETY: plain constructor.
         let encoder = NonNull::new(unsafe { sys::FLAC__stream_encoder_new() }).ok_or_else(none)?;

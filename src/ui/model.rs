@@ -236,6 +236,10 @@ pub struct MicStats {
     pub rms_db: f64,
     /// Overruns and underruns that the sound system has told of.
     pub xruns: u64,
+    /// How much faster than its nominal rate it runs, by this computer's clock, parts per million;
+    /// left out until it is measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ppm: Option<f64>,
 }
 
 /// The sound devices and the threads that serve them.

@@ -7,6 +7,7 @@ mod commands;
 mod endings;
 mod goes_on;
 mod killed;
+mod tones;
 mod window;
 
 use std::path::Path;

@@ -18,6 +18,7 @@ mod portmap;
 mod protocol;
 mod release;
 mod socket;
+mod sound;
 mod support;
 mod virtual_call;
 #[cfg(target_os = "linux")]

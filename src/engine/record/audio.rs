@@ -167,7 +167,6 @@ impl AudioRecorder {
 
     /// Takes what has come until `local`; `true` when the file is whole.
     fn look(&mut self, start: &Start, local: Micros) -> bool {
-        let ending = self.record.end_slot.get().is_some();
         let last = self.record.last_slot.get().copied();
         let samples = last.map_or(u64::MAX, |last| {
             last.saturating_sub(start.first_slot) * u64::from(SAMPLES_PER_FRAME)
@@ -182,7 +181,8 @@ impl AudioRecorder {
             && let Some(block) = self.pop()
         {
             self.heard = local;
-            if ending && last.is_none() {
+            // Asked for each block: who is slow would otherwise run past the end in this loop.
+            if self.record.end_slot.get().is_some() && last.is_none() {
                 // Nothing that is encoded can be taken back: first the pictures' end.
                 self.waiting.push_back(block);
             } else {
@@ -207,6 +207,7 @@ impl AudioRecorder {
             return true;
         }
         // Only when nothing comes at all: silence ends the row of contiguous samples.
+        let ending = self.record.end_slot.get().is_some();
         if !ending && !patient && local.since(self.heard) > MISSING {
             self.placed.clear();
             let until = now - (MISSING - SILENCE_DELAY_MICROS);

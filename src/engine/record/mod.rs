@@ -259,6 +259,13 @@ impl RecordShared {
         self.tones.lock().unwrap_or_else(|e| e.into_inner()).clone()
     }
 
+    /// One's own end command came at `now`: plans the last sync tone and gives the file's end.
+    pub fn end_with_tone(&self, now: SessionMicros) -> SessionMicros {
+        let Some(start) = self.start.get() else { return now };
+        let at = tones::whole_second(now.max(start.file()));
+        *self.end_tone.get_or_init(|| at) + tones::LAST
+    }
+
     /// The camera was measured at so many frames a second.
     pub fn set_camera_fps(&self, fps: f64) {
         self.camera_fps.store(fps.to_bits(), Relaxed);
@@ -267,13 +274,6 @@ impl RecordShared {
     /// The camera's measured rate.
     pub fn camera_fps(&self) -> Option<f64> {
         Some(f64::from_bits(self.camera_fps.load(Relaxed))).filter(|fps| *fps > 0.0)
-    }
-
-    /// One's own end command came at `now`: plans the last sync tone and gives the file's end.
-    pub fn end_with_tone(&self, now: SessionMicros) -> SessionMicros {
-        let Some(start) = self.start.get() else { return now };
-        let at = tones::whole_second(now.max(start.file()));
-        *self.end_tone.get_or_init(|| at) + tones::LAST
     }
 
     /// All notes so far, in order.
@@ -336,12 +336,12 @@ pub struct Parts {
     pub camera: Option<(mpsc::Receiver<Queued>, VideoParameters, Box<dyn VideoEncoder>)>,
     /// The session's folder, made when the recording begins.
     pub folder: MakeFolder,
-    /// Where the frame log goes.
-    pub log: Option<Arc<SessionFolder>>,
     /// How the sound is recorded.
     pub sound: SoundOptions,
     /// The microphone's name.
     pub microphone: String,
+    /// Where the frame log goes.
+    pub log: Option<Arc<SessionFolder>>,
 }
 
 /// The running recorder.
@@ -373,7 +373,7 @@ impl Recorder {
         if let Some((_, _, encoder)) = &parts.camera {
             let _ = parts.record.encoder.set(encoder.name().to_owned());
         }
-        let Parts { shared, record, events, samples, camera, folder, log, sound, microphone } =
+        let Parts { shared, record, events, samples, camera, folder, sound, microphone, log } =
             parts;
         let writer = mux::Mux {
             shared: shared.clone(),
@@ -547,9 +547,9 @@ mod tests {
             samples: ends.record,
             camera: None,
             folder: Arc::new(move |_: &Start| Ok(folder.clone())),
-            log: None,
             sound: SoundOptions::default(),
             microphone: String::new(),
+            log: None,
         };
         (tap, record, Recorder::start(parts).unwrap())
     }
