@@ -283,6 +283,13 @@ mod tests {
         assert!(to.send(MuxItem::VideoEnd));
         drop(to);
         let written = mux.run().expect("a file with sound");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt;
+            let told = std::fs::metadata(&written.path).unwrap();
+            let kept = (told.blocks() * 512).saturating_sub(told.len());
+            assert!(kept < 1 << 20, "{kept} bytes of what was reserved are still taken");
+        }
         let summary =
             Summary::read(&mut std::fs::File::open(written.path).unwrap()).expect("it reads back");
         assert_eq!(summary.audio().map(|t| t.duration), Some(48_000));
