@@ -228,6 +228,7 @@ fn assemble(
             make_folder.make(start, session.and_then(|s| s.name).as_deref())
         }),
         record_while_muted: config.record_while_muted,
+        log: Some(folder.clone()),
     })?;
 
     let mut threads = Threads::default();
@@ -325,6 +326,7 @@ fn assemble(
         threads,
         snapshot: Arc::default(),
         disk_silent: false,
+        second: 0,
     };
     Ok((supervisor, commands))
 }

@@ -19,7 +19,7 @@ use crate::recording::metadata::{
     VERSION, utc,
 };
 use crate::recording::mp4::{Summary, Timecode};
-use crate::recording::{aac, timecodes};
+use crate::recording::{aac, frame_rate, timecodes};
 use crate::ui::model::Finished;
 use crate::units::{Micros, ParticipantId};
 
@@ -40,7 +40,7 @@ pub struct Session<'a> {
     pub finished: Option<&'a Finished>,
 }
 
-/// Writes both files anew.
+/// Has both files written anew.
 pub fn write(session: &Session<'_>) -> io::Result<()> {
     let metadata = session.metadata();
     session.folder.replace(METADATA, &metadata.to_json())?;
@@ -103,7 +103,8 @@ impl Session<'_> {
                     camera: self.camera.map(|c| c.name.clone()),
                     video_encoder: video.map(|_| record.encoder_name()),
                     microphone_ppm: record.microphone_rate.ppm(),
-                    camera_ppm: record.camera_rate.ppm(),
+                    camera_fps: record.camera_fps(),
+                    camera_ppm: record.camera_fps().map(frame_rate::ppm),
                 },
                 clocks: self.clocks(own),
                 files: self

@@ -137,7 +137,7 @@ impl Shared {
                 self.camera_off.store(false, Relaxed);
                 self.keyframe_wanted.store(true, Relaxed);
             }
-            Command::ToggleWindow | Command::End => return false,
+            Command::ToggleWindow | Command::Marker | Command::End => return false,
         }
         true
     }

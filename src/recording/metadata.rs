@@ -147,7 +147,9 @@ pub struct Devices {
     /// How much faster than its nominal rate the microphone's clock runs against the local clock,
     /// parts per million.
     pub microphone_ppm: Option<f64>,
-    /// The same of the camera's frames.
+    /// Frames a second of the local clock, as measured from the camera's stamps.
+    pub camera_fps: Option<f64>,
+    /// How much faster that is than the nearest rate that cameras name, parts per million.
     pub camera_ppm: Option<f64>,
 }
 

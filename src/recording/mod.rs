@@ -8,6 +8,8 @@ pub mod aac;
 pub mod budget;
 pub mod card;
 pub mod folder;
+pub mod frame_log;
+pub mod frame_rate;
 pub mod gate;
 pub mod grid;
 pub mod h264;

@@ -5,6 +5,7 @@
 
 mod audio;
 mod file;
+mod frames;
 pub mod journal;
 mod mux;
 mod scratch;
@@ -23,6 +24,7 @@ pub use self::video::CameraTap;
 use super::capture::Captured;
 use super::error::EngineError;
 use super::events::Events;
+use super::folder::SessionFolder;
 use super::shared::Shared;
 use super::threads::spawn;
 use crate::platform::priority::Role;
@@ -142,10 +144,11 @@ pub struct RecordShared {
     closed: Mutex<bool>,
     notes: Mutex<Vec<Note>>,
     tones: Mutex<Vec<Tone>>,
+    markers: AtomicU64,
     /// The microphone's sample clock.
     pub microphone_rate: DeviceRate,
-    /// The camera's frame clock.
-    pub camera_rate: DeviceRate,
+    /// Frames a second of the local clock that the camera was measured at, as bits; 0 for unknown.
+    camera_fps: AtomicU64,
     closed_early: Mutex<Option<Written>>,
 }
 
@@ -236,8 +239,16 @@ impl RecordShared {
         dead_code,
         reason = "the sync tone is written by the sound thread, which is not there yet"
     )]
+    /// The person marks an instant; gives the marker's number.
+    pub fn mark(&self, at: SessionMicros) -> u64 {
+        let number = self.markers.fetch_add(1, Relaxed) + 1;
+        self.note_kind(Kind::Marker, at, format!("marker {number}"));
+        number
+    }
+
     /// A sync tone was mixed into the file so that its reference point stands at `sample` of the
     /// file, the session's `at`.
+    #[allow(dead_code, reason = "the sync tone is mixed by the sound thread to come")]
     pub fn tone(&self, at: SessionMicros, sample: u64) {
         let tone = Tone { session_us: at.0, sample };
         self.tones.lock().unwrap_or_else(|e| e.into_inner()).push(tone);
@@ -246,6 +257,16 @@ impl RecordShared {
     /// All sync tones so far, in order.
     pub fn tones(&self) -> Vec<Tone> {
         self.tones.lock().unwrap_or_else(|e| e.into_inner()).clone()
+    }
+
+    /// The camera was measured at so many frames a second.
+    pub fn set_camera_fps(&self, fps: f64) {
+        self.camera_fps.store(fps.to_bits(), Relaxed);
+    }
+
+    /// The camera's measured rate.
+    pub fn camera_fps(&self) -> Option<f64> {
+        Some(f64::from_bits(self.camera_fps.load(Relaxed))).filter(|fps| *fps > 0.0)
     }
 
     /// All notes so far, in order.
@@ -276,6 +297,7 @@ impl Default for DeviceRate {
 
 impl DeviceRate {
     /// Sets the newest measurement, parts per million.
+    #[allow(dead_code, reason = "the microphone's rate is measured by the sound thread to come")]
     pub fn set_ppm(&self, ppm: f64) {
         self.0.store((ppm * 1e3).round() as i64, Relaxed);
     }
@@ -309,6 +331,8 @@ pub struct Parts {
     pub folder: MakeFolder,
     /// What is said while muted is in the file too.
     pub record_while_muted: bool,
+    /// Where the frame log goes.
+    pub log: Option<Arc<SessionFolder>>,
 }
 
 /// The running recorder.
@@ -339,7 +363,8 @@ impl Recorder {
         if let Some((_, _, encoder)) = &parts.camera {
             let _ = parts.record.encoder.set(encoder.name().to_owned());
         }
-        let Parts { shared, record, events, samples, camera, folder, record_while_muted } = parts;
+        let Parts { shared, record, events, samples, camera, folder, record_while_muted, log } =
+            parts;
         let writer = mux::Mux {
             shared: shared.clone(),
             record: record.clone(),
@@ -370,6 +395,7 @@ impl Recorder {
                 mux_in,
                 parameters,
                 encoder,
+                log,
             );
             threads.push(spawn("hz-rec-video", Role::High, move || recorder.run())?);
         }
@@ -479,6 +505,7 @@ mod tests {
             camera: None,
             folder: Arc::new(move |_: &Start| Ok(folder.clone())),
             record_while_muted: false,
+            log: None,
         };
         (tap, record, Recorder::start(parts).unwrap())
     }
