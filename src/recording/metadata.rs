@@ -273,7 +273,7 @@ pub fn utc(micros_since_1970: i64) -> String {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// What the PRD's example says, with an extension.

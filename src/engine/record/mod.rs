@@ -380,6 +380,7 @@ impl Recorder {
             record: record.clone(),
             events: events.clone(),
             input: mux_out,
+            pace: mux_in.pace(),
             video,
             folder,
         };
