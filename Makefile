@@ -45,6 +45,8 @@ cross: ## build for Windows and try that under Wine, type-check for macOS (Debia
 
 measure: release ## CPU, memory and start time of a call on this machine
 	@scripts/measure
+	@echo
+	@$(with_env) $(CARGO) bench --quiet --locked --bench overhead $$FEATURES
 
 bench: ## time per frame of the audio, video and sealing paths
 	@$(with_env) set -x && $(CARGO) bench --locked $$FEATURES
