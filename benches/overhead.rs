@@ -9,7 +9,7 @@ use cpu_time::ThreadTime;
 use hyperzoom::recording::aac::AacEncoder;
 use hyperzoom::recording::h264::{OpenH264, Planes, VideoEncoder, VideoParameters};
 use hyperzoom::recording::mp4::{
-    AudioTrack, MemoryFile, MovieParameters, Mp4Writer, Timecode, VideoTrack,
+    AudioCoding, AudioTrack, MemoryFile, MovieParameters, Mp4Writer, Timecode, VideoTrack,
 };
 use hyperzoom::recording::trial::TestPicture;
 use hyperzoom::units::Micros;
@@ -109,7 +109,8 @@ fn main() {
             bitrate: parameters.bitrate_bps,
         }),
         audio: Some(AudioTrack {
-            asc,
+            coding: AudioCoding::Aac,
+            configuration: asc,
             bitrate: 192_000,
             priming_samples,
             samples_per_packet: 1_024,

@@ -1,7 +1,7 @@
 //! The session's folder and the small files in it (PRD 7): made when the recording begins,
 //! the metadata replaced atomically whenever something in it changes.
 
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -58,17 +58,15 @@ impl SessionFolder {
     }
 
     /// Replaces a small text file in the folder, soon; gives the error of an earlier one.
-    pub fn replace(&self, name: &'static str, text: &str) -> io::Result<()> {
+    pub fn replace(&self, name: &str, text: &str) -> io::Result<()> {
         let Some(folder) = self.path() else { return Ok(()) };
-        self.disk.replace(folder.to_owned(), name, text.to_owned())
+        self.disk.replace(folder.join(name), text.to_owned())
     }
-}
 
-/// Replaces a small text file in a folder so that a crash leaves the old or the new one.
-pub fn replace_in(folder: &Path, name: &str, text: &str) -> io::Result<()> {
-    let scratch = folder.join(format!(".{name}.new"));
-    let mut file = std::fs::File::create(&scratch)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_data()?;
-    std::fs::rename(&scratch, folder.join(name))
+    /// Appends to a log in the folder and empties `text`, once there is a folder.
+    pub fn append(&self, name: &str, text: &mut String) {
+        if let Some(folder) = self.path() {
+            self.disk.append(folder.join(name), text);
+        }
+    }
 }

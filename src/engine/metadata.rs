@@ -12,15 +12,16 @@ use super::folder::SessionFolder;
 use super::record::{FILE_NAME, RecordShared, Start, Written, video_parameters};
 use crate::clock::Estimate;
 use crate::devices::{CameraInfo, SoundInfo};
+use crate::platform::clock;
 use crate::protocol::control::ClockReport;
 use crate::recording::metadata::{
     ClockEstimate, Counters, Devices, Extension, FileEntry, Metadata, Participant, Recording,
     VERSION, utc,
 };
 use crate::recording::mp4::{Summary, Timecode};
-use crate::recording::{aac, timecodes};
+use crate::recording::{frame_rate, timecodes};
 use crate::ui::model::Finished;
-use crate::units::ParticipantId;
+use crate::units::{Micros, ParticipantId};
 
 /// File names of PRD 7.
 pub const METADATA: &str = "session_metadata.json";
@@ -39,7 +40,7 @@ pub struct Session<'a> {
     pub finished: Option<&'a Finished>,
 }
 
-/// Writes both files anew.
+/// Has both files written anew.
 pub fn write(session: &Session<'_>) -> io::Result<()> {
     let metadata = session.metadata();
     session.folder.replace(METADATA, &metadata.to_json())?;
@@ -65,9 +66,9 @@ impl Session<'_> {
                     .map_or(String::new(), |v| format!("{}x{}", v.width, v.height)),
                 video_fps: 30,
                 video_bitrate_kbps: video.map_or(0, |v| v.bitrate_bps / 1_000),
-                audio_codec: "AAC-LC".to_owned(),
+                audio_codec: self.config.audio_format.name().to_owned(),
                 audio_sample_rate: 48_000,
-                audio_bitrate_kbps: aac::BITRATE / 1_000,
+                audio_bitrate_kbps: self.config.audio_format.bitrate() / 1_000,
                 container: if self.finished.is_some() { "MP4" } else { "fMP4" }.to_owned(),
                 total_frames_captured: stats.frames_captured,
                 total_frames_dropped: stats.frames_dropped,
@@ -101,6 +102,9 @@ impl Session<'_> {
                     speaker: self.speaker.map(|d| d.name.clone()),
                     camera: self.camera.map(|c| c.name.clone()),
                     video_encoder: video.map(|_| record.encoder_name()),
+                    microphone_ppm: record.microphone_rate.ppm(),
+                    camera_fps: record.camera_fps(),
+                    camera_ppm: record.camera_fps().map(frame_rate::ppm),
                 },
                 clocks: self.clocks(own),
                 files: self
@@ -114,6 +118,7 @@ impl Session<'_> {
                     })
                     .into_iter()
                     .collect(),
+                tones: record.tones(),
                 events: record.notes(),
             },
         }
@@ -124,8 +129,10 @@ impl Session<'_> {
     fn everybody(&self, own: ParticipantId) -> Vec<(u8, String, Option<ClockReport>)> {
         let state = self.state;
         // Offsets count from the host's clock, so the host's own is exactly 0.
-        let own_clock =
-            state.clock.map(report).or((own == ParticipantId::HOST).then(Default::default));
+        let own_clock = state
+            .clock
+            .map(|known| report(known, clock::now()))
+            .or((own == ParticipantId::HOST).then(Default::default));
         let mut all = vec![(own.0, self.config.name.clone(), own_clock)];
         all.extend(state.members.iter().map(|(id, m)| (*id, m.name.clone(), m.status.clock)));
         for past in state.past.iter().rev() {
@@ -155,18 +162,19 @@ impl Session<'_> {
                     id,
                     offset_ms: clock.offset_micros as f64 / 1e3,
                     uncertainty_ms: f64::from(clock.uncertainty_micros) / 1e3,
-                    skew_ppm: 0.0,
+                    skew_ppm: f64::from(clock.skew_ppb) / 1e3,
                 })
             })
             .collect()
     }
 }
 
-/// An estimate as heartbeats carry it.
-pub fn report(estimate: Estimate) -> ClockReport {
+/// An estimate as heartbeats carry it, `now`.
+pub fn report(estimate: Estimate, now: Micros) -> ClockReport {
     ClockReport {
         offset_micros: estimate.offset,
-        uncertainty_micros: estimate.uncertainty.clamp(0, u32::MAX.into()) as u32,
+        uncertainty_micros: estimate.uncertainty_at(now).clamp(0, u32::MAX.into()) as u32,
+        skew_ppb: estimate.skew_ppb.clamp(i32::MIN.into(), i32::MAX.into()) as i32,
     }
 }
 
@@ -221,6 +229,7 @@ mod tests {
     use crate::engine::call_state::{Member, Past};
     use crate::engine::config::{Period, Role};
     use crate::protocol::control::Status;
+    use crate::recording::sound::SoundFormat;
     use crate::units::SessionMicros;
 
     fn config() -> CallConfig {
@@ -241,6 +250,10 @@ mod tests {
             mute: false,
             camera_off: false,
             record_while_muted: false,
+            audio_format: SoundFormat::Aac,
+            raw_audio: false,
+            av_offset: 0,
+            tone: true,
             window: false,
         }
     }
@@ -266,7 +279,7 @@ mod tests {
     }
 
     fn clock(offset_micros: i64) -> Option<ClockReport> {
-        Some(ClockReport { offset_micros, uncertainty_micros: 500 })
+        Some(ClockReport { offset_micros, uncertainty_micros: 500, skew_ppb: -12_500 })
     }
 
     #[test]
@@ -290,14 +303,15 @@ mod tests {
             .hyperzoom
             .clocks
             .iter()
-            .map(|c| (c.id, c.offset_ms, c.uncertainty_ms))
+            .map(|c| (c.id, c.offset_ms, c.uncertainty_ms, c.skew_ppm))
             .collect();
-        assert_eq!(known, [(0, 0.0, 0.0), (1, -12_340.4, 0.5), (2, 7.0, 0.5)]);
+        let expected = [(0, 0.0, 0.0, 0.0), (1, -12_340.4, 0.5, -12.5), (2, 7.0, 0.5, -12.5)];
+        assert_eq!(known, expected);
     }
 
     #[test]
     fn a_guest_lists_its_own_offset_and_the_hosts_is_zero() {
-        let estimate = Estimate { offset: 5_600, uncertainty: 300, round_trip: 600 };
+        let estimate = Estimate { offset: 5_600, uncertainty: 300, ..Estimate::default() };
         let mut state = CallState {
             own_id: Some(ParticipantId(1)),
             clock: Some(estimate),

@@ -7,7 +7,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::folder::replace_in;
+use super::disk;
 use super::metadata::{METADATA, TIMECODES};
 use super::record::{DiskFile, FILE_NAME, journal::path_of};
 use crate::platform::lock;
@@ -269,6 +269,6 @@ fn update(path: &Path, entry: FileEntry, seconds: f64) -> io::Result<()> {
     let mut metadata = Metadata::from_json(&text).map_err(io::Error::other)?;
     metadata.recover(entry, seconds);
     let folder = path.parent().unwrap_or(Path::new("."));
-    replace_in(folder, METADATA, &metadata.to_json())?;
-    replace_in(folder, TIMECODES, &timecodes::text(&metadata))
+    disk::replace(&folder.join(METADATA), &metadata.to_json())?;
+    disk::replace(&folder.join(TIMECODES), &timecodes::text(&metadata))
 }

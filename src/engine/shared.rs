@@ -1,20 +1,22 @@
-//! What all threads of a call share: switches, counters and the clock's offset, each an atomic, so
+//! What all threads of a call share: switches and counters, each an atomic, and the clock's map, so
 //! that a real-time thread never waits for anybody.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 
+use crate::clock::{ClockLine, ClockMap, PublishedClock};
 use crate::platform::clock;
 use crate::ui::model::Command;
 use crate::units::{MAX_PARTICIPANTS, Micros, SessionMicros};
-
-/// No offset yet.
-const UNKNOWN: i64 = i64::MIN;
 
 /// State that every thread may read at any time.
 #[derive(Debug)]
 pub struct Shared {
     /// The own microphone is muted by the person.
     pub muted: AtomicBool,
+    /// When `muted` changed, and to what, in order: the recorder mutes what was captured since then,
+    /// however far it is behind.
+    mutes: Mutex<Vec<(Micros, bool)>>,
     /// The own camera is off by the person.
     pub camera_off: AtomicBool,
     /// The call ends; threads finish what they have and stop.
@@ -25,7 +27,7 @@ pub struct Shared {
     pub shed_live_video: AtomicBool,
     /// The next live picture must be a keyframe.
     pub keyframe_wanted: AtomicBool,
-    clock_offset: AtomicI64,
+    clock: PublishedClock,
     /// Per participant id.
     pub peers: [PeerCounters; MAX_PARTICIPANTS],
     /// From a frame's last sample at the microphone to the packet's leaving.
@@ -78,12 +80,13 @@ impl Default for Shared {
     fn default() -> Self {
         Self {
             muted: AtomicBool::new(false),
+            mutes: Mutex::default(),
             camera_off: AtomicBool::new(false),
             stop: AtomicBool::new(false),
             abort: AtomicBool::new(false),
             shed_live_video: AtomicBool::new(false),
             keyframe_wanted: AtomicBool::new(false),
-            clock_offset: AtomicI64::new(UNKNOWN),
+            clock: PublishedClock::default(),
             peers: Default::default(),
             capture_to_send: Histogram::default(),
             encode_and_send: Histogram::default(),
@@ -96,22 +99,27 @@ impl Default for Shared {
 }
 
 impl Shared {
-    /// Session clock less local clock, microseconds.
-    pub fn clock_offset(&self) -> Option<i64> {
-        match self.clock_offset.load(Relaxed) {
-            UNKNOWN => None,
-            offset => Some(offset),
-        }
+    /// The clock's map; `None` before it is set. The one conversion between local stamps and the
+    /// session clock: take a copy where several stamps are converted.
+    pub fn clock_map(&self) -> Option<ClockMap> {
+        self.clock.read()
     }
 
     /// The control thread alone calls this.
+    pub fn set_clock_map(&self, map: &ClockMap) {
+        self.clock.write(map);
+    }
+
+    /// A clock that is the session's but for an offset (session clock less local clock,
+    /// microseconds): a host's, or that of a recorder alone.
     pub fn set_clock_offset(&self, offset: i64) {
-        self.clock_offset.store(offset, Relaxed);
+        let line = ClockLine { at: Micros(0), session: SessionMicros(offset), rate_ppb: 0 };
+        self.set_clock_map(&ClockMap::new(line));
     }
 
     /// The session's time at a local instant.
     pub fn session_at(&self, local: Micros) -> Option<SessionMicros> {
-        self.clock_offset().map(|offset| SessionMicros(local.0 + offset))
+        self.clock_map().map(|map| map.to_session(local))
     }
 
     /// The session's time now.
@@ -127,16 +135,35 @@ impl Shared {
     /// Mute and camera, at once: a promise that waits for no other thread. `false` for anything else.
     pub fn switch(&self, command: &Command) -> bool {
         match command {
-            Command::Mute => self.muted.store(true, Relaxed),
-            Command::Unmute => self.muted.store(false, Relaxed),
+            Command::Mute => self.mute(true, clock::now()),
+            Command::Unmute => self.mute(false, clock::now()),
             Command::CameraOff => self.camera_off.store(true, Relaxed),
             Command::CameraOn => {
                 self.camera_off.store(false, Relaxed);
                 self.keyframe_wanted.store(true, Relaxed);
             }
-            Command::ToggleWindow | Command::End => return false,
+            Command::ToggleWindow | Command::Marker | Command::End => return false,
         }
         true
+    }
+
+    /// Mutes or opens the microphone from `at` on.
+    pub(super) fn mute(&self, muted: bool, at: Micros) {
+        let mut mutes = self.mutes.lock().unwrap_or_else(PoisonError::into_inner);
+        self.muted.store(muted, Relaxed);
+        mutes.push((at, muted));
+    }
+
+    /// How often `muted` has changed, and what it is.
+    pub fn mutes(&self) -> (usize, bool) {
+        let mutes = self.mutes.lock().unwrap_or_else(PoisonError::into_inner);
+        (mutes.len(), self.muted.load(Relaxed))
+    }
+
+    /// The `number`th change of `muted` and its instant, when it came before `until`.
+    pub fn next_mute(&self, number: usize, until: Micros) -> Option<(Micros, bool)> {
+        let mutes = self.mutes.lock().unwrap_or_else(PoisonError::into_inner);
+        mutes.get(number).copied().filter(|(at, _)| *at < until)
     }
 
     /// Threads are to finish.

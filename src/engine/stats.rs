@@ -397,7 +397,11 @@ fn own_clock(m: &Meters<'_>) -> Option<ClockReport> {
     if let Role::Host(_) = m.config.role {
         return Some(ClockReport::default());
     }
-    m.state.lock().unwrap_or_else(|e| e.into_inner()).clock.map(metadata::report)
+    m.state
+        .lock()
+        .unwrap_or_else(|e| e.into_inner())
+        .clock
+        .map(|known| metadata::report(known, clock::now()))
 }
 
 fn reception(p: &PeerStats) -> Reception {

@@ -116,6 +116,8 @@ pub struct ClockReport {
     pub offset_micros: i64,
     /// The truth is this near, microseconds.
     pub uncertainty_micros: u32,
+    /// How much faster the session clock runs than the participant's own, parts per billion.
+    pub skew_ppb: i32,
 }
 
 /// How one peer's audio arrives at the sender of a [`Status`].
@@ -137,6 +139,7 @@ const CLIPPING: u8 = 4;
 const RECORDING: u8 = 8;
 const DISK_KNOWN: u8 = 16;
 const CLOCK_KNOWN: u8 = 32;
+const SKEW_KNOWN: u8 = 64;
 
 impl Status {
     fn write(&self, out: &mut Writer<'_>) {
@@ -147,7 +150,7 @@ impl Status {
             (self.clipping, CLIPPING),
             (self.recording, RECORDING),
             (self.disk_left_mb.is_some(), DISK_KNOWN),
-            (self.clock.is_some(), CLOCK_KNOWN),
+            (self.clock.is_some(), CLOCK_KNOWN | SKEW_KNOWN),
         ] {
             if set {
                 flags |= flag;
@@ -170,6 +173,7 @@ impl Status {
         if let Some(clock) = &self.clock {
             out.i64(clock.offset_micros);
             out.u32(clock.uncertainty_micros);
+            out.i32(clock.skew_ppb);
         }
     }
 
@@ -193,7 +197,11 @@ impl Status {
             });
         }
         let clock = if flags & CLOCK_KNOWN != 0 {
-            Some(ClockReport { offset_micros: body.i64()?, uncertainty_micros: body.u32()? })
+            Some(ClockReport {
+                offset_micros: body.i64()?,
+                uncertainty_micros: body.u32()?,
+                skew_ppb: if flags & SKEW_KNOWN != 0 { body.i32()? } else { 0 },
+            })
         } else {
             None
         };
@@ -538,7 +546,11 @@ mod tests {
                 jitter_micros: 900,
                 playout_micros: 12_000,
             }],
-            clock: Some(ClockReport { offset_micros: -12_340_567, uncertainty_micros: 250 }),
+            clock: Some(ClockReport {
+                offset_micros: -12_340_567,
+                uncertainty_micros: 250,
+                skew_ppb: -41_250,
+            }),
         };
         let row = vec![
             Message::Confirm { epoch: 9 },
@@ -571,14 +583,16 @@ mod tests {
 
     #[test]
     fn a_clock_report_stands_behind_everything_that_earlier_versions_read() {
-        let clock = Some(ClockReport { offset_micros: -2, uncertainty_micros: 3 });
+        let clock = Some(ClockReport { offset_micros: -2, uncertainty_micros: 3, skew_ppb: 4 });
         let status = Status { clock, ..Status::default() };
         let bytes = encoded(&Message::Heartbeat { count: 1, roster: 0, status });
         let plain = encoded(&Message::Heartbeat { count: 1, roster: 0, status: Status::default() });
-        assert_eq!(bytes.len(), plain.len() + 12);
-        assert_eq!(bytes[11], 32, "its flag");
+        assert_eq!(bytes.len(), plain.len() + 16);
+        assert_eq!(bytes[11], 32 + 64, "its flags");
         assert_eq!(bytes[12..plain.len()], plain[12..]);
-        assert_eq!(bytes[plain.len()..], [255, 255, 255, 255, 255, 255, 255, 254, 0, 0, 0, 3]);
+        let report = &bytes[plain.len()..];
+        assert_eq!(report[..12], [255, 255, 255, 255, 255, 255, 255, 254, 0, 0, 0, 3]);
+        assert_eq!(report[12..], [0, 0, 0, 4]);
     }
 
     #[test]

@@ -49,11 +49,11 @@ pub struct Recording {
     pub video_fps: u32,
     /// Aimed at, kbit/s.
     pub video_bitrate_kbps: u32,
-    /// `AAC-LC`; empty without a microphone.
+    /// `AAC-LC` or `FLAC`.
     pub audio_codec: String,
     /// Samples per second.
     pub audio_sample_rate: u32,
-    /// kbit/s.
+    /// kbit/s; FLAC's is about.
     pub audio_bitrate_kbps: u32,
     /// `fMP4` while recording or when interrupted, `MP4` once finalised.
     pub container: String,
@@ -97,6 +97,8 @@ pub struct Extension {
     pub clocks: Vec<ClockEstimate>,
     /// The session's files of this participant, in order.
     pub files: Vec<FileEntry>,
+    /// Sync tones in this recording, in order.
+    pub tones: Vec<Tone>,
     /// What happened, in order.
     pub events: Vec<Event>,
 }
@@ -131,7 +133,7 @@ pub struct Counters {
 }
 
 /// Names of the devices.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Devices {
     /// Microphone.
@@ -142,6 +144,13 @@ pub struct Devices {
     pub camera: Option<String>,
     /// H.264 encoder.
     pub video_encoder: Option<String>,
+    /// How much faster than its nominal rate the microphone's clock runs against the local clock,
+    /// parts per million.
+    pub microphone_ppm: Option<f64>,
+    /// Frames a second of the local clock, as measured from the camera's stamps.
+    pub camera_fps: Option<f64>,
+    /// How much faster that is than the nearest rate that cameras name, parts per million.
+    pub camera_ppm: Option<f64>,
 }
 
 /// A participant's clock against the session clock.
@@ -179,8 +188,48 @@ pub struct FileEntry {
 pub struct Event {
     /// When, session clock, microseconds.
     pub session_us: i64,
+    /// What happened, for programs.
+    #[serde(default)]
+    pub kind: Kind,
     /// What happened, for people.
     pub what: String,
+}
+
+/// Kinds of [`Event`]s.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A participant came in.
+    Joined,
+    /// A participant left or was lost.
+    Left,
+    /// A microphone was muted.
+    Muted,
+    /// ... and is open again.
+    Unmuted,
+    /// A camera was switched off.
+    CameraOff,
+    /// ... and on again.
+    CameraOn,
+    /// Samples or pictures of this recording are missing and were filled.
+    Gap,
+    /// The person marked this instant.
+    Marker,
+    /// A device or its file.
+    Device,
+    /// Anything else, also of later versions.
+    #[default]
+    #[serde(other)]
+    Other,
+}
+
+/// A sync tone in this recording.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tone {
+    /// Its agreed instant, session clock, microseconds.
+    pub session_us: i64,
+    /// The sample of the file at which its reference point stands.
+    pub sample: u64,
 }
 
 impl Metadata {
@@ -264,7 +313,11 @@ pub(super) mod tests {
                     uncertainty_ms: 0.4,
                     skew_ppm: 3.1,
                 }],
-                events: vec![Event { session_us: 72_000_000, what: "marker".into() }],
+                events: vec![Event {
+                    session_us: 72_000_000,
+                    kind: Kind::Marker,
+                    what: "marker".into(),
+                }],
                 ..Extension::default()
             },
         }

@@ -6,7 +6,11 @@
 
 pub mod aac;
 pub mod budget;
+pub mod card;
+pub mod flac;
 pub mod folder;
+pub mod frame_log;
+pub mod frame_rate;
 pub mod gate;
 pub mod grid;
 pub mod h264;
@@ -14,9 +18,14 @@ pub mod journal;
 pub mod media;
 pub mod metadata;
 pub mod mp4;
+pub mod raw;
 pub mod recover;
 pub mod relief;
+pub mod resample;
+pub mod sound;
 pub mod space;
 pub mod timecodes;
 pub mod timeline;
+pub mod tone;
 pub mod trial;
+pub mod verify;

@@ -18,14 +18,17 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
+use super::frames::FrameBook;
 use super::mux::{MuxInput, MuxItem};
 use super::spill::{Held, Queued};
 use super::{RecordShared, Start};
+use crate::clock::ClockMap;
 use crate::devices::camera::CameraSink;
 use crate::engine::events::Events;
+use crate::engine::folder::SessionFolder;
 use crate::engine::shared::Shared;
 use crate::platform::clock;
-use crate::recording::grid::{self, Content, Grid, Slot};
+use crate::recording::grid::{self, Content, Fate, Grid, Slot};
 use crate::recording::h264::{Effort, Planes, VideoEncoder, VideoParameters};
 use crate::recording::relief::Relief;
 use crate::units::{Micros, SessionMicros};
@@ -44,6 +47,8 @@ mod tests;
 const POLL: Duration = Duration::from_millis(10);
 /// Pictures kept from before the start, because the start is told late: microseconds.
 const KEEP: i64 = 400_000;
+/// A guest's pictures since WELCOME wait for its clock so long at most.
+const KEEP_MOST: i64 = 10_000_000;
 /// The grid runs this far behind capture (DESIGN section 6).
 const GRID_DELAY: i64 = grid::DELAY_MICROS;
 /// A longer pause between two looks means that the whole program stood still ...
@@ -58,6 +63,7 @@ pub struct CameraTap {
     frames: mpsc::Sender<Queued>,
     live: Arc<Mutex<Option<Frame>>>,
     live_thread: Arc<std::sync::OnceLock<std::thread::Thread>>,
+    later: i64,
 }
 
 impl CameraTap {
@@ -68,13 +74,19 @@ impl CameraTap {
         live: Arc<Mutex<Option<Frame>>>,
         live_thread: Arc<std::sync::OnceLock<std::thread::Thread>>,
     ) -> Self {
-        Self { record, frames, live, live_thread }
+        Self { record, frames, live, live_thread, later: 0 }
+    }
+
+    /// The recorder's pictures count as captured so many microseconds later (`--av-offset`).
+    pub fn later_by(self, micros: i64) -> Self {
+        Self { later: micros, ..self }
     }
 }
 
 impl CameraSink for CameraTap {
     fn frame(&mut self, frame: Frame) {
-        let queued = self.record.admit(frame.clone());
+        let moved = Frame { captured: frame.captured + self.later, ..frame.clone() };
+        let queued = self.record.admit(moved);
         *self.live.lock().unwrap_or_else(|e| e.into_inner()) = Some(frame);
         if let Some(thread) = self.live_thread.get() {
             thread.unpark();
@@ -145,6 +157,7 @@ pub struct VideoRecorder {
     relief: Relief,
     warned_damaged: bool,
     warned_late: bool,
+    book: FrameBook,
 }
 
 impl VideoRecorder {
@@ -156,6 +169,7 @@ impl VideoRecorder {
         mux: MuxInput,
         parameters: VideoParameters,
         encoder: Box<dyn VideoEncoder>,
+        log: Option<Arc<SessionFolder>>,
     ) -> Self {
         Self {
             shared,
@@ -177,27 +191,28 @@ impl VideoRecorder {
             relief: Relief::default(),
             warned_damaged: false,
             warned_late: false,
+            book: FrameBook::new(log),
         }
     }
 
     pub fn run(mut self) {
         // However this thread ends, the sound must not wait for it.
         let _told = EndTold(self.record.clone());
-        let Some((start, offset, waiting)) = self.wait_for_start() else { return };
+        let Some((start, map, waiting)) = self.wait_for_start() else { return };
         let mut grid = Grid::new(start.t0, start.first_slot);
         for frame in waiting {
-            self.push(&mut grid, frame, offset);
+            self.push(&mut grid, frame, &map);
         }
         let mut finishing = false;
         let mut looked = self.time.now();
         let mut hold = looked;
         loop {
-            let offset = self.shared.clock_offset().unwrap_or(offset);
+            let map = self.shared.clock_map().unwrap_or(map);
             if let Some(queued) = self.time.wait(&self.frames) {
-                self.push(&mut grid, queued, offset);
+                self.push(&mut grid, queued, &map);
             }
             while let Ok(frame) = self.frames.try_recv() {
-                self.push(&mut grid, frame, offset);
+                self.push(&mut grid, frame, &map);
             }
             grid.withhold(self.shared.camera_off.load(Relaxed));
             let local = self.time.now();
@@ -208,7 +223,7 @@ impl VideoRecorder {
             if local < hold {
                 continue;
             }
-            let now = SessionMicros(local.0 + offset);
+            let now = map.to_session(local);
             if let Some(&end) = self.record.end_slot.get()
                 && !finishing
                 // Pictures of the last slots may still be on their way.
@@ -233,7 +248,7 @@ impl VideoRecorder {
                 return;
             }
             if behind > 0 || finishing {
-                self.drain(&mut grid, &start, now, offset);
+                self.drain(&mut grid, &start, now, &map);
             }
             // Encoding is no stall.
             looked = self.time.now();
@@ -244,42 +259,51 @@ impl VideoRecorder {
         }
         self.hand_over();
         self.publish(&grid);
+        self.book.close();
         self.shared.shed_live_video.store(false, Relaxed);
         self.mux.send(MuxItem::VideoEnd);
     }
 
     /// Encodes all that is due without waiting for the camera in between.
-    fn drain(&mut self, grid: &mut Grid<Queued>, start: &Start, now: SessionMicros, offset: i64) {
+    fn drain(
+        &mut self,
+        grid: &mut Grid<Queued>,
+        start: &Start,
+        now: SessionMicros,
+        map: &ClockMap,
+    ) {
         while let Some(slot) = grid.next(now) {
             self.encode(start, slot);
             self.hand_over();
             while let Ok(frame) = self.frames.try_recv() {
-                self.push(grid, frame, offset);
+                self.push(grid, frame, map);
             }
             if self.shared.abort.load(Relaxed) {
                 return;
             }
-            let behind = self.time.now().0 + offset - now.0;
+            let behind = map.to_session(self.time.now()).since(now);
             self.relieve(behind);
             self.publish(grid);
         }
     }
 
     /// Keeps the last moments until somebody says from where on to record.
-    fn wait_for_start(&mut self) -> Option<(Start, i64, VecDeque<Queued>)> {
+    fn wait_for_start(&mut self) -> Option<(Start, ClockMap, VecDeque<Queued>)> {
         let mut waiting: VecDeque<Queued> = VecDeque::new();
         loop {
             if let Some(queued) = self.time.wait(&self.frames) {
                 let newest = queued.captured;
                 waiting.push_back(queued);
-                while waiting.front().is_some_and(|q| newest.since(q.captured) > KEEP) {
+                let kept = self.record.keep_from.get().copied().unwrap_or(newest);
+                while waiting.front().is_some_and(|q| {
+                    let age = newest.since(q.captured);
+                    age > KEEP && (q.captured < kept || age > KEEP_MOST)
+                }) {
                     waiting.pop_front();
                 }
             }
-            if let (Some(start), Some(offset)) =
-                (self.record.start.get(), self.shared.clock_offset())
-            {
-                return Some((*start, offset, waiting));
+            if let (Some(start), Some(map)) = (self.record.start.get(), self.shared.clock_map()) {
+                return Some((*start, map, waiting));
             }
             if self.record.end_slot.get().is_some() || self.shared.abort.load(Relaxed) {
                 return None;
@@ -287,13 +311,14 @@ impl VideoRecorder {
         }
     }
 
-    fn push(&mut self, grid: &mut Grid<Queued>, queued: Queued, offset: i64) {
+    fn push(&mut self, grid: &mut Grid<Queued>, queued: Queued, map: &ClockMap) {
         // Camera-off is a promise: looked at for each picture, however long encoding keeps us.
         grid.withhold(self.shared.camera_off.load(Relaxed));
-        let captured = SessionMicros(queued.captured.0 + offset);
-        let late = grid.counts().late;
-        grid.push(captured, queued);
-        if grid.counts().late > late && !self.warned_late {
+        let source = queued.captured;
+        let captured = map.to_session(source);
+        let fate = grid.push(captured, queued);
+        self.book.pushed(&self.record, source, captured, fate);
+        if fate == Fate::Late && !self.warned_late {
             self.warned_late = true;
             self.record.note(captured, "a picture came too late for its place and was lost");
             self.events.error(
@@ -306,6 +331,7 @@ impl VideoRecorder {
     fn encode(&mut self, start: &Start, slot: Slot<Queued>) {
         let began = self.time.now();
         let captured = slot.captured.is_some();
+        self.book.slot(&self.record, &slot, |queued| queued.captured);
         let black = match slot.content {
             Content::Picture(queued) => {
                 match queued.take() {
