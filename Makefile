@@ -46,6 +46,8 @@ cross: ## build for Windows and try that under Wine, type-check for macOS (Debia
 
 measure: release ## CPU, memory and start time of a call on this machine
 	@scripts/measure
+	@echo
+	@$(with_env) $(CARGO) bench --quiet --locked --bench overhead $$FEATURES
 
 measure-latency: release ## mouth to ear on virtual sound cables, as tables (Linux; bad lines need root)
 	@scripts/setup test

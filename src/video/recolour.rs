@@ -43,8 +43,8 @@ pub fn jfif_to_bt709(image: &mut I420, offsets: &mut Vec<i16>) {
         for (u, v) in u.iter_mut().zip(v) {
             let (cb, cr) = (f32::from(*u) - 128.0, f32::from(*v) - 128.0);
             let code = |c: f32| (c * SCALE + 128.5).clamp(16.0, 240.0) as u8;
-            *u = code(1.018_640 * cb + 0.114_618 * cr);
-            *v = code(0.075_050 * cb + 1.025_327 * cr);
+            *u = code(1.018_64 * cb + 0.114_618 * cr);
+            *v = code(0.075_05 * cb + 1.025_327 * cr);
         }
     }
 }
@@ -53,7 +53,7 @@ fn luma(row: &mut [u8], offsets: &[i16]) {
     const SCALE: u32 = (219 << 15) / 255;
     for (code, &offset) in row.iter_mut().zip(offsets) {
         // 8 bits, scaled by up to 1, with Q fraction bits.
-        let scaled = ((u32::from(*code) << 8) * SCALE >> 16) as i16;
+        let scaled = (((u32::from(*code) << 8) * SCALE) >> 16) as i16;
         *code = (scaled.saturating_add(offset) >> Q).clamp(0, 255) as u8;
     }
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::call::{assert_format, party};
 use crate::support::disk::FaultyDisk;
 use crate::support::media::{ffprobe, number, plays, stream};
-use crate::support::process::{Program, real_time};
+use crate::support::process::{Guard, Program, real_time};
 
 const PLENTY: u64 = 500_000_000_000;
 
@@ -115,4 +115,39 @@ fn little_space_is_told_at_the_start_and_the_file_is_closed_while_it_still_can_b
     assert_format(&finished, 320, 180);
     let last = program.all("stats").pop().expect("there are some");
     assert!(seconds(&last) >= finished.0["seconds"].as_f64().expect("a number") - 0.1);
+}
+
+/// A shell that does nothing, as fast as it can; ends with the test.
+fn burner() -> Guard {
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", "while :; do :; done"]);
+    Guard(command.spawn().expect("there is a shell"))
+}
+
+#[test]
+fn other_programs_on_all_cores_for_a_minute_cost_no_picture_and_no_sample() {
+    if std::env::var_os("HYPERZOOM_SOAK").is_none() {
+        eprintln!("skipped: a minute of full load; it runs with HYPERZOOM_SOAK=1 (make soak)");
+        return;
+    }
+    let _one = real_time();
+    let room = tempfile::tempdir().expect("a folder");
+    let cores = std::thread::available_parallelism().map_or(2, |n| n.get());
+    let mut args = vec!["record".to_owned()];
+    args.extend(party("test", "test:1280x720", "off", room.path()));
+    let mut program = Program::start("record", &args);
+    program.recorded(1.0);
+    let burners: Vec<Guard> = (0..cores).map(|_| burner()).collect();
+    program.recorded(61.0);
+    drop(burners);
+    program.command("end");
+    let finished = program.finished();
+    finished.assert_nothing_lost();
+    assert_format(&finished, 1280, 720);
+    assert_eq!(finished.count("samples"), finished.frames() * 1_600);
+    for stats in program.all("stats") {
+        let queued = stats["recording"]["queued_bytes"].as_u64().unwrap_or(0);
+        let limit = stats["recording"]["queued_limit_bytes"].as_u64().unwrap_or(0);
+        assert!(queued <= limit, "{stats}");
+    }
 }
