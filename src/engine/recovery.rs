@@ -294,7 +294,8 @@ mod tests {
         let parameters = MovieParameters {
             video: None,
             audio: Some(AudioTrack {
-                asc: vec![0x11, 0x88],
+                coding: crate::recording::mp4::AudioCoding::Aac,
+                configuration: vec![0x11, 0x88],
                 bitrate: 192_000,
                 priming_samples: 0,
                 samples_per_packet: 1024,
