@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, ValueHint};
 
 use super::error::CliError;
+use crate::devices::SoundPath;
 use crate::devices::spec::{CameraSpec, MicSpec, SpeakerSpec};
 use crate::engine::config::{CallConfig, Period, Role};
 use crate::recording::sound::SoundFormat;
@@ -54,6 +55,12 @@ pub struct CommonArgs {
     #[arg(long, value_name = "FRAMES", default_value = "auto", value_parser = parse_period)]
     #[arg(help_heading = "Devices")]
     pub period: Period,
+
+    /// Way to the sound devices: auto, direct (Linux: read and written without a shell between, least
+    /// delay), system (in whole periods, as other programs do)
+    #[arg(long, value_name = "WAY", default_value = "auto", value_parser = parse_sound)]
+    #[arg(help_heading = "Devices")]
+    pub sound: SoundPath,
 
     /// Start files that serve as inputs over at their end
     #[arg(long, help_heading = "Devices")]
@@ -172,6 +179,7 @@ impl CommonArgs {
             camera: self.camera,
             speaker: self.speaker,
             period: self.period,
+            sound: self.sound,
             audio_kbps: self.audio_bitrate,
             video_kbps: self.video_bitrate,
             loop_files: self.loop_files,
@@ -261,6 +269,16 @@ fn parse_av_offset(s: &str) -> Result<i64, String> {
         _ => Err(format!(
             "not milliseconds from -{MOST_AV_OFFSET_MS} to {MOST_AV_OFFSET_MS}; try -40"
         )),
+    }
+}
+
+fn parse_sound(s: &str) -> Result<SoundPath, String> {
+    match s {
+        "auto" => Ok(SoundPath::Auto),
+        "direct" if cfg!(target_os = "linux") => Ok(SoundPath::Direct),
+        "direct" => Err("only Linux has that; try auto".to_owned()),
+        "system" => Ok(SoundPath::System),
+        _ => Err("not auto, direct or system; try auto".to_owned()),
     }
 }
 

@@ -15,6 +15,7 @@ use super::events::Events;
 use super::folder::SessionFolder;
 use super::live_video::{self, LiveVideo};
 use super::playback::{Playback, ToneCue};
+use super::portmap::{self, Inviting};
 use super::receive::Receive;
 use super::record::{self, CameraTap, Parts, RecordShared, Recorder, SoundOptions, Start};
 use super::shared::Shared;
@@ -164,6 +165,8 @@ struct Network {
     mesh: Mesh,
     host: bool,
     start: Option<SessionStart>,
+    port_mapping: bool,
+    inviting: Option<Inviting>,
 }
 
 fn assemble(
@@ -249,7 +252,12 @@ fn assemble(
     let mut video_out: Option<VideoOut> = None;
     let mut ask = None;
     let mut feeds_stats: Vec<_> = Vec::new();
+    let mut port_mapper = None;
     if let (Some(network), Some(live)) = (network, live) {
+        let (listen, inviting) = (network.socket.local_addr(), network.inviting.clone());
+        if network.port_mapping {
+            port_mapper = portmap::start(listen, inviting, &events, &state);
+        }
         let started = start_network(NetworkParts {
             network,
             live,
@@ -338,6 +346,7 @@ fn assemble(
         commands: command_end,
         ask,
         threads,
+        port_mapper,
         snapshot: Arc::default(),
         disk_silent: false,
         second: 0,
@@ -389,7 +398,16 @@ fn open_host(
         invite: Some(invite.to_string()),
         public: host.public.clone(),
     });
-    Ok(Network { socket: Arc::new(socket), mesh, host: true, start: Some(start) })
+    let inviting = Some(Inviting { key, public_told: host.public.is_some() });
+    let port_mapping = host.port_mapping;
+    Ok(Network {
+        socket: Arc::new(socket),
+        mesh,
+        host: true,
+        start: Some(start),
+        port_mapping,
+        inviting,
+    })
 }
 
 fn open_guest(
@@ -409,7 +427,15 @@ fn open_guest(
         net::randomness(),
     );
     events.send(Event::Ready { listen: listen.to_string(), invite: None, public: None });
-    Ok(Network { socket: Arc::new(socket), mesh, host: false, start: None })
+    let port_mapping = guest.port_mapping;
+    Ok(Network {
+        socket: Arc::new(socket),
+        mesh,
+        host: false,
+        start: None,
+        port_mapping,
+        inviting: None,
+    })
 }
 
 struct NetworkParts<'a> {
@@ -475,7 +501,7 @@ fn start_network(parts: NetworkParts<'_>) -> Result<NetworkStarted, EngineError>
     let start = network.start;
     let talk = spawn("hz-talk", priority::Role::Talk, move || talk.run())?;
     let _ = parts.talk_thread.set(talk.thread().clone());
-    let receive = spawn("hz-receive", priority::Role::High, move || receive.run())?;
+    let receive = spawn("hz-receive", priority::Role::Receive, move || receive.run())?;
     let control = spawn("hz-control", priority::Role::Normal, move || control.run(start))?;
     let threads = Threads { control: Some(control), finishing: vec![talk, receive], drops };
     Ok(NetworkStarted { video, ask, stats, threads })

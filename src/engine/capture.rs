@@ -13,6 +13,7 @@ use ringbuf::{HeapCons, HeapProd, HeapRb};
 
 use crate::audio::meter::SharedMeter;
 use crate::devices::microphone::MicSink;
+use crate::platform::clock;
 use crate::units::{Micros, SAMPLE_RATE};
 
 /// Live samples that fit: 200 ms (PRD 5.3).
@@ -32,6 +33,8 @@ struct Stamp {
     captured: Micros,
     /// Samples a second.
     rate: u32,
+    /// When the device handed it over.
+    handed: Micros,
 }
 
 /// The consumer's end of one ring of captured samples.
@@ -40,6 +43,7 @@ pub struct Captured {
     stamps: HeapCons<Stamp>,
     missed: usize,
     rate: u32,
+    handed: Micros,
 }
 
 impl Captured {
@@ -51,6 +55,7 @@ impl Captured {
         let got = self.samples.pop_slice(out);
         self.missed = stamp.missed as usize;
         self.rate = stamp.rate;
+        self.handed = stamp.handed;
         debug_assert_eq!(got, out.len(), "a stamp follows its samples");
         Some(stamp.captured)
     }
@@ -63,6 +68,11 @@ impl Captured {
     /// Samples a second of the block of the last [`Self::pop`].
     pub fn rate(&self) -> u32 {
         self.rate
+    }
+
+    /// When the device handed over the block of the last [`Self::pop`].
+    pub fn handed(&self) -> Micros {
+        self.handed
     }
 
     /// Samples that wait in the ring.
@@ -82,7 +92,9 @@ impl Ring {
         let (p, c) = HeapRb::new(samples).split();
         let (ps, cs) = HeapRb::new(samples / SMALLEST_BLOCK).split();
         let ring = Self { samples: p, stamps: ps, missed: 0 };
-        (ring, Captured { samples: c, stamps: cs, missed: 0, rate: SAMPLE_RATE })
+        let captured =
+            Captured { samples: c, stamps: cs, missed: 0, rate: SAMPLE_RATE, handed: Micros(0) };
+        (ring, captured)
     }
 
     /// All or nothing, so that stamps and samples never part. `false` is a loss: whoever has ended
@@ -97,7 +109,8 @@ impl Ring {
         }
         self.samples.push_slice(block);
         let missed = std::mem::take(&mut self.missed);
-        let stamp = Stamp { samples: block.len() as u32, missed, captured, rate };
+        let handed = clock::now();
+        let stamp = Stamp { samples: block.len() as u32, missed, captured, rate, handed };
         self.stamps.try_push(stamp).is_ok()
     }
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::devices::SoundPath;
 use crate::devices::spec::{CameraSpec, MicSpec, SpeakerSpec};
 use crate::recording::sound::SoundFormat;
 
@@ -31,6 +32,8 @@ pub struct HostConfig {
     pub public: Option<String>,
     /// Record at once instead of from the first guest on.
     pub record_now: bool,
+    /// Ask the router to let guests in.
+    pub port_mapping: bool,
 }
 
 /// Who may join (DESIGN section 5; the knock comes later).
@@ -53,6 +56,8 @@ pub struct GuestConfig {
     pub key: Option<[u8; 16]>,
     /// Where to listen; `None` is any free port on all addresses.
     pub listen: Option<SocketAddr>,
+    /// Ask the router to let the others in.
+    pub port_mapping: bool,
 }
 
 /// Size of a device's period.
@@ -83,6 +88,8 @@ pub struct CallConfig {
     pub speaker: SpeakerSpec,
     /// Device period.
     pub period: Period,
+    /// How sound gets to the devices and from them.
+    pub sound: SoundPath,
     /// Live Opus bitrate, kbit/s.
     pub audio_kbps: u32,
     /// Live VP8 bitrate, kbit/s.

@@ -32,8 +32,14 @@ pub struct Shared {
     pub peers: [PeerCounters; MAX_PARTICIPANTS],
     /// From a frame's last sample at the microphone to the packet's leaving.
     pub capture_to_send: Histogram,
+    /// From the device's handing over a frame's last sample to the packet's leaving: our own share.
+    pub handed_to_send: Histogram,
+    /// From the device's handing over to the talk thread's running.
+    pub wake_up: Histogram,
     /// From the talk thread's having a whole frame to the packet's leaving.
     pub encode_and_send: Histogram,
+    /// The shortest of `capture_to_send` since it was last read: what a packet on time took.
+    pub input: Least,
     /// Video bytes that wait in the talk thread.
     pub video_backlog: AtomicU64,
     /// Live pictures that were encoded.
@@ -55,6 +61,9 @@ pub struct PeerCounters {
     pub heard: AtomicI64,
     /// Datagrams that the socket had no room for.
     pub send_blocked: AtomicU64,
+    /// Shortest time from an audio frame's first sample there to its arrival here since it was last
+    /// read, by the session clocks and the packets' own stamps.
+    pub transit: Least,
     /// Its picture, as decoded here.
     pub video: VideoCounters,
 }
@@ -89,7 +98,10 @@ impl Default for Shared {
             clock: PublishedClock::default(),
             peers: Default::default(),
             capture_to_send: Histogram::default(),
+            handed_to_send: Histogram::default(),
+            wake_up: Histogram::default(),
             encode_and_send: Histogram::default(),
+            input: Least::default(),
             video_backlog: AtomicU64::new(0),
             live_encoded: AtomicU64::new(0),
             live_shed: AtomicU64::new(0),
@@ -172,6 +184,28 @@ impl Shared {
     }
 }
 
+/// The least of what was added since it was last taken.
+#[derive(Debug)]
+pub struct Least(AtomicI64);
+
+impl Default for Least {
+    fn default() -> Self {
+        Self(AtomicI64::new(i64::MAX))
+    }
+}
+
+impl Least {
+    /// Adds one.
+    pub fn add(&self, micros: i64) {
+        self.0.fetch_min(micros, Relaxed);
+    }
+
+    /// Takes it and begins anew; `None` when nothing was added.
+    pub fn take(&self) -> Option<i64> {
+        Some(self.0.swap(i64::MAX, Relaxed)).filter(|least| *least != i64::MAX)
+    }
+}
+
 /// Buckets of a [`Histogram`].
 const BUCKETS: usize = 64;
 
@@ -219,6 +253,16 @@ impl Histogram {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_least_is_given_out_once() {
+        let least = Least::default();
+        assert_eq!(least.take(), None);
+        for micros in [5, -3, 9] {
+            least.add(micros);
+        }
+        assert_eq!([least.take(), least.take()], [Some(-3), None]);
+    }
 
     #[test]
     fn quantiles_are_right_to_a_bucket() {

@@ -380,6 +380,7 @@ impl Recorder {
             record: record.clone(),
             events: events.clone(),
             input: mux_out,
+            pace: mux_in.pace(),
             video,
             folder,
         };
@@ -416,8 +417,8 @@ impl Recorder {
                 mux_in,
                 parameters,
                 encoder,
-                log,
-            );
+            )
+            .with_log(log);
             threads.push(spawn("hz-rec-video", Role::High, move || recorder.run())?);
         }
         Ok(Self { record, threads, raw, spiller, mux })
@@ -502,6 +503,28 @@ mod tests {
         assert_eq!(start.timecode(), (23 * 3600 + 3) * 30 + 15);
         start.utc_offset_seconds = 7_200;
         assert_eq!(start.timecode(), 3 * 30 + 15);
+    }
+
+    #[test]
+    fn equal_instants_have_equal_timecodes_whoever_records_and_from_when_on() {
+        // The epoch is no whole second; one file begins before midnight, others behind it.
+        let start = |first_slot| Start {
+            t0: SessionMicros(7_000_000),
+            first_slot,
+            epoch_utc_micros: 1_772_223_288_437_211,
+            utc_offset_seconds: 5 * 3_600 + 45 * 60,
+        };
+        let day = 24 * 3_600 * 30;
+        for n in [0, 1, 15, 29, 30, 1_000, 400_000, 2_591_999, 2_592_000, 5_184_001] {
+            let late = start(n);
+            // A frame k slots on has the same code in both files, wherever they begin.
+            assert_eq!(late.timecode(), ((u64::from(start(0).timecode()) + n) % day) as u32);
+            assert_eq!(late.file().since(start(0).file()), late.slot(n).since(late.t0));
+        }
+        // The host's time of day at T0, to the frame that it falls into.
+        let at_t0: i64 = 1_772_223_288_437_211 + 7_000_000 + (5 * 3_600 + 45 * 60) * 1_000_000;
+        let of_day = at_t0.rem_euclid(86_400_000_000);
+        assert_eq!(i64::from(start(0).timecode()), of_day * 30 / 1_000_000);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, mpsc};
 use std::time::Duration;
 
 use super::file::DiskFile;
@@ -45,11 +45,64 @@ pub enum MuxItem {
     },
 }
 
+/// Longest wait for the writer to take what it was given before; once, then not until it has caught
+/// up: a disk that stands still holds no encoder up.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// What was handed over and is not in the file yet, so that a program that is killed has little on
+/// its way: one picture and one packet, unless the disk stands still.
+#[derive(Default)]
+pub struct Pace {
+    state: Mutex<PaceState>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct PaceState {
+    /// Pictures, packets.
+    on_the_way: [u32; 2],
+    /// Somebody has waited in vain.
+    stalled: bool,
+}
+
+impl Pace {
+    fn state(&self) -> MutexGuard<'_, PaceState> {
+        self.state.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    fn give(&self, kind: usize) {
+        let waits = |s: &mut PaceState| s.on_the_way[kind] > 0 && !s.stalled;
+        let (mut state, late) = self
+            .changed
+            .wait_timeout_while(self.state(), PATIENCE, waits)
+            .unwrap_or_else(|e| e.into_inner());
+        state.stalled |= late.timed_out();
+        state.on_the_way[kind] += 1;
+    }
+
+    fn taken(&self, kind: usize) {
+        let mut state = self.state();
+        state.on_the_way[kind] = state.on_the_way[kind].saturating_sub(1);
+        state.stalled &= state.on_the_way != [0; 2];
+        self.changed.notify_all();
+    }
+}
+
+/// Whether it is a picture (0) or a packet of sound (1).
+fn kind(item: &MuxItem) -> Option<usize> {
+    match item {
+        MuxItem::Video(_) => Some(0),
+        MuxItem::Audio(_) => Some(1),
+        _ => None,
+    }
+}
+
 /// The encoders' way to the writer. What they have handed over is counted: with `--log` at level
 /// `debug` each sample is told, so that somebody can compare what an interrupted file holds.
 #[derive(Clone)]
 pub struct MuxInput {
     to: mpsc::Sender<MuxItem>,
+    pace: Arc<Pace>,
     packets: Arc<AtomicU64>,
 }
 
@@ -57,7 +110,12 @@ impl MuxInput {
     /// One for all encoders, and its other end.
     pub fn new() -> (Self, mpsc::Receiver<MuxItem>) {
         let (to, from) = mpsc::channel();
-        (Self { to, packets: Arc::default() }, from)
+        (Self { to, pace: Arc::default(), packets: Arc::default() }, from)
+    }
+
+    /// What the writer tells when it has taken something.
+    pub fn pace(&self) -> Arc<Pace> {
+        self.pace.clone()
     }
 
     /// Hands something over. False when the writer is gone.
@@ -67,6 +125,9 @@ impl MuxInput {
             MuxItem::Audio(_) => Some(("packet", self.packets.fetch_add(1, Relaxed))),
             _ => None,
         };
+        if let Some(kind) = kind(&item) {
+            self.pace.give(kind);
+        }
         let sent = self.to.send(item).is_ok();
         if let Some((what, number)) = delivered {
             tracing::debug!("delivered {what} {number}");
@@ -80,9 +141,21 @@ pub struct Mux {
     pub record: Arc<RecordShared>,
     pub events: Events,
     pub input: mpsc::Receiver<MuxItem>,
+    pub pace: Arc<Pace>,
     /// The picture's size; `None` without a camera.
     pub video: Option<VideoParameters>,
     pub folder: MakeFolder,
+}
+
+/// Tells, when it goes, that something was taken.
+struct Taken<'a>(&'a Pace, Option<usize>);
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        if let Some(kind) = self.1 {
+            self.0.taken(kind);
+        }
+    }
 }
 
 /// The file while it is open.
@@ -114,6 +187,7 @@ impl Mux {
                 // Both encoders have ended and dropped their ends.
                 Err(mpsc::RecvTimeoutError::Disconnected) => break,
             };
+            let _taken = Taken(&self.pace, kind(&item));
             if let MuxItem::Video(sample) = &item {
                 self.record.unwritten.fetch_sub(sample.data.len() as u64, Relaxed);
             }
@@ -249,7 +323,8 @@ mod tests {
         let (sender, input) = MuxInput::new();
         let folder = folder.to_owned();
         let folder: MakeFolder = Arc::new(move |_| Ok(folder.clone()));
-        (sender, Mux { shared, record, events, input, video, folder })
+        let pace = sender.pace();
+        (sender, Mux { pace, shared, record, events, input, video, folder })
     }
 
     fn say(to: &MuxInput) {
@@ -272,6 +347,13 @@ mod tests {
         assert!(to.send(MuxItem::VideoEnd));
         drop(to);
         let written = mux.run().expect("a file with sound");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt;
+            let told = std::fs::metadata(&written.path).unwrap();
+            let kept = (told.blocks() * 512).saturating_sub(told.len());
+            assert!(kept < 1 << 20, "{kept} bytes of what was reserved are still taken");
+        }
         let summary =
             Summary::read(&mut std::fs::File::open(written.path).unwrap()).expect("it reads back");
         assert_eq!(summary.audio().map(|t| t.duration), Some(48_000));

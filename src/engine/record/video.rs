@@ -169,7 +169,6 @@ impl VideoRecorder {
         mux: MuxInput,
         parameters: VideoParameters,
         encoder: Box<dyn VideoEncoder>,
-        log: Option<Arc<SessionFolder>>,
     ) -> Self {
         Self {
             shared,
@@ -191,8 +190,14 @@ impl VideoRecorder {
             relief: Relief::default(),
             warned_damaged: false,
             warned_late: false,
-            book: FrameBook::new(log),
+            book: FrameBook::new(None),
         }
+    }
+
+    /// Tells in the folder's log what becomes of each frame.
+    pub fn with_log(mut self, folder: Option<Arc<SessionFolder>>) -> Self {
+        self.book = FrameBook::new(folder);
+        self
     }
 
     pub fn run(mut self) {
