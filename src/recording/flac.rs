@@ -229,6 +229,89 @@ impl Drop for FlacEncoder {
     }
 }
 
+/// What [`decode`]'s callbacks read from and write into.
+struct Stream<'a> {
+    bytes: &'a [u8],
+    samples: Vec<f32>,
+    failed: bool,
+}
+
+unsafe extern "C" fn give(
+    _: *const sys::FLAC__StreamDecoder,
+    buffer: *mut u8,
+    bytes: *mut usize,
+    stream: *mut c_void,
+) -> sys::FLAC__StreamDecoderReadStatus {
+    // SAFETY: libFLAC passes room for `*bytes` bytes and the stream that `decode` gave it.
+    let stream = unsafe { &mut *stream.cast::<Stream<'_>>() };
+    let count = stream.bytes.len().min(unsafe { *bytes });
+    unsafe {
+        std::ptr::copy_nonoverlapping(stream.bytes.as_ptr(), buffer, count);
+        *bytes = count;
+    }
+    stream.bytes = &stream.bytes[count..];
+    if count == 0 {
+        sys::FLAC__STREAM_DECODER_READ_STATUS_END_OF_STREAM
+    } else {
+        sys::FLAC__STREAM_DECODER_READ_STATUS_CONTINUE
+    }
+}
+
+unsafe extern "C" fn take(
+    _: *const sys::FLAC__StreamDecoder,
+    frame: *const sys::FLAC__Frame,
+    channels: *const *const i32,
+    stream: *mut c_void,
+) -> sys::FLAC__StreamDecoderWriteStatus {
+    // SAFETY: libFLAC passes a whole frame: as many samples in the first channel as it says.
+    let (samples, stream) = unsafe {
+        let count = (*frame).header.blocksize as usize;
+        (std::slice::from_raw_parts(*channels, count), &mut *stream.cast::<Stream<'_>>())
+    };
+    stream.samples.extend(samples.iter().map(|s| (f64::from(*s) / -BOTTOM) as f32));
+    sys::FLAC__STREAM_DECODER_WRITE_STATUS_CONTINUE
+}
+
+unsafe extern "C" fn complain(
+    _: *const sys::FLAC__StreamDecoder,
+    _: sys::FLAC__StreamDecoderErrorStatus,
+    stream: *mut c_void,
+) {
+    // SAFETY: as above.
+    unsafe { (*stream.cast::<Stream<'_>>()).failed = true };
+}
+
+/// Decodes whole 24-bit frames, which may come from the middle of a stream; `None` when they are
+/// damaged.
+pub fn decode(stream_info: &[u8], frames: &[u8]) -> Option<Vec<f32>> {
+    let mut bytes = b"fLaC\x80\0\0\x22".to_vec();
+    bytes.extend_from_slice(stream_info);
+    bytes.extend_from_slice(frames);
+    let mut stream = Stream { bytes: &bytes, samples: Vec::new(), failed: false };
+    // SAFETY: the decoder is made, used and deleted here; the callbacks have libFLAC's types, and
+    // the stream outlives the decoder and is not touched in between.
+    let ok = unsafe {
+        let decoder = NonNull::new(sys::FLAC__stream_decoder_new())?.as_ptr();
+        let status = sys::FLAC__stream_decoder_init_stream(
+            decoder,
+            Some(give),
+            None,
+            None,
+            None,
+            None,
+            Some(take),
+            None,
+            Some(complain),
+            (&raw mut stream).cast(),
+        );
+        let ok = status == sys::FLAC__STREAM_DECODER_INIT_STATUS_OK
+            && sys::FLAC__stream_decoder_process_until_end_of_stream(decoder) != 0;
+        sys::FLAC__stream_decoder_delete(decoder);
+        ok
+    };
+    (ok && !stream.failed).then_some(stream.samples)
+}
+
 /// The nearest 24-bit step. No dither: a step is 138 dB below the tone that fills the scale.
 pub fn quantise(sample: f32) -> i32 {
     // A cast makes 0 of what is not a number.
@@ -337,6 +420,22 @@ mod tests {
         assert_eq!(packets, make(48_000, 48_000, 48_000), "blocks do not matter");
         assert_eq!(make(100, 0, 0).len(), 0);
         assert_eq!(make(100, 100, 2_000).len(), 2);
+    }
+
+    #[test]
+    fn frames_from_the_middle_decode_to_their_samples_and_damage_is_noticed() {
+        let mut track = FlacTrack::new(48_000).unwrap();
+        let (sound, mut packets) = (sound(10_240), Vec::new());
+        track.push(&sound, &mut packets).unwrap();
+        track.finish(10_240, &mut packets).unwrap();
+        let info = track.stream_info();
+        let mut middle: Vec<u8> = packets[3..7].iter().flat_map(|p| p.data.clone()).collect();
+        let decoded = decode(&info, &middle).expect("whole frames");
+        let steps = |v: &[f32]| v.iter().map(|s| quantise(*s)).collect::<Vec<_>>();
+        assert_eq!(steps(&decoded), steps(&sound[3 * 1_024..7 * 1_024]));
+        let at = middle.len() / 2;
+        middle[at] ^= 0x55;
+        assert_eq!(decode(&info, &middle), None);
     }
 
     #[test]

@@ -6,9 +6,12 @@ use std::io::{Read, Seek};
 
 use fdk_aac::dec::{Decoder, DecoderError, Transport};
 
+use crate::recording::flac;
 use crate::recording::media::walk;
 use crate::recording::metadata::Tone;
-use crate::recording::mp4::{Index, ReadError, SampleAt, Track, TrackKind};
+use crate::recording::mp4::{
+    AudioCoding, AudioTrack, Index, ReadError, SampleAt, Track, TrackKind,
+};
 use crate::recording::sound::PACKET_SAMPLES as FRAME_SAMPLES;
 use crate::recording::tone;
 
@@ -26,13 +29,13 @@ pub fn check<R: Read + Seek>(
     tones: &[Tone],
 ) -> Result<Result<f64, Vec<String>>, ReadError> {
     let audio = index.parameters.as_ref().and_then(|p| p.audio.as_ref());
-    let Some(asc) = audio.map(|audio| audio.configuration.clone()) else {
+    let Some(audio) = audio else {
         return Ok(Err(vec!["there is no sound to hold them".to_owned()]));
     };
     let packets = index.of(TrackKind::Audio);
     let (mut farthest, mut faults) = (0.0_f64, Vec::new());
     for tone in tones {
-        match locate(reader, packets, &asc, tone.sample)? {
+        match locate(reader, packets, audio, tone.sample)? {
             Some(away) if away.abs() <= AWAY => farthest = farthest.max(away.abs()),
             Some(away) => faults.push(format!(
                 "the tone of sample {} is {away:+.1} samples away from it",
@@ -48,7 +51,7 @@ pub fn check<R: Read + Seek>(
 fn locate<R: Read + Seek>(
     reader: &mut R,
     packets: &[SampleAt],
-    asc: &[u8],
+    audio: &AudioTrack,
     sample: u64,
 ) -> Result<Option<f64>, ReadError> {
     let frame = u64::from(FRAME_SAMPLES);
@@ -57,9 +60,12 @@ fn locate<R: Read + Seek>(
     let (from, to) = (first.min(packets.len() as u64), behind.min(packets.len() as u64));
     let wanted: Vec<_> =
         packets[from as usize..to as usize].iter().map(|p| (Track::Audio, *p)).collect();
+    if audio.coding == AudioCoding::Flac {
+        return locate_lossless(reader, &wanted, audio, sample, from * frame);
+    }
     let mut decoder = Decoder::new(Transport::Raw);
     let mut pcm: Vec<f32> = Vec::with_capacity(wanted.len() * FRAME_SAMPLES as usize);
-    let mut failed = decoder.config_raw(asc).is_err();
+    let mut failed = decoder.config_raw(&audio.configuration).is_err();
     let mut one = vec![0_i16; FRAME_SAMPLES as usize];
     walk(reader, &wanted, &mut |_, _| (), |_, _, bytes| {
         let decoded = match bytes {
@@ -76,6 +82,26 @@ fn locate<R: Read + Seek>(
     let delay = u64::from(decoder.stream_info().outputDelay);
     let around = sample.saturating_sub(from * frame) + delay;
     let found = tone::locate(&pcm, usize::try_from(around).unwrap_or(usize::MAX));
+    Ok(found.map(|found| found.position - around as f64))
+}
+
+/// The same in FLAC packets, the first of which begins with the file's sample `first`.
+fn locate_lossless<R: Read + Seek>(
+    reader: &mut R,
+    wanted: &[(Track, SampleAt)],
+    audio: &AudioTrack,
+    sample: u64,
+    first: u64,
+) -> Result<Option<f64>, ReadError> {
+    let (mut frames, mut whole) = (Vec::new(), true);
+    walk(reader, wanted, &mut |_, _| (), |_, _, bytes| match bytes {
+        Some(bytes) => frames.extend_from_slice(bytes),
+        None => whole = false,
+    })?;
+    let pcm = flac::decode(&audio.configuration, &frames).filter(|_| whole);
+    let around = sample.saturating_sub(first);
+    let found =
+        pcm.and_then(|pcm| tone::locate(&pcm, usize::try_from(around).unwrap_or(usize::MAX)));
     Ok(found.map(|found| found.position - around as f64))
 }
 
