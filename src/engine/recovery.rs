@@ -343,7 +343,7 @@ mod tests {
         let room = tempfile::tempdir().unwrap();
         let path = interrupted(room.path(), "session");
         let before = fs::read(&path).unwrap();
-        assert_eq!(unfinished(room.path()), [path.clone()]);
+        assert_eq!(unfinished(room.path()), std::slice::from_ref(&path));
         let to = room.path().join("elsewhere");
         fs::create_dir(&to).unwrap();
         let copy = recovered(recover(&path, Some(&to), &mut |_, _| ()).unwrap());

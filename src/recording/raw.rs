@@ -134,6 +134,6 @@ mod tests {
         let head = raw.finish(&mut flac).unwrap();
         assert_eq!(flac[..12], head[..12], "only lengths and the checksum change");
         assert_eq!(flac[18..21], head[18..21], "the rate is known from the start");
-        assert_eq!(head[8 + 17], (250 * 441 & 0xFF) as u8);
+        assert_eq!(head[8 + 17], ((250 * 441) & 0xFF) as u8);
     }
 }
