@@ -89,7 +89,7 @@ _hyperzoom() {
             return 0
             ;;
         hyperzoom__subcmd__host)
-            opts="-h --listen --admit --key --public --record-now --name --session --output --mic --camera --speaker --period --loop-files --audio-bitrate --video-bitrate --mute --camera-off --duration --record-while-muted --encoder --window --no-window --no-tui --json --log --help"
+            opts="-h --listen --admit --key --public --record-now --name --session --output --mic --camera --speaker --period --loop-files --frame --audio-bitrate --video-bitrate --mute --camera-off --duration --record-while-muted --encoder --window --no-window --no-tui --json --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -142,6 +142,10 @@ _hyperzoom() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --frame)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --audio-bitrate)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -181,7 +185,7 @@ _hyperzoom() {
             return 0
             ;;
         hyperzoom__subcmd__join)
-            opts="-h --listen --name --session --output --mic --camera --speaker --period --loop-files --audio-bitrate --video-bitrate --mute --camera-off --duration --record-while-muted --encoder --window --no-window --no-tui --json --log --help"
+            opts="-h --listen --name --session --output --mic --camera --speaker --period --loop-files --frame --audio-bitrate --video-bitrate --mute --camera-off --duration --record-while-muted --encoder --window --no-window --no-tui --json --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -219,6 +223,10 @@ _hyperzoom() {
                     return 0
                     ;;
                 --period)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --frame)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -275,7 +283,7 @@ _hyperzoom() {
             return 0
             ;;
         hyperzoom__subcmd__record)
-            opts="-h --name --session --output --mic --camera --speaker --period --loop-files --audio-bitrate --video-bitrate --mute --camera-off --duration --record-while-muted --encoder --window --no-window --no-tui --json --log --help"
+            opts="-h --name --session --output --mic --camera --speaker --period --loop-files --frame --audio-bitrate --video-bitrate --mute --camera-off --duration --record-while-muted --encoder --window --no-window --no-tui --json --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -309,6 +317,10 @@ _hyperzoom() {
                     return 0
                     ;;
                 --period)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --frame)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

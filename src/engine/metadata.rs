@@ -240,7 +240,7 @@ mod tests {
             camera: "off".parse().unwrap(),
             speaker: "off".parse().unwrap(),
             period: Period::Auto,
-            audio_kbps: 32,
+            audio: super::super::config::LiveAudio::default(),
             video_kbps: 400,
             loop_files: false,
             duration: None,

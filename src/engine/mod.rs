@@ -30,6 +30,7 @@ mod live_video;
 mod log;
 mod metadata;
 mod net;
+mod paths;
 mod playback;
 mod receive;
 mod record;

@@ -30,6 +30,8 @@ pub struct Shared {
     pub capture_to_send: Histogram,
     /// From the talk thread's having a whole frame to the packet's leaving.
     pub encode_and_send: Histogram,
+    /// Bitrate of the live audio, kbit/s.
+    pub audio_kbps: AtomicU32,
     /// Video bytes that wait in the talk thread.
     pub video_backlog: AtomicU64,
     /// Live pictures that were encoded.
@@ -51,6 +53,8 @@ pub struct PeerCounters {
     pub heard: AtomicI64,
     /// Datagrams that the socket had no room for.
     pub send_blocked: AtomicU64,
+    /// Copies of earlier frames in each audio packet that it gets.
+    pub copies: AtomicU32,
     /// Its picture, as decoded here.
     pub video: VideoCounters,
 }
@@ -85,6 +89,7 @@ impl Default for Shared {
             peers: Default::default(),
             capture_to_send: Histogram::default(),
             encode_and_send: Histogram::default(),
+            audio_kbps: AtomicU32::new(0),
             video_backlog: AtomicU64::new(0),
             live_encoded: AtomicU64::new(0),
             live_shed: AtomicU64::new(0),

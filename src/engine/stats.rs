@@ -207,10 +207,10 @@ impl Gauges {
         // DESIGN section 3: input + frame + way + look-ahead + playout + output.
         let status = &member.status;
         let latency = status.input_delay_micros as f64 / 1e3
-            + codec::FRAME as f64 / 48.0
+            + member.frame_micros as f64 / 1e3
             + codec::LOOK_AHEAD as f64 / 48.0
             + rtt / 2.0
-            + f64::from(playout.depth_ms)
+            + f64::from(playout.held_ms)
             + m.speaker.map_or(0.0, |s| s.delay() as f64 / 1e3);
         PeerStats {
             id,
@@ -219,7 +219,7 @@ impl Gauges {
             jitter_ms: round(f64::from(playout.jitter_ms), 2),
             playout_ms: round(f64::from(playout.depth_ms), 2),
             audio_latency_ms: round(latency, 1),
-            copies: 0,
+            copies: counters.copies.load(Relaxed) as u8,
             concealed_percent: share(
                 playout.concealed_samples,
                 was.playout.concealed_samples,
