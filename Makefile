@@ -3,7 +3,7 @@ SHELL := /bin/bash
 CARGO ?= cargo
 SECONDS_OF_DEMO ?= 15
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak release cross measure bench install-deps fmt clean
+.PHONY: help demo test soak release cross measure measure-quality bench install-deps fmt clean
 
 # Where libvpx is and how it is linked is found out after it has been installed.
 with_env := . scripts/build-env &&
@@ -45,6 +45,9 @@ cross: ## build for Windows and try that under Wine, type-check for macOS (Debia
 
 measure: release ## CPU, memory and start time of a call on this machine
 	@scripts/measure
+
+measure-quality: ## how the live audio sounds on lines that lose packets (PESQ)
+	@scripts/measure-quality
 
 bench: ## time per frame of the audio, video and sealing paths
 	@$(with_env) set -x && $(CARGO) bench --locked $$FEATURES
