@@ -145,6 +145,10 @@ _hyperzoom() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --frame)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --audio-bitrate)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -230,6 +234,10 @@ _hyperzoom() {
                     return 0
                     ;;
                 --period)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --frame)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -328,6 +336,10 @@ _hyperzoom() {
                     return 0
                     ;;
                 --period)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --frame)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -47,7 +47,8 @@ complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l mic -d 'Mic
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l camera -d 'Camera: id or a unique part of its name, test, test:WIDTHxHEIGHT[@FPS], off, file:PATH (Y4M)' -r
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l speaker -d 'Speaker: id or a unique part of its name, off, file:PATH (writes WAV)' -r
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l period -d 'Size of the sound devices\' period: auto (the smallest that works) or frames at 48 kHz' -r
-complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l audio-bitrate -d 'Bitrate of the live audio in kbit/s, 24 to 96' -r
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l frame -d 'Length of the live audio\'s frames in milliseconds: 5, or 2.5 for 2.5 ms less delay and twice the headers' -r
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l audio-bitrate -d 'Bitrate of the live audio in kbit/s, 24 to 96, or auto: 32 (with 2.5 ms frames 80), more where the network has room' -r
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l video-bitrate -d 'Bitrate of the live picture in kbit/s, 80 to 4000' -r
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l duration -d 'End by itself this long after the recording\'s start: 10s, 5m, 1h30m' -r
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l audio-format -d 'Sound of the recording: aac (192 kbit/s) or flac (24 bit, lossless; fewer editors read it)' -r
@@ -74,7 +75,8 @@ complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l mic -d 'Mic
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l camera -d 'Camera: id or a unique part of its name, test, test:WIDTHxHEIGHT[@FPS], off, file:PATH (Y4M)' -r
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l speaker -d 'Speaker: id or a unique part of its name, off, file:PATH (writes WAV)' -r
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l period -d 'Size of the sound devices\' period: auto (the smallest that works) or frames at 48 kHz' -r
-complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l audio-bitrate -d 'Bitrate of the live audio in kbit/s, 24 to 96' -r
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l frame -d 'Length of the live audio\'s frames in milliseconds: 5, or 2.5 for 2.5 ms less delay and twice the headers' -r
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l audio-bitrate -d 'Bitrate of the live audio in kbit/s, 24 to 96, or auto: 32 (with 2.5 ms frames 80), more where the network has room' -r
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l video-bitrate -d 'Bitrate of the live picture in kbit/s, 80 to 4000' -r
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l duration -d 'End by itself this long after the recording\'s start: 10s, 5m, 1h30m' -r
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l audio-format -d 'Sound of the recording: aac (192 kbit/s) or flac (24 bit, lossless; fewer editors read it)' -r
@@ -99,7 +101,8 @@ complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l mic -d 'M
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l camera -d 'Camera: id or a unique part of its name, test, test:WIDTHxHEIGHT[@FPS], off, file:PATH (Y4M)' -r
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l speaker -d 'Speaker: id or a unique part of its name, off, file:PATH (writes WAV)' -r
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l period -d 'Size of the sound devices\' period: auto (the smallest that works) or frames at 48 kHz' -r
-complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l audio-bitrate -d 'Bitrate of the live audio in kbit/s, 24 to 96' -r
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l frame -d 'Length of the live audio\'s frames in milliseconds: 5, or 2.5 for 2.5 ms less delay and twice the headers' -r
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l audio-bitrate -d 'Bitrate of the live audio in kbit/s, 24 to 96, or auto: 32 (with 2.5 ms frames 80), more where the network has room' -r
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l video-bitrate -d 'Bitrate of the live picture in kbit/s, 80 to 4000' -r
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l duration -d 'End by itself this long after the recording\'s start: 10s, 5m, 1h30m' -r
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l audio-format -d 'Sound of the recording: aac (192 kbit/s) or flac (24 bit, lossless; fewer editors read it)' -r

@@ -25,8 +25,8 @@ const START_SEEN: i64 = 96_000;
 /// jitter, short enough that the depth follows within seconds when a path has calmed down.
 const MEMORY: f32 = 60_000.0;
 /// What a share of unplayable frames costs, in samples of depth for all of them: one percent is
-/// worth 4 ms.
-const UNPLAYABLE_WEIGHT: f32 = 400.0 * 48.0;
+/// worth 2.5 ms.
+const UNPLAYABLE_WEIGHT: f32 = 250.0 * 48.0;
 /// The least need is looked for in the last one to two of these stretches, in samples: 2 s.
 const STRETCH: i64 = 96_000;
 /// What nothing has needed for one to two of these stretches is no longer kept, in samples: 0.375 s.
@@ -163,6 +163,14 @@ impl DelayTracker {
         self.seen = (self.seen + frame).min(START_SEEN);
         let enough = if self.seen < START_SEEN { CEILING } else { (most + BIN - 1) / BIN * BIN };
         self.depth = self.cheapest_depth().min(enough.max(0));
+    }
+
+    /// Takes the need of a packet that only says that silence goes on. It shows where the path is,
+    /// but of the frames' places against the callbacks it knows one of many.
+    pub fn push_silence(&mut self, need: i64, at: i64) {
+        self.least.push(at, need);
+        let base = self.base().expect("this need has been taken in");
+        self.move_bins(base);
     }
 
     /// Least recent need; `None` before the first frame.

@@ -12,8 +12,9 @@ use ringbuf::traits::{Consumer, Producer, Split};
 use ringbuf::{HeapCons, HeapProd, HeapRb};
 
 use super::codec::CodecError;
-use super::packet::MAX_AUDIO_PAYLOAD;
+use super::packet::{MAX_AUDIO_PAYLOAD, parse_payload};
 use super::playout::{PlayoutBuffer, PlayoutStats, ReceivedAudio};
+use super::reception::{Reception, ReceptionReport};
 use crate::units::{Micros, SAMPLE_RATE};
 
 /// Packets between two callbacks: 640 ms, of 2.5 ms frames half of it, more than any callback's
@@ -21,8 +22,10 @@ use crate::units::{Micros, SAMPLE_RATE};
 const RING: usize = 128;
 /// Samples rendered at a time; longer blocks, a third of a second, go in parts.
 const MAX_BLOCK: usize = 16_384;
-/// Samples over which a leaving peer fades: 5 ms.
+/// Samples over which a leaving peer fades, and from silent to full a volume changes: 5 ms.
 const FADE: f32 = 240.0;
+/// Loudest that one peer can be made: +12 dB.
+const LOUDEST: f32 = 4.0;
 /// The limiter leaves everything below this as it is: -1 dBFS.
 const LIMIT_FROM: f32 = 0.891_25;
 
@@ -41,6 +44,10 @@ struct Shared {
     stats: SharedStats,
     /// Packets for which the ring had no room.
     overflows: AtomicU64,
+    /// How packets arrive, as [`ReceptionReport::to_bits`].
+    report: AtomicU64,
+    /// How loud the listener wants this peer, bits of an `f32`; 0 is muted.
+    volume: AtomicU32,
 }
 
 /// Makes a mixer for `slots` peers and the feed of each slot; all memory either will ever use.
@@ -55,6 +62,8 @@ pub fn mixer(slots: usize) -> Result<(Mixer, Vec<PeerFeed>), CodecError> {
             state: AtomicU32::new(1),
             stats: SharedStats::default(),
             overflows: AtomicU64::new(0),
+            report: AtomicU64::new(0),
+            volume: AtomicU32::new(1f32.to_bits()),
         });
         voices.push(Voice {
             rx,
@@ -63,7 +72,7 @@ pub fn mixer(slots: usize) -> Result<(Mixer, Vec<PeerFeed>), CodecError> {
             epoch: 0,
             gain: 1.0,
         });
-        feeds.push(PeerFeed { tx, shared, epoch: 0, present: true });
+        feeds.push(PeerFeed { tx, shared, reception: Reception::new(), epoch: 0, present: true });
     }
     let scratch = vec![0.0; MAX_BLOCK].into_boxed_slice();
     Ok((Mixer { voices: voices.into_boxed_slice(), scratch }, feeds))
@@ -137,19 +146,21 @@ impl Voice {
         if !present && self.gain == 0.0 {
             return;
         }
+        let volume = f32::from_bits(self.shared.volume.load(Ordering::Relaxed));
+        let wanted = if present { volume } else { 0.0 };
+        // Also of who is muted, so that unmuting finds the place and the depth.
         self.buffer.pull(scratch, now);
-        if present && self.gain == 1.0 {
+        if self.gain == wanted {
             for (sum, sample) in out.iter_mut().zip(scratch) {
-                *sum += *sample;
+                *sum += *sample * wanted;
             }
             return;
         }
-        let step = if present { 1.0 / FADE } else { -1.0 / FADE };
         for (sum, sample) in out.iter_mut().zip(scratch) {
-            self.gain = (self.gain + step).clamp(0.0, 1.0);
+            self.gain += (wanted - self.gain).clamp(-1.0 / FADE, 1.0 / FADE);
             *sum += *sample * self.gain;
         }
-        if self.gain == 0.0 {
+        if self.gain == 0.0 && !present {
             self.buffer.reset();
         }
     }
@@ -165,7 +176,7 @@ fn limit(sample: f32) -> f32 {
     (LIMIT_FROM + room * ((amplitude - LIMIT_FROM) / room).tanh()).copysign(sample)
 }
 
-/// Reads what one slot's playout buffer has done, from any thread.
+/// Reads what one slot's playout buffer has done, and sets how loud it is, from any thread.
 pub struct PlayoutGauge {
     shared: Arc<Shared>,
 }
@@ -175,12 +186,30 @@ impl PlayoutGauge {
     pub fn read(&self) -> PlayoutStats {
         self.shared.stats.load()
     }
+
+    /// How the peer's packets arrive, for the peer.
+    pub fn report(&self) -> ReceptionReport {
+        ReceptionReport::from_bits(self.shared.report.load(Ordering::Relaxed))
+    }
+
+    /// How loud the peer is to be heard here, as a factor: 0 mutes it, 4 (+12 dB) is the most. What
+    /// others hear, and the peer itself, does not change.
+    pub fn set_volume(&self, volume: f32) {
+        let volume = if volume.is_finite() { volume.clamp(0.0, LOUDEST) } else { 1.0 };
+        self.shared.volume.store(volume.to_bits(), Ordering::Relaxed);
+    }
+
+    /// The factor of [`Self::set_volume`].
+    pub fn volume(&self) -> f32 {
+        f32::from_bits(self.shared.volume.load(Ordering::Relaxed))
+    }
 }
 
 /// The receiving thread's side of one slot.
 pub struct PeerFeed {
     tx: HeapProd<Packet>,
     shared: Arc<Shared>,
+    reception: Reception,
     epoch: u32,
     present: bool,
 }
@@ -191,6 +220,11 @@ impl PeerFeed {
     pub fn push(&mut self, sequence: u64, arrival: Micros, payload: &[u8]) -> bool {
         if !self.present || payload.len() > MAX_AUDIO_PAYLOAD {
             return false;
+        }
+        if let Ok(parsed) = parse_payload(payload) {
+            self.reception.push(sequence, &parsed, arrival);
+            let report = self.reception.report();
+            self.shared.report.store(report.to_bits(), Ordering::Relaxed);
         }
         let mut packet = Packet {
             epoch: self.epoch,
@@ -212,6 +246,9 @@ impl PeerFeed {
         // 31 bits: the epoch must survive its place beside the presence bit.
         self.epoch = (self.epoch + 1) & (u32::MAX >> 1);
         self.present = true;
+        self.reception = Reception::new();
+        self.shared.report.store(0, Ordering::Relaxed);
+        self.shared.volume.store(1f32.to_bits(), Ordering::Relaxed);
         self.publish();
     }
 
@@ -405,6 +442,44 @@ mod tests {
         let mut second = [Talker::new(600.0, 0.3)];
         let heard = call(&mut mixer, &mut feeds, &mut second, 110, 100);
         assert!((rms(&heard[12_000..]) - 0.3 / 2f32.sqrt()).abs() < 0.02);
+    }
+
+    #[test]
+    fn a_peer_is_heard_as_loud_as_the_listener_wants_and_muting_does_not_click() {
+        let (mut mixer, mut feeds) = mixer(1).unwrap();
+        let gauge = feeds[0].gauge();
+        let mut talker = [Talker::new(400.0, 0.1)];
+        let heard = call(&mut mixer, &mut feeds, &mut talker, 0, 200);
+        let full = rms(&heard[24_000..]);
+        let mut at = 200;
+        for (volume, expected) in [(0.5, 0.5), (0.0, 0.0), (2.0, 2.0), (f32::NAN, 1.0), (9.0, 4.0)]
+        {
+            gauge.set_volume(volume);
+            let heard = call(&mut mixer, &mut feeds, &mut talker, at, 40);
+            at += 40;
+            let steepest = heard.windows(2).map(|w| (w[1] - w[0]).abs()).fold(0.0, f32::max);
+            assert!(steepest < 0.1 * 0.0524 * 4.0 + 0.01, "{volume}: {steepest}");
+            assert!((rms(&heard[4_800..]) - full * expected).abs() < 0.01, "{volume}");
+        }
+        feeds[0].restart();
+        assert_eq!(gauge.volume(), 1.0, "the next peer is not muted");
+    }
+
+    #[test]
+    fn a_feed_reports_what_its_peer_lost() {
+        let (_, mut feeds) = mixer(1).unwrap();
+        let gauge = feeds[0].gauge();
+        let mut talker = Talker::new(400.0, 0.1);
+        for n in 0..2_000 {
+            if n % 10 == 3 {
+                talker.sequence += 1;
+            } else {
+                talker.say(&mut feeds[0], Micros(n * 5_000));
+            }
+        }
+        assert!((95..=105).contains(&gauge.report().loss_10s), "{:?}", gauge.report());
+        feeds[0].restart();
+        assert_eq!(gauge.report(), ReceptionReport::default());
     }
 
     #[test]

@@ -5,8 +5,9 @@
 //! callbacks or on the talk thread neither allocates, locks, logs, waits nor panics after its
 //! constructor; `tests/no_alloc.rs` holds the code to the first of these.
 //!
-//! The way of a sample: the microphone gives 48 kHz mono, [`framer`] cuts frames of 5 ms, [`codec`] encodes, [`packet`] lays out the
-//! payload. At the peer [`mod@mixer`] hands payloads to one [`playout`] buffer a peer, which reorders,
+//! The way of a sample: the microphone gives 48 kHz mono, [`framer`] cuts frames of 5 or 2.5 ms,
+//! [`codec`] encodes, [`redundancy`] adds copies and keeps silence back, [`packet`] lays out the
+//! payload. [`reception`] reports what was lost, [`copies`] decides from that. At the peer [`mod@mixer`] hands payloads to one [`playout`] buffer a peer, which reorders,
 //! decides the depth ([`delay`]), decodes or conceals and keeps drift away ([`fraction`]); the
 //! mixer adds the peers up and limits softly. [`meter`] measures, [`test_sound`] is a synthetic
 //! microphone whose position can be found again.

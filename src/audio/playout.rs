@@ -19,6 +19,8 @@ mod play;
 mod store;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod trace_tests;
 
 use self::clock::Clock;
 use self::control::Control;
@@ -129,6 +131,8 @@ struct Arrival {
     at: Micros,
     /// It was the newest of its packet.
     newest: bool,
+    /// It says that silence goes on.
+    silence: bool,
 }
 
 /// One peer's playout buffer.
@@ -157,6 +161,8 @@ pub struct PlayoutBuffer {
     pending: u32,
     /// The level before them.
     level_before: i64,
+    /// Frames until the last one that came late is forgotten.
+    late_lately: u8,
     /// From this number on silence was announced, and nothing has come since.
     silent_from: Option<u64>,
     /// First number that went by because of that.
@@ -201,6 +207,7 @@ impl PlayoutBuffer {
             newest_need: 0,
             next: 0,
             pending: 0,
+            late_lately: 0,
             level_before: 0,
             silent_from: None,
             assumed: None,
@@ -357,11 +364,16 @@ impl PlayoutBuffer {
     fn take_in(&mut self, len: usize) {
         let (output, samples) = (self.output, self.samples());
         for i in 0..std::mem::take(&mut self.arrived) {
-            let Arrival { number, at, newest } = self.arrivals[i];
+            let Arrival { number, at, newest, silence } = self.arrivals[i];
             let position = self.position(number);
             let need = output.wrapping_sub(position);
             let put_off = self.clock.put_off(at, output, len);
-            self.delay.push(need.saturating_add(put_off), output, samples);
+            let need_safely = need.saturating_add(put_off);
+            if silence {
+                self.delay.push_silence(need_safely, output);
+            } else {
+                self.delay.push(need_safely, output, samples);
+            }
             if newest {
                 self.clock.packet(at, position, output);
                 if number >= self.newest {
@@ -415,6 +427,7 @@ impl PlayoutBuffer {
         self.reader.clear();
         self.decoder.reset();
         self.pending = 0;
+        self.late_lately = 0;
         self.silent_from = None;
         self.assumed = None;
         self.discard = 0;
@@ -454,7 +467,7 @@ impl PlayoutBuffer {
             matches!(self.store.fate(number), Fate::Unknown | Fate::Missed | Fate::Silent);
         if first_copy && self.arrived < ARRIVALS && number.saturating_add(SLOTS) > self.next {
             let newest = number >= self.newest_known();
-            self.arrivals[self.arrived] = Arrival { number, at, newest };
+            self.arrivals[self.arrived] = Arrival { number, at, newest, silence: says_silence };
             self.arrived += 1;
         }
         if number < self.next {

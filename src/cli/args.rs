@@ -7,9 +7,10 @@ use std::time::Duration;
 use clap::{Args, ValueHint};
 
 use super::error::CliError;
+use crate::audio::codec::FrameLength;
 use crate::devices::SoundPath;
 use crate::devices::spec::{CameraSpec, MicSpec, SpeakerSpec};
-use crate::engine::config::{CallConfig, Period, Role};
+use crate::engine::config::{CallConfig, LiveAudio, Period, Role};
 use crate::recording::sound::SoundFormat;
 
 /// Longest display and session name, in characters: it has to fit a dashboard column, a file name
@@ -66,10 +67,17 @@ pub struct CommonArgs {
     #[arg(long, help_heading = "Devices")]
     pub loop_files: bool,
 
-    /// Bitrate of the live audio in kbit/s, 24 to 96
-    #[arg(long, value_name = "KBPS", default_value_t = 32)]
-    #[arg(value_parser = clap::value_parser!(u32).range(24..=96), help_heading = "Live")]
-    pub audio_bitrate: u32,
+    /// Length of the live audio's frames in milliseconds: 5, or 2.5 for 2.5 ms less delay and twice
+    /// the headers
+    #[arg(long, value_name = "MS", default_value = "5", value_parser = parse_frame)]
+    #[arg(help_heading = "Live")]
+    pub frame: FrameLength,
+
+    /// Bitrate of the live audio in kbit/s, 24 to 96, or auto: 32 (with 2.5 ms frames 80), more where
+    /// the network has room
+    #[arg(long, value_name = "KBPS", default_value = "auto", value_parser = parse_audio_bitrate)]
+    #[arg(help_heading = "Live")]
+    pub audio_bitrate: AudioBitrate,
 
     /// Bitrate of the live picture in kbit/s, 80 to 4000
     #[arg(long, value_name = "KBPS", default_value_t = 400)]
@@ -180,7 +188,7 @@ impl CommonArgs {
             speaker: self.speaker,
             period: self.period,
             sound: self.sound,
-            audio_kbps: self.audio_bitrate,
+            audio: LiveAudio { frame: self.frame, kbps: self.audio_bitrate.0 },
             video_kbps: self.video_bitrate,
             loop_files: self.loop_files,
             duration: self.duration,
@@ -279,6 +287,31 @@ fn parse_sound(s: &str) -> Result<SoundPath, String> {
         "direct" => Err("only Linux has that; try auto".to_owned()),
         "system" => Ok(SoundPath::System),
         _ => Err("not auto, direct or system; try auto".to_owned()),
+    }
+}
+
+fn parse_frame(s: &str) -> Result<FrameLength, String> {
+    match s {
+        "5" => Ok(FrameLength::Full),
+        "2.5" => Ok(FrameLength::Half),
+        _ => Err("not a frame length; try 5 or 2.5".to_owned()),
+    }
+}
+
+/// A live audio bitrate in kbit/s; `None` is auto.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AudioBitrate(pub Option<u32>);
+
+/// Bitrates of the live audio, kbit/s.
+const AUDIO_BITRATES: std::ops::RangeInclusive<u32> = 24..=96;
+
+fn parse_audio_bitrate(s: &str) -> Result<AudioBitrate, String> {
+    if s == "auto" {
+        return Ok(AudioBitrate(None));
+    }
+    match s.parse::<u32>() {
+        Ok(kbps) if AUDIO_BITRATES.contains(&kbps) => Ok(AudioBitrate(Some(kbps))),
+        _ => Err("not auto or a number of kbit/s from 24 to 96; try auto".to_owned()),
     }
 }
 

@@ -14,6 +14,7 @@ use super::error::EngineError;
 use super::events::Events;
 use super::folder::SessionFolder;
 use super::live_video::{self, LiveVideo};
+use super::paths::Paths;
 use super::playback::{Playback, ToneCue};
 use super::portmap::{self, Inviting};
 use super::receive::Receive;
@@ -462,15 +463,19 @@ fn start_network(parts: NetworkParts<'_>) -> Result<NetworkStarted, EngineError>
     let NetworkParts {
         network, live, feeds, config, shared, events, state, record, window, ..
     } = parts;
-    let encoder =
-        TalkEncoder::new(config.audio_kbps as i32 * 1_000).map_err(|e| EngineError::Codec {
+    let encoder = TalkEncoder::with_dtx(config.audio.start_kbps() as i32 * 1_000).map_err(|e| {
+        EngineError::Codec {
             what: "cannot open the Opus encoder",
             reason: e.to_string(),
             remedy: "try another --audio-bitrate",
-        })?;
-    let (talk, talk_control, video) =
-        Talk::new(shared.clone(), network.socket.clone(), live, encoder, config.video_kbps);
+        }
+    })?;
+    let (talk, talk_control, video) = {
+        let encoder = (encoder, config.audio.frame);
+        Talk::new(shared.clone(), network.socket.clone(), live, encoder, config.video_kbps)
+    };
     let stats = feeds.iter().map(PeerFeed::gauge).collect();
+    let gauges = feeds.iter().map(PeerFeed::gauge).collect();
     let (control_in, incoming) = tokio::sync::mpsc::channel(1_024);
     let (receive_commands, commands) = mpsc::channel();
     let (ask, asks) = tokio::sync::mpsc::unbounded_channel();
@@ -496,6 +501,7 @@ fn start_network(parts: NetworkParts<'_>) -> Result<NetworkStarted, EngineError>
         incoming,
         asks,
         ask: ask.clone(),
+        paths: Paths::new(config.audio, config.video_kbps, gauges),
         window: window.clone(),
     };
     let start = network.start;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use crate::audio::codec;
 use crate::clock::Estimate;
 use crate::protocol::control::{ClockReport, Status};
 use crate::protocol::handshake::SessionStart;
@@ -56,6 +57,8 @@ pub struct Member {
     pub silent: bool,
     /// What it said of itself.
     pub status: Status,
+    /// Length of its audio frames, microseconds.
+    pub frame_micros: i64,
     /// Last round trip, microseconds.
     pub round_trip: Option<i64>,
     /// Ends its decoder.
@@ -69,6 +72,7 @@ impl Member {
             name,
             silent: false,
             status: Status::default(),
+            frame_micros: codec::FRAME_MICROS,
             round_trip: None,
             stop_view: Arc::default(),
         }

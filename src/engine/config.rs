@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::audio::codec::FrameLength;
+use crate::audio::copies::AutoBitrate;
 use crate::devices::SoundPath;
 use crate::devices::spec::{CameraSpec, MicSpec, SpeakerSpec};
 use crate::recording::sound::SoundFormat;
@@ -69,6 +71,22 @@ pub enum Period {
     Frames(u32),
 }
 
+/// Frames and bitrate of the live audio.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LiveAudio {
+    /// `--frame`.
+    pub frame: FrameLength,
+    /// `--audio-bitrate`, kbit/s; `None` is auto: what the paths have room for.
+    pub kbps: Option<u32>,
+}
+
+impl LiveAudio {
+    /// The bitrate to begin with, kbit/s.
+    pub fn start_kbps(&self) -> u32 {
+        self.kbps.unwrap_or_else(|| AutoBitrate::new(self.frame).kbps())
+    }
+}
+
 /// Everything that `host`, `join` and `record` need.
 #[derive(Clone, Debug)]
 pub struct CallConfig {
@@ -90,8 +108,8 @@ pub struct CallConfig {
     pub period: Period,
     /// How sound gets to the devices and from them.
     pub sound: SoundPath,
-    /// Live Opus bitrate, kbit/s.
-    pub audio_kbps: u32,
+    /// Live audio.
+    pub audio: LiveAudio,
     /// Live VP8 bitrate, kbit/s.
     pub video_kbps: u32,
     /// Files as inputs start over at their end.

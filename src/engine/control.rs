@@ -9,6 +9,7 @@ use tokio::sync::mpsc as async_mpsc;
 
 use super::call_state::{CallState, Member, Past};
 use super::events::Events;
+use super::paths::Paths;
 use super::receive::{Incoming, ReceiveCommand, VideoFeed, video_ring};
 use super::record::{RecordShared, Recorder, Start};
 use super::shared::Shared;
@@ -95,6 +96,8 @@ pub struct Control {
     pub asks: async_mpsc::UnboundedReceiver<Ask>,
     /// For the decoders' keyframe requests.
     pub ask: async_mpsc::UnboundedSender<Ask>,
+    /// What each peer's path is given.
+    pub paths: Paths,
     /// Where pictures are shown.
     pub window: Arc<Window>,
 }
@@ -162,7 +165,11 @@ impl Control {
                 }
                 self.carry_liveness(&mut progress);
                 self.follow_clock(&mut progress);
-                self.mesh.handle_timeout(clock::now());
+                let now = clock::now();
+                if !progress.leaving {
+                    self.paths.tick(&mut self.mesh, &mut self.talk, &self.shared, now);
+                }
+                self.mesh.handle_timeout(now);
                 self.settle(&mut progress);
             }
         });
@@ -257,8 +264,12 @@ impl Control {
                 progress.keys.retain(|(id, _)| *id != peer);
                 progress.keys.push((peer, keys));
             }
-            MeshEvent::PeerJoined { peer, name, address, .. } => {
+            MeshEvent::PeerJoined { peer, name, address, streams } => {
                 self.welcome(peer, &name, address, progress);
+                self.paths.joined(peer);
+                self.with_member(peer, |m| {
+                    m.frame_micros = i64::from(streams.audio_frame_micros);
+                });
                 self.note(NoteKind::Joined, format!("{name} joined"));
                 self.events.send(Event::PeerJoined { id: peer.0, name });
             }
@@ -266,6 +277,7 @@ impl Control {
                 self.talk.send(TalkCommand::Address(peer, address));
             }
             MeshEvent::PeerLeft { peer, reason } => {
+                self.paths.left(peer);
                 self.talk.send(TalkCommand::Remove(peer));
                 let _ = self.receive.send(ReceiveCommand::Remove(peer));
                 let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
@@ -300,6 +312,9 @@ impl Control {
                     self.note(kind, what);
                 }
             }
+            MeshEvent::AudioReport { peer, report } => {
+                self.paths.reported(peer, &report, clock::now());
+            }
             MeshEvent::KeyframeRequested { .. } => {
                 self.shared.keyframe_wanted.store(true, Relaxed);
             }
@@ -308,6 +323,8 @@ impl Control {
                     let held = remote_sent.since(remote_received);
                     m.round_trip = Some((received.since(sent) - held).max(0));
                 });
+                let held = remote_sent.since(remote_received);
+                self.paths.round_trip(peer, (received.since(sent) - held).max(0));
                 if peer == progress.reference {
                     let now = clock::now();
                     progress.clock.exchange(now, sent, remote_received, remote_sent, received);
@@ -491,8 +508,9 @@ impl Control {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audio::codec::TalkEncoder;
+    use crate::audio::codec::{FrameLength, TalkEncoder};
     use crate::engine::capture::MicTap;
+    use crate::engine::config::LiveAudio;
     use crate::engine::talk::Talk;
     use crate::protocol::control::StreamParameters;
     use crate::protocol::mesh::Local;
@@ -509,7 +527,7 @@ mod tests {
         let listen = Some("127.0.0.1:0".parse().unwrap());
         let socket = Arc::new(CallSocket::bind(listen, 0).unwrap());
         let (_, ends) = MicTap::new(true);
-        let encoder = TalkEncoder::new(32_000).unwrap();
+        let encoder = (TalkEncoder::new(32_000).unwrap(), FrameLength::Full);
         let (_, talk, _) =
             Talk::new(shared.clone(), socket.clone(), ends.live.unwrap(), encoder, 400);
         let (receive, told) = mpsc::channel();
@@ -530,6 +548,7 @@ mod tests {
             incoming,
             asks,
             ask,
+            paths: Paths::new(LiveAudio::default(), 400, Vec::new()),
             window: Arc::default(),
         };
         Bench { control, progress: Progress::new(None), told }

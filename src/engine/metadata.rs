@@ -243,7 +243,7 @@ mod tests {
             speaker: "off".parse().unwrap(),
             period: Period::Auto,
             sound: crate::devices::SoundPath::Auto,
-            audio_kbps: 32,
+            audio: super::super::config::LiveAudio::default(),
             video_kbps: 400,
             loop_files: false,
             duration: None,

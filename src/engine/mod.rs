@@ -32,6 +32,7 @@ mod live_video;
 mod log;
 mod metadata;
 mod net;
+mod paths;
 mod playback;
 mod portmap;
 mod receive;

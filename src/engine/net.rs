@@ -41,7 +41,8 @@ pub fn local(config: &CallConfig, port: u16) -> Local {
             .map(|ip| SocketAddr::new(ip, port))
             .collect(),
         streams: StreamParameters {
-            audio_kbps: config.audio_kbps as u16,
+            audio_frame_micros: config.audio.frame.micros() as u16,
+            audio_kbps: config.audio.start_kbps() as u16,
             video_kbps: config.video_kbps as u16,
             ..StreamParameters::default()
         },

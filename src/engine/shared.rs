@@ -40,6 +40,8 @@ pub struct Shared {
     pub encode_and_send: Histogram,
     /// The shortest of `capture_to_send` since it was last read: what a packet on time took.
     pub input: Least,
+    /// Bitrate of the live audio, kbit/s.
+    pub audio_kbps: AtomicU32,
     /// Video bytes that wait in the talk thread.
     pub video_backlog: AtomicU64,
     /// Live pictures that were encoded.
@@ -64,6 +66,8 @@ pub struct PeerCounters {
     /// Shortest time from an audio frame's first sample there to its arrival here since it was last
     /// read, by the session clocks and the packets' own stamps.
     pub transit: Least,
+    /// Copies of earlier frames in each audio packet that it gets.
+    pub copies: AtomicU32,
     /// Its picture, as decoded here.
     pub video: VideoCounters,
 }
@@ -102,6 +106,7 @@ impl Default for Shared {
             wake_up: Histogram::default(),
             encode_and_send: Histogram::default(),
             input: Least::default(),
+            audio_kbps: AtomicU32::new(0),
             video_backlog: AtomicU64::new(0),
             live_encoded: AtomicU64::new(0),
             live_shed: AtomicU64::new(0),

@@ -222,13 +222,13 @@ impl Gauges {
         let rtt = member.round_trip.unwrap_or(0) as f64 / 1e3;
         let latency = latency(&Path {
             input: i64::from(member.status.input_delay_micros),
-            frame: codec::FRAME as i64 * 1_000_000 / 48_000,
+            frame: i64::from(member.frame_micros),
             transit: counters.transit.take(),
             clocks: own.zip(member.status.clock).map(|(own, theirs)| {
                 i64::from(own.uncertainty_micros) + i64::from(theirs.uncertainty_micros)
             }),
             round_trip: member.round_trip.unwrap_or(0),
-            depth_ms: f64::from(playout.depth_ms),
+            depth_ms: f64::from(playout.held_ms),
             output: m.speaker.map_or(0, Speaker::delay),
         });
         PeerStats {
@@ -239,7 +239,7 @@ impl Gauges {
             playout_ms: round(f64::from(playout.depth_ms), 2),
             audio_latency_ms: round(latency.sum(), 1),
             latency,
-            copies: 0,
+            copies: counters.copies.load(Relaxed) as u8,
             concealed_percent: share(
                 playout.concealed_samples,
                 was.playout.concealed_samples,

@@ -1,6 +1,6 @@
 //! The talk thread: encodes the microphone and is the only sender of media.
 //!
-//! Real-time. It sleeps until the capture callback wakes it, encodes each 5 ms frame the moment it
+//! Real-time. It sleeps until the capture callback wakes it, encodes each frame the moment it
 //! is whole, sends it to every peer, and only then lets video fragments out, as many as the pacer
 //! allows: so audio goes first by construction (PRD invariant 3). It never allocates, locks, logs,
 //! or waits on anything but that wake-up; the socket is non-blocking.
@@ -15,9 +15,10 @@ use ringbuf::{HeapCons, HeapProd, HeapRb};
 
 use super::capture::Captured;
 use super::shared::Shared;
-use crate::audio::codec::{FRAME, TalkEncoder};
+use crate::audio::codec::{FrameLength, TalkEncoder};
 use crate::audio::framer::Framer;
-use crate::audio::packet::{MAX_AUDIO_PAYLOAD, write_payload};
+use crate::audio::packet::MAX_AUDIO_PAYLOAD;
+use crate::audio::redundancy::{Packer, Plan, Said};
 use crate::net::socket::{CallSocket, Class};
 use crate::platform::clock;
 use crate::protocol::fragment;
@@ -53,6 +54,10 @@ pub enum TalkCommand {
     Remove(ParticipantId),
     /// It moved.
     Address(ParticipantId, SocketAddr),
+    /// Its audio packets are made up like this from now on.
+    Plan(ParticipantId, Plan),
+    /// The codec's bitrate from now on, kbit/s; the same for all.
+    Bitrate(u32),
 }
 
 /// One peer as the talk thread sees it.
@@ -62,6 +67,7 @@ pub struct TalkPeer {
     sealer: MediaSealer,
     /// Own frame number of this peer's audio sequence 0: counters begin with the keys.
     audio_base: Option<u64>,
+    packer: Packer,
     /// Own picture number of this peer's video sequence 0.
     video_base: Option<u64>,
 }
@@ -69,7 +75,7 @@ pub struct TalkPeer {
 impl TalkPeer {
     /// A peer whose handshake is done.
     pub fn new(id: ParticipantId, address: SocketAddr, sealer: MediaSealer) -> Self {
-        Self { id, address, sealer, audio_base: None, video_base: None }
+        Self { id, address, sealer, audio_base: None, packer: Packer::new(), video_base: None }
     }
 }
 
@@ -139,7 +145,9 @@ pub struct Talk {
     captured: Captured,
     block: Vec<f32>,
     framer: Framer,
+    frame: FrameLength,
     encoder: TalkEncoder,
+    said: Said,
     mute: Gate,
     payload: [u8; MAX_AUDIO_PAYLOAD],
     opus: [u8; MAX_AUDIO_PAYLOAD],
@@ -171,7 +179,7 @@ impl Talk {
         shared: Arc<Shared>,
         socket: Arc<CallSocket>,
         captured: Captured,
-        encoder: TalkEncoder,
+        (encoder, frame): (TalkEncoder, FrameLength),
         video_kbps: u32,
     ) -> (Self, TalkControl, VideoOut) {
         let out_shared = shared.clone();
@@ -186,8 +194,10 @@ impl Talk {
             socket,
             captured,
             block: Vec::with_capacity(LARGEST_BLOCK),
-            framer: Framer::new(),
+            framer: Framer::with_frame(frame.samples()),
+            frame,
             encoder,
+            said: Said::new(frame),
             mute: Gate::new(muted),
             payload: [0; MAX_AUDIO_PAYLOAD],
             opus: [0; MAX_AUDIO_PAYLOAD],
@@ -265,6 +275,13 @@ impl Talk {
                     peer.address = address;
                 }
             }
+            TalkCommand::Plan(id, plan) => {
+                for peer in self.peers.iter_mut().flatten().filter(|p| p.id == id) {
+                    peer.packer.set_plan(plan);
+                }
+            }
+            // Whoever commands has checked the range.
+            TalkCommand::Bitrate(kbps) => drop(self.encoder.set_bitrate(kbps as i32 * 1_000)),
         }
     }
 
@@ -280,28 +297,29 @@ impl Talk {
 
     /// Encodes and sends every frame that is whole since the block that was `handed` over then.
     fn talk(&mut self, handed: Micros) {
-        let Self { framer, encoder, opus, payload, datagram, peers, socket, shared, line, .. } =
-            self;
+        let Self { framer, frame, encoder, said, opus, payload, datagram, line, .. } = self;
         while let Some((number, pcm, captured)) = framer.pop() {
             let ready = clock::now();
             let Ok(n) = encoder.encode(pcm, opus) else { continue };
-            let n = write_payload(&opus[..n], payload);
-            if n == 0 {
+            let silent = TalkEncoder::is_silence(&opus[..n]);
+            if !said.say(number, &opus[..n], silent) {
                 continue;
             }
-            let timestamp = shared.timestamp_ms(captured);
-            for peer in peers.iter_mut().flatten() {
+            let timestamp = self.shared.timestamp_ms(captured);
+            for peer in self.peers.iter_mut().flatten() {
                 let base = *peer.audio_base.get_or_insert(number);
-                let len = peer.sealer.audio(number - base, timestamp, &payload[..n], datagram);
-                send(socket, shared, peer, &datagram[..len], Class::Audio);
-                line.sent(len + IP_UDP_HEADERS as usize, ready);
+                while let Some((to, n)) = peer.packer.next(said, number, payload) {
+                    let len = peer.sealer.audio(to - base, timestamp, &payload[..n], datagram);
+                    send(&self.socket, &self.shared, peer, &datagram[..len], Class::Audio);
+                    line.sent(len + IP_UDP_HEADERS as usize, ready);
+                }
             }
             let sent = clock::now();
-            let whole = captured + (FRAME as i64 * 1_000_000 / 48_000);
-            shared.encode_and_send.add(sent.since(ready));
-            shared.handed_to_send.add(sent.since(handed));
-            shared.capture_to_send.add(sent.since(whole));
-            shared.input.add(sent.since(whole));
+            let whole = captured + frame.micros();
+            self.shared.encode_and_send.add(sent.since(ready));
+            self.shared.handed_to_send.add(sent.since(handed));
+            self.shared.capture_to_send.add(sent.since(whole));
+            self.shared.input.add(sent.since(whole));
         }
     }
 
@@ -412,7 +430,8 @@ mod tests {
         let heard = CallSocket::bind(local, 0).unwrap();
         let (tap, ends) = MicTap::new(true);
         let encoder = TalkEncoder::new(32_000).unwrap();
-        let (talk, control, video) = Talk::new(shared, socket, ends.live.unwrap(), encoder, 400);
+        let (talk, control, video) =
+            Talk::new(shared, socket, ends.live.unwrap(), (encoder, FrameLength::Full), 400);
         let mut b = Bench { tap, talk, video, control, heard, demux: Demux::new() };
         b.join([1; 32]);
         b
@@ -487,6 +506,29 @@ mod tests {
         b.say(1);
         // The numbers count what was lost, too: nothing is late for good.
         assert_eq!(b.hear(), [('a', 101)]);
+    }
+
+    #[test]
+    fn silence_is_kept_back_but_for_a_packet_every_20_ms_and_a_plan_brings_copies() {
+        let mut b = bench();
+        b.talk.encoder = TalkEncoder::with_dtx(32_000).unwrap();
+        for _ in 0..12 {
+            for i in 0..20 {
+                b.tap.samples(&[0.0; 240], Micros(i * 5_000));
+            }
+            b.talk.tick();
+        }
+        let heard = b.hear();
+        let gaps: Vec<u64> = heard.windows(2).map(|w| w[1].1 - w[0].1).collect();
+        assert!(gaps.iter().filter(|g| **g == 4).count() > 30, "{gaps:?}");
+        assert!(b.control.send(TalkCommand::Plan(PEER, Plan::copies(&[1, 3]))));
+        assert!(b.control.send(TalkCommand::Bitrate(64)));
+        b.say(1);
+        b.say(4);
+        let peer = b.talk.peers[0].as_ref().unwrap();
+        assert_eq!(peer.packer.plan().count(), 2);
+        assert_eq!(b.hear().len(), 5);
+        assert!(b.talk.payload[0] >> 6 == 2, "two copies in the last packet");
     }
 
     #[test]

@@ -134,6 +134,19 @@ pub struct Reception {
     pub playout_micros: u32,
 }
 
+/// How one peer's audio packets arrive at the sender of the report, before copies mend anything.
+/// Goes to that peer some times a second while there is something to tell; it chooses its copies by
+/// it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AudioReport {
+    /// Frames lost in the last second, tenths of a percent.
+    pub loss_1s: u16,
+    /// Frames lost in the last ten seconds, tenths of a percent.
+    pub loss_10s: u16,
+    /// Mean run of lost frames in the last ten seconds, tenths of a frame; 0 for none.
+    pub run: u8,
+}
+
 const MUTED: u8 = 1;
 const CAMERA_OFF: u8 = 2;
 const CLIPPING: u8 = 4;
@@ -348,6 +361,8 @@ pub enum Message {
     PathChallenge([u8; 8]),
     /// The challenge, sent back.
     PathResponse([u8; 8]),
+    /// How the receiver's audio arrives here.
+    AudioReport(AudioReport),
 }
 
 const CONFIRM: u8 = 1;
@@ -359,6 +374,7 @@ const ROSTER: u8 = 6;
 const KEYFRAME_REQUEST: u8 = 7;
 const PATH_CHALLENGE: u8 = 8;
 const PATH_RESPONSE: u8 = 9;
+const AUDIO_REPORT: u8 = 24;
 
 impl Message {
     /// Puts the message, framed, at the end of `out`.
@@ -405,6 +421,12 @@ impl Message {
                 body.bytes(bytes);
                 PATH_RESPONSE
             }
+            Self::AudioReport(report) => {
+                body.u16(report.loss_1s);
+                body.u16(report.loss_10s);
+                body.u8(report.run);
+                AUDIO_REPORT
+            }
         };
         let len = (out.len() - start - 3) as u16;
         out[start] = kind;
@@ -432,6 +454,11 @@ impl Message {
             KEYFRAME_REQUEST => Self::KeyframeRequest,
             PATH_CHALLENGE => Self::PathChallenge(body.array()?),
             PATH_RESPONSE => Self::PathResponse(body.array()?),
+            AUDIO_REPORT => Self::AudioReport(AudioReport {
+                loss_1s: body.u16()?,
+                loss_10s: body.u16()?,
+                run: body.u8()?,
+            }),
             _ => return Ok(None),
         }))
     }
@@ -524,6 +551,8 @@ mod tests {
         assert_eq!(encoded(&Message::Confirm { epoch: 0x0A0B_0C0D }), [1, 0, 4, 10, 11, 12, 13]);
         assert_eq!(encoded(&Message::Ping { sent: Micros(1) }), [2, 0, 8, 0, 0, 0, 0, 0, 0, 0, 1]);
         assert_eq!(encoded(&Message::KeyframeRequest), [7, 0, 0]);
+        let report = AudioReport { loss_1s: 0x0102, loss_10s: 0x0304, run: 5 };
+        assert_eq!(encoded(&Message::AudioReport(report)), [24, 0, 5, 1, 2, 3, 4, 5]);
         assert_eq!(
             encoded(&Message::T0 { at: SessionMicros(-1) }),
             [5, 0, 8, 255, 255, 255, 255, 255, 255, 255, 255]
@@ -573,6 +602,7 @@ mod tests {
             Message::KeyframeRequest,
             Message::PathChallenge([1; 8]),
             Message::PathResponse([2; 8]),
+            Message::AudioReport(AudioReport { loss_1s: 50, loss_10s: 48, run: 11 }),
         ];
         let mut bytes = Vec::new();
         for message in &row {
@@ -650,7 +680,7 @@ mod tests {
 
         #[test]
         fn no_body_of_a_known_kind_panics(
-            kind in 1u8..12, body in proptest::collection::vec(any::<u8>(), 0..200)
+            kind in 1u8..26, body in proptest::collection::vec(any::<u8>(), 0..200)
         ) {
             let mut bytes = vec![kind, (body.len() >> 8) as u8, body.len() as u8];
             bytes.extend(body);

@@ -5,9 +5,9 @@
 //! to smooth and nothing to wait for. In a dead band the rate is exactly 1 and the sound passes
 //! through untouched, once there is no drift to hold.
 
-/// The level may be so far above what is wanted before anything is done, in samples: 0.5 ms. Below
+/// The level may be so far above what is wanted before anything is done, in samples: 0.25 ms. Below
 /// there is no band: there frames come late.
-const BAND: f64 = 24.0;
+const BAND: f64 = 12.0;
 /// Correction for each sample outside of the band: 200 ppm of drift are held by 0.17 ms until the
 /// integral has them.
 const GAIN: f64 = 25.0e-6;
@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn near_what_is_wanted_the_rate_is_exactly_one() {
-        for excess in [0.0, 10.0, 24.0] {
+        for excess in [0.0, 5.0, 12.0] {
             assert_eq!(rate_at(excess, 300), 0.0, "{excess}");
         }
     }

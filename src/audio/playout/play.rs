@@ -14,6 +14,8 @@ const INTERRUPTED: i64 = 24_000;
 const BELIEVED: i64 = 4_800;
 /// In silence the level is set to within this, samples: 0.5 ms.
 const EXACT: i64 = 24;
+/// A late frame is remembered for so many frames: one in sixteen is too many.
+const LATELY: u8 = 16;
 /// A frame whose samples all lie below this (-60 dBFS) can be left out unheard.
 const QUIET: f32 = 1e-3;
 
@@ -72,11 +74,16 @@ impl PlayoutBuffer {
         }
         match self.after_gap(place, wanted) {
             Some(number) => {
-                let before = self.late;
+                let late = self.late;
                 self.pass_until(number);
-                // What was lost says nothing about the depth; what was late or made it grow does.
+                if self.late > late {
+                    self.late_lately = LATELY;
+                }
+                // What was lost says nothing about the depth, and beyond what is wanted by less
+                // than a frame it only came because frames are whole.
                 let level = place.wrapping_sub(self.position(number));
-                if self.late > before || level >= self.level_before.saturating_add(samples / 2) {
+                let grown = level >= self.level_before.saturating_add(samples / 2);
+                if grown && level >= wanted.saturating_add(samples) {
                     self.control.disturbed();
                 }
                 if self.is_silence(number) {
@@ -105,9 +112,14 @@ impl PlayoutBuffer {
         let level = if slower {
             self.newest_need.saturating_add(self.delay.depth())
         } else {
-            // A gap is where the buffer gets deeper without a gap more, by a frame at a time.
+            // A gap is where the buffer gets deeper without a gap more, by a whole frame at a time.
             let ceiling = self.delay.base().unwrap_or(before).saturating_add(CEILING);
-            wanted.min(before.saturating_add(samples)).max(before.min(ceiling))
+            // What is here has only come late: that it is not the first makes it worth a frame.
+            let late = self.store.fate(self.next) == Fate::Held;
+            let again = late && self.late_lately > 0;
+            let enough = if again { EXACT } else { samples / 4 * 3 };
+            let deeper = wanted.saturating_sub(before) > enough;
+            before.saturating_add(if deeper { samples } else { 0 }).min(ceiling)
         };
         let number = place.wrapping_sub(level).wrapping_add(EXACT).div_euclid(samples);
         if number < self.next as i64 && !slower {
@@ -188,8 +200,10 @@ impl PlayoutBuffer {
     fn play(&mut self, number: u64, place: i64, wanted: i64) {
         let samples = self.samples() as usize;
         let pcm = &mut self.pcm[..samples];
+        let mut silence = false;
         let decoded = match self.store.take(number) {
             Some(data) if TalkEncoder::is_silence(data) => {
+                silence = true;
                 self.decoder.conceal(pcm);
                 true
             }
@@ -198,6 +212,7 @@ impl PlayoutBuffer {
         };
         self.next = number + 1;
         self.pending = 0;
+        self.late_lately = self.late_lately.saturating_sub(1);
         self.assumed = None;
         if !decoded {
             self.rejected += 1;
@@ -210,7 +225,9 @@ impl PlayoutBuffer {
             self.gain = 1.0;
         }
         let excess = place.wrapping_sub(self.position(number)).saturating_sub(wanted);
-        self.control.frame(excess as f64, samples);
+        if !silence {
+            self.control.frame(excess as f64, samples);
+        }
         if self.may_leave_out(excess) {
             return;
         }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::super::control::{Status, StreamParameters};
+use super::super::control::{AudioReport, Status, StreamParameters};
 use super::super::handshake::{Refusal, SessionStart};
 use super::super::seal::PairKeys;
 use crate::units::{Micros, ParticipantId, SessionMicros};
@@ -107,6 +107,13 @@ pub enum MeshEvent {
         peer: ParticipantId,
         /// As it says.
         status: Status,
+    },
+    /// How our audio arrives at a peer; some times a second while it loses any.
+    AudioReport {
+        /// Who reports.
+        peer: ParticipantId,
+        /// What.
+        report: AudioReport,
     },
     /// A peer's decoder needs a keyframe from us.
     KeyframeRequested {

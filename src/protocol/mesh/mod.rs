@@ -11,7 +11,7 @@ mod peer;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use super::control::{Member, Message, Messages, Roster, Status};
+use super::control::{AudioReport, Member, Message, Messages, Roster, Status};
 use super::handshake::{Randomness, SessionStart, StaticKey, short};
 use super::invite::InviteKey;
 use crate::units::{Micros, ParticipantId, SessionMicros};
@@ -72,8 +72,8 @@ enum Phase {
 ///
 /// # The caller's contract
 ///
-/// 1. After creation and after each `handle_*`, [`Mesh::leave`], [`Mesh::set_status`] and
-///    [`Mesh::request_keyframe`], call [`Mesh::poll_transmit`] until it gives `None` and send each
+/// 1. After creation and after each `handle_*`, [`Mesh::leave`], [`Mesh::set_status`],
+///    [`Mesh::report_audio`] and [`Mesh::request_keyframe`], call [`Mesh::poll_transmit`] until it gives `None` and send each
 ///    datagram at once: pings and pongs carry the `now` of that call as their stamp.
 /// 2. Then call [`Mesh::poll_event`] until it gives `None`, and act on the events in order.
 ///    [`MeshEvent::KeysReady`] must have reached the demultiplexer before the next datagram is
@@ -331,6 +331,11 @@ impl Mesh {
         self.send(peer, vec![Message::KeyframeRequest]);
     }
 
+    /// Tells a peer how its audio arrives here. Lost like any packet: the next one says it anew.
+    pub fn report_audio(&mut self, peer: ParticipantId, report: AudioReport) {
+        self.send(peer, vec![Message::AudioReport(report)]);
+    }
+
     /// How we are doing; told once a second, mute and camera at once.
     pub fn set_status(&mut self, status: Status) {
         let urgent =
@@ -478,6 +483,9 @@ impl Mesh {
             }
             Message::KeyframeRequest => {
                 self.events.push_back(MeshEvent::KeyframeRequested { peer: id });
+            }
+            Message::AudioReport(report) => {
+                self.events.push_back(MeshEvent::AudioReport { peer: id, report });
             }
             Message::PathChallenge(token) => {
                 let messages = vec![Message::PathResponse(token)];

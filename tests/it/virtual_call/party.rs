@@ -354,6 +354,7 @@ impl Party {
                 self.eye = None;
                 self.peer = None;
             }
+            MeshEvent::AudioReport { .. } => {}
             MeshEvent::KeyframeRequested { .. } => {
                 self.live.keyframe_wanted = true;
                 self.asked_for_keyframes += 1;
