@@ -37,6 +37,9 @@ _hyperzoom() {
             hyperzoom,recover)
                 cmd="hyperzoom__subcmd__recover"
                 ;;
+            hyperzoom,verify)
+                cmd="hyperzoom__subcmd__verify"
+                ;;
             hyperzoom,window)
                 cmd="hyperzoom__subcmd__window"
                 ;;
@@ -47,7 +50,7 @@ _hyperzoom() {
 
     case "${cmd}" in
         hyperzoom)
-            opts="-h -V --help --version host join record devices recover man completions window"
+            opts="-h -V --help --version host join record devices recover verify man completions window"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -361,6 +364,20 @@ _hyperzoom() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hyperzoom__subcmd__verify)
+            opts="-h --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 *)
                     COMPREPLY=()
                     ;;

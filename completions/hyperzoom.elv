@@ -27,6 +27,7 @@ set edit:completion:arg-completer[hyperzoom] = {|@words|
             cand record 'Record camera and microphone, without a call'
             cand devices 'List microphones, speakers and cameras with the ids that the flags take'
             cand recover 'End interrupted recordings, so that they hold all that was recorded'
+            cand verify 'Check recordings: counts, constant rate, gaps, lengths, timecode, tones, content'
             cand man 'Write the man pages into a folder'
             cand completions 'Write the shell completions into a folder'
             cand window 'The preview window, fed through standard input'
@@ -116,6 +117,11 @@ set edit:completion:arg-completer[hyperzoom] = {|@words|
         }
         &'hyperzoom;recover'= {
             cand --to 'Leave the recording alone and put a whole copy there: a new file, or a folder that exists'
+            cand --json 'One JSON object for each recording'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
+        }
+        &'hyperzoom;verify'= {
             cand --json 'One JSON object for each recording'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'

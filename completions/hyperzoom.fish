@@ -31,6 +31,7 @@ complete -c hyperzoom -n "__fish_hyperzoom_needs_command" -f -a "join" -d 'Join 
 complete -c hyperzoom -n "__fish_hyperzoom_needs_command" -f -a "record" -d 'Record camera and microphone, without a call'
 complete -c hyperzoom -n "__fish_hyperzoom_needs_command" -f -a "devices" -d 'List microphones, speakers and cameras with the ids that the flags take'
 complete -c hyperzoom -n "__fish_hyperzoom_needs_command" -f -a "recover" -d 'End interrupted recordings, so that they hold all that was recorded'
+complete -c hyperzoom -n "__fish_hyperzoom_needs_command" -f -a "verify" -d 'Check recordings: counts, constant rate, gaps, lengths, timecode, tones, content'
 complete -c hyperzoom -n "__fish_hyperzoom_needs_command" -f -a "man" -d 'Write the man pages into a folder'
 complete -c hyperzoom -n "__fish_hyperzoom_needs_command" -f -a "completions" -d 'Write the shell completions into a folder'
 complete -c hyperzoom -n "__fish_hyperzoom_needs_command" -f -a "window" -d 'The preview window, fed through standard input'
@@ -109,6 +110,8 @@ complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand devices" -s h -l hel
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand recover" -l to -d 'Leave the recording alone and put a whole copy there: a new file, or a folder that exists' -r -F
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand recover" -l json -d 'One JSON object for each recording'
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand recover" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand verify" -l json -d 'One JSON object for each recording'
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand verify" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand man" -s h -l help -d 'Print help'
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand completions" -s h -l help -d 'Print help'
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand window" -s h -l help -d 'Print help'

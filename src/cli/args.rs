@@ -10,6 +10,7 @@ use super::error::CliError;
 use crate::devices::SoundPath;
 use crate::devices::spec::{CameraSpec, MicSpec, SpeakerSpec};
 use crate::engine::config::{CallConfig, Period, Role};
+use crate::recording::sound::SoundFormat;
 
 /// Longest display and session name, in characters: it has to fit a dashboard column, a file name
 /// and one packet together with everything else in the handshake.
@@ -91,6 +92,23 @@ pub struct CommonArgs {
     #[arg(long, help_heading = "Recording")]
     pub record_while_muted: bool,
 
+    /// Sound of the recording: aac (192 kbit/s) or flac (24 bit, lossless; fewer editors read it)
+    #[arg(long, value_name = "FORMAT", default_value = "aac", help_heading = "Recording")]
+    pub audio_format: SoundFormat,
+
+    /// Also keep the sound card's own samples, not resampled, as FLAC with a list of their times
+    #[arg(long, help_heading = "Recording")]
+    pub raw_audio: bool,
+
+    /// Move the recorded picture this many milliseconds later (negative: earlier) against the sound
+    #[arg(long, value_name = "MS", default_value = "0", allow_hyphen_values = true)]
+    #[arg(value_parser = parse_av_offset, hide_default_value = true, help_heading = "Recording")]
+    pub av_offset: i64,
+
+    /// No sync tones in the recording and the headphones
+    #[arg(long, help_heading = "Recording")]
+    pub no_tone: bool,
+
     /// Encoder of the recording: auto (the best one here) or its name
     #[arg(long, value_name = "NAME", default_value = "auto", help_heading = "Recording")]
     pub encoder: String,
@@ -170,6 +188,10 @@ impl CommonArgs {
             mute: self.mute,
             camera_off: self.camera_off,
             record_while_muted: self.record_while_muted,
+            audio_format: self.audio_format,
+            raw_audio: self.raw_audio,
+            av_offset: self.av_offset,
+            tone: !self.no_tone,
             window,
         })
     }
@@ -247,6 +269,19 @@ fn parse_sound(s: &str) -> Result<SoundPath, String> {
     }
 }
 
+/// Most that the picture is moved, milliseconds: the end waits a quarter of a second for pictures.
+const MOST_AV_OFFSET_MS: f64 = 200.0;
+
+/// Milliseconds, to the microsecond.
+fn parse_av_offset(s: &str) -> Result<i64, String> {
+    match s.parse::<f64>() {
+        Ok(ms) if ms.abs() <= MOST_AV_OFFSET_MS => Ok((ms * 1e3).round() as i64),
+        _ => Err(format!(
+            "not milliseconds from -{MOST_AV_OFFSET_MS} to {MOST_AV_OFFSET_MS}; try -40"
+        )),
+    }
+}
+
 /// Longest `--duration`: what the session's 32-bit millisecond stamp can count (PRD 5.4).
 const LONGEST_SECONDS: f64 = 49.0 * 86_400.0;
 
@@ -319,6 +354,15 @@ mod tests {
         assert_eq!(parse_period("240"), Ok(Period::Frames(240)));
         for wrong in ["0", "15", "100000", "small", ""] {
             assert!(parse_period(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_offset_is_milliseconds_of_either_sign() {
+        assert_eq!(parse_av_offset("-40"), Ok(-40_000));
+        assert_eq!(parse_av_offset("12.5"), Ok(12_500));
+        for wrong in ["", "soon", "201", "-1e9", "nan", "inf"] {
+            assert!(parse_av_offset(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -18,6 +18,7 @@ pub mod man;
 mod record;
 mod recover;
 mod run;
+mod verify;
 mod window;
 
 pub use completions::scripts;
@@ -63,6 +64,8 @@ pub enum Commands {
     Devices(devices::DevicesArgs),
     /// End interrupted recordings, so that they hold all that was recorded
     Recover(recover::RecoverArgs),
+    /// Check recordings: counts, constant rate, gaps, lengths, timecode, tones, content
+    Verify(verify::VerifyArgs),
     /// Write the man pages into a folder
     #[command(hide = true)]
     Man(man::ManArgs),
@@ -101,6 +104,7 @@ fn dispatch(command: Commands) -> Result<ExitCode, CliError> {
         Commands::Record(args) => record::run(args),
         Commands::Devices(args) => devices::run(&args),
         Commands::Recover(args) => recover::run(&args),
+        Commands::Verify(args) => verify::run(&args),
         Commands::Man(args) => man::run(&args),
         Commands::Completions(args) => completions::run(&args),
         Commands::Window => window::run(),

@@ -30,6 +30,11 @@ pub trait MicSink: Send {
     /// off. While a lost device is away the samples are silence. Runs in the audio callback: no
     /// allocation, lock, log, wait or panic.
     fn samples(&mut self, mono: &[f32], captured: Micros);
+
+    /// The same sound as the card gave it, for the recorder: its own rate, the chosen channel,
+    /// untouched. Nothing comes while a lost device is away. Called before [`Self::samples`], on
+    /// the same terms.
+    fn card_samples(&mut self, mono: &[f32], rate: u32, captured: Micros);
 }
 
 /// Makes the test sound: fills a block that begins at that sample since the start.
@@ -201,6 +206,7 @@ fn run_played(source: &mut Source, sink: &mut dyn MicSink, counters: &Counters, 
                 counters.count_xrun();
             }
             source.fill(due, &mut block);
+            sink.card_samples(&block, SAMPLE_RATE, due.at);
             sink.samples(&block, due.at);
             counters.called(BLOCK, 0, due.at + 5_000);
         }
@@ -323,7 +329,9 @@ impl Converter {
             let n = PIECE.min(frames - first);
             let piece = &mut self.piece[..n];
             convert::pick(data, channels, end.channel, first, piece);
-            let at = captured + first as i64 * 1_000_000 / i64::from(self.rate) - self.behind;
+            let at = captured + first as i64 * 1_000_000 / i64::from(self.rate);
+            end.sink.card_samples(piece, self.rate, at);
+            let at = at - self.behind;
             match &mut self.to_call {
                 None => end.give(piece, at),
                 Some(to_call) => {
@@ -352,6 +360,7 @@ mod tests {
             // Room was made beforehand and nobody else holds the lock.
             self.0.lock().expect("one thread").push((mono.len(), captured));
         }
+        fn card_samples(&mut self, _: &[f32], _: u32, _: Micros) {}
     }
 
     fn callback(rate: u32, frames: usize) -> Vec<(usize, Micros)> {

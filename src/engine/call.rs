@@ -14,9 +14,9 @@ use super::error::EngineError;
 use super::events::Events;
 use super::folder::SessionFolder;
 use super::live_video::{self, LiveVideo};
-use super::playback::Playback;
+use super::playback::{Playback, ToneCue};
 use super::receive::Receive;
-use super::record::{self, CameraTap, Parts, RecordShared, Recorder, Start};
+use super::record::{self, CameraTap, Parts, RecordShared, Recorder, SoundOptions, Start};
 use super::shared::Shared;
 use super::supervise::{Outcome, Supervisor, Threads};
 use super::talk::{Talk, VideoOut};
@@ -180,7 +180,8 @@ fn assemble(
     let newest = Arc::new(Mutex::new(None));
     let live_thread = Arc::new(OnceLock::new());
     let camera_tap =
-        CameraTap::new(record_shared.clone(), frame_in, newest.clone(), live_thread.clone());
+        CameraTap::new(record_shared.clone(), frame_in, newest.clone(), live_thread.clone())
+            .later_by(config.av_offset);
     let camera = devices::open_camera(&config, camera_tap, device_events.clone())?;
     let video_parameters = camera.as_ref().map(|c| {
         let info = c.info();
@@ -205,9 +206,14 @@ fn assemble(
         remedy: "please report this",
     })?;
 
+    let cue = Arc::new(ToneCue::default());
     let microphone = devices::open_microphone(&config, tap, device_events.clone())?;
     let speaker = match network {
-        Some(_) => Some(devices::open_speaker(&config, Playback::new(playback), device_events)?),
+        Some(_) => Some(devices::open_speaker(
+            &config,
+            Playback::new(playback, cue.clone()),
+            device_events,
+        )?),
         None => None,
     };
 
@@ -227,7 +233,16 @@ fn assemble(
             let session = told.lock().unwrap_or_else(|e| e.into_inner()).session.clone();
             make_folder.make(start, session.and_then(|s| s.name).as_deref())
         }),
-        record_while_muted: config.record_while_muted,
+        log: Some(folder.clone()),
+        sound: SoundOptions {
+            format: config.audio_format,
+            raw: config.raw_audio,
+            keep_muted: config.record_while_muted,
+            tone: config.tone,
+            duration: config.duration,
+            cue,
+        },
+        microphone: microphone.info().name.clone(),
     })?;
 
     let mut threads = Threads::default();
@@ -325,6 +340,7 @@ fn assemble(
         threads,
         snapshot: Arc::default(),
         disk_silent: false,
+        second: 0,
     };
     Ok((supervisor, commands))
 }

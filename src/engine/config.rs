@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::devices::SoundPath;
 use crate::devices::spec::{CameraSpec, MicSpec, SpeakerSpec};
+use crate::recording::sound::SoundFormat;
 
 /// Who we are in the call.
 #[derive(Clone, Debug)]
@@ -101,6 +102,14 @@ pub struct CallConfig {
     pub camera_off: bool,
     /// The file keeps what is said while muted.
     pub record_while_muted: bool,
+    /// How the recording's sound is coded.
+    pub audio_format: SoundFormat,
+    /// The card's own samples are kept beside the recording.
+    pub raw_audio: bool,
+    /// How much later the picture is to stand against the sound, microseconds.
+    pub av_offset: i64,
+    /// The sync tone is written into the recording.
+    pub tone: bool,
     /// Show the preview window from the start.
     pub window: bool,
 }

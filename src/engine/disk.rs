@@ -16,6 +16,10 @@ use crate::platform::priority::Role;
 
 /// How often the disk is asked.
 const EVERY: Duration = Duration::from_secs(1);
+/// Logs reach the disk at least this often, microseconds.
+const SYNC: i64 = 10_000_000;
+/// Bytes of a log that may wait: an hour of frames.
+const MOST_LOG: usize = 6 << 20;
 /// Not known.
 const UNKNOWN: u64 = u64::MAX;
 
@@ -40,6 +44,8 @@ struct Inner {
 struct Todo {
     /// Files to be replaced: only the newest text of each counts.
     files: BTreeMap<PathBuf, String>,
+    /// Logs to be appended to.
+    logs: BTreeMap<PathBuf, String>,
     /// The file that must stay where it is.
     watched: Option<PathBuf>,
     failed: Option<io::Error>,
@@ -53,6 +59,7 @@ impl Inner {
 
     fn run(&self) {
         let mut seen = false;
+        let mut synced = clock::now();
         loop {
             self.asked.store(clock::now().0.max(1), Relaxed);
             let free = fs4::available_space(&self.output).unwrap_or(UNKNOWN);
@@ -73,6 +80,16 @@ impl Inner {
             loop {
                 let Some((path, text)) = self.todo().files.pop_first() else { break };
                 if let Err(e) = replace(&path, &text) {
+                    self.todo().failed = Some(e);
+                }
+            }
+            let sync = stopping || clock::now().since(synced) >= SYNC;
+            if sync {
+                synced = clock::now();
+            }
+            let logs = std::mem::take(&mut self.todo().logs);
+            for (path, text) in logs {
+                if let Err(e) = append(&path, &text, sync) {
                     self.todo().failed = Some(e);
                 }
             }
@@ -139,6 +156,17 @@ impl Disk {
         failed.map_or(Ok(()), Err)
     }
 
+    /// Appends to a log within a second and empties `text`, unless too much waits already for a
+    /// disk that does not answer: then it stays.
+    pub fn append(&self, path: PathBuf, text: &mut String) {
+        let mut todo = self.inner.todo();
+        let log = todo.logs.entry(path).or_default();
+        if log.len() + text.len() <= MOST_LOG {
+            log.push_str(text);
+            text.clear();
+        }
+    }
+
     /// Writes what is left and ends the thread.
     pub fn finish(&self) -> io::Result<()> {
         self.inner.todo().stop = true;
@@ -168,7 +196,22 @@ pub fn replace(path: &Path, text: &str) -> io::Result<()> {
     let mut file = std::fs::File::create(&scratch)?;
     file.write_all(text.as_bytes())?;
     file.sync_data()?;
-    std::fs::rename(&scratch, path)
+    std::fs::rename(&scratch, path)?;
+    // The new name is on the disk only with its folder. (Windows has no such call; NTFS logs
+    // renames itself.)
+    #[cfg(unix)]
+    if let Some(folder) = path.parent() {
+        std::fs::File::open(folder)?.sync_all()?;
+    }
+    Ok(())
+}
+
+/// Appends to a log, made if it is not there. `sync`: it is on the disk when this returns.
+fn append(path: &Path, text: &str, sync: bool) -> io::Result<()> {
+    use std::io::Write;
+    let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path)?;
+    file.write_all(text.as_bytes())?;
+    if sync { file.sync_data() } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -187,6 +230,25 @@ mod tests {
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "text 49");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
         assert!(disk.free().is_some_and(|free| free > 0));
+    }
+
+    #[test]
+    fn logs_grow_in_order_and_what_waits_is_bounded() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log.csv");
+        let disk = Disk::watch(folder.path());
+        let mut expected = String::new();
+        for n in 0..1_000 {
+            let mut text = format!("{n}\n");
+            expected.push_str(&text);
+            disk.append(path.clone(), &mut text);
+            assert!(text.is_empty());
+        }
+        let mut much = "x".repeat(MOST_LOG + 1);
+        disk.append(path.clone(), &mut much);
+        assert_eq!(much.len(), MOST_LOG + 1, "it is not taken, and not lost");
+        disk.finish().unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), expected);
     }
 
     #[test]

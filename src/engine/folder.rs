@@ -62,4 +62,11 @@ impl SessionFolder {
         let Some(folder) = self.path() else { return Ok(()) };
         self.disk.replace(folder.join(name), text.to_owned())
     }
+
+    /// Appends to a log in the folder and empties `text`, once there is a folder.
+    pub fn append(&self, name: &str, text: &mut String) {
+        if let Some(folder) = self.path() {
+            self.disk.append(folder.join(name), text);
+        }
+    }
 }

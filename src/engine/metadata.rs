@@ -19,7 +19,7 @@ use crate::recording::metadata::{
     VERSION, utc,
 };
 use crate::recording::mp4::{Summary, Timecode};
-use crate::recording::{aac, timecodes};
+use crate::recording::{frame_rate, timecodes};
 use crate::ui::model::Finished;
 use crate::units::{Micros, ParticipantId};
 
@@ -40,7 +40,7 @@ pub struct Session<'a> {
     pub finished: Option<&'a Finished>,
 }
 
-/// Writes both files anew.
+/// Has both files written anew.
 pub fn write(session: &Session<'_>) -> io::Result<()> {
     let metadata = session.metadata();
     session.folder.replace(METADATA, &metadata.to_json())?;
@@ -66,9 +66,9 @@ impl Session<'_> {
                     .map_or(String::new(), |v| format!("{}x{}", v.width, v.height)),
                 video_fps: 30,
                 video_bitrate_kbps: video.map_or(0, |v| v.bitrate_bps / 1_000),
-                audio_codec: "AAC-LC".to_owned(),
+                audio_codec: self.config.audio_format.name().to_owned(),
                 audio_sample_rate: 48_000,
-                audio_bitrate_kbps: aac::BITRATE / 1_000,
+                audio_bitrate_kbps: self.config.audio_format.bitrate() / 1_000,
                 container: if self.finished.is_some() { "MP4" } else { "fMP4" }.to_owned(),
                 total_frames_captured: stats.frames_captured,
                 total_frames_dropped: stats.frames_dropped,
@@ -103,7 +103,8 @@ impl Session<'_> {
                     camera: self.camera.map(|c| c.name.clone()),
                     video_encoder: video.map(|_| record.encoder_name()),
                     microphone_ppm: record.microphone_rate.ppm(),
-                    camera_ppm: record.camera_rate.ppm(),
+                    camera_fps: record.camera_fps(),
+                    camera_ppm: record.camera_fps().map(frame_rate::ppm),
                 },
                 clocks: self.clocks(own),
                 files: self
@@ -228,6 +229,7 @@ mod tests {
     use crate::engine::call_state::{Member, Past};
     use crate::engine::config::{Period, Role};
     use crate::protocol::control::Status;
+    use crate::recording::sound::SoundFormat;
     use crate::units::SessionMicros;
 
     fn config() -> CallConfig {
@@ -249,6 +251,10 @@ mod tests {
             mute: false,
             camera_off: false,
             record_while_muted: false,
+            audio_format: SoundFormat::Aac,
+            raw_audio: false,
+            av_offset: 0,
+            tone: true,
             window: false,
         }
     }

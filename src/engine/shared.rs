@@ -2,6 +2,7 @@
 //! that a real-time thread never waits for anybody.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 
 use crate::clock::{ClockLine, ClockMap, PublishedClock};
 use crate::platform::clock;
@@ -13,6 +14,9 @@ use crate::units::{MAX_PARTICIPANTS, Micros, SessionMicros};
 pub struct Shared {
     /// The own microphone is muted by the person.
     pub muted: AtomicBool,
+    /// When `muted` changed, and to what, in order: the recorder mutes what was captured since then,
+    /// however far it is behind.
+    mutes: Mutex<Vec<(Micros, bool)>>,
     /// The own camera is off by the person.
     pub camera_off: AtomicBool,
     /// The call ends; threads finish what they have and stop.
@@ -85,6 +89,7 @@ impl Default for Shared {
     fn default() -> Self {
         Self {
             muted: AtomicBool::new(false),
+            mutes: Mutex::default(),
             camera_off: AtomicBool::new(false),
             stop: AtomicBool::new(false),
             abort: AtomicBool::new(false),
@@ -142,16 +147,35 @@ impl Shared {
     /// Mute and camera, at once: a promise that waits for no other thread. `false` for anything else.
     pub fn switch(&self, command: &Command) -> bool {
         match command {
-            Command::Mute => self.muted.store(true, Relaxed),
-            Command::Unmute => self.muted.store(false, Relaxed),
+            Command::Mute => self.mute(true, clock::now()),
+            Command::Unmute => self.mute(false, clock::now()),
             Command::CameraOff => self.camera_off.store(true, Relaxed),
             Command::CameraOn => {
                 self.camera_off.store(false, Relaxed);
                 self.keyframe_wanted.store(true, Relaxed);
             }
-            Command::ToggleWindow | Command::End => return false,
+            Command::ToggleWindow | Command::Marker | Command::End => return false,
         }
         true
+    }
+
+    /// Mutes or opens the microphone from `at` on.
+    pub(super) fn mute(&self, muted: bool, at: Micros) {
+        let mut mutes = self.mutes.lock().unwrap_or_else(PoisonError::into_inner);
+        self.muted.store(muted, Relaxed);
+        mutes.push((at, muted));
+    }
+
+    /// How often `muted` has changed, and what it is.
+    pub fn mutes(&self) -> (usize, bool) {
+        let mutes = self.mutes.lock().unwrap_or_else(PoisonError::into_inner);
+        (mutes.len(), self.muted.load(Relaxed))
+    }
+
+    /// The `number`th change of `muted` and its instant, when it came before `until`.
+    pub fn next_mute(&self, number: usize, until: Micros) -> Option<(Micros, bool)> {
+        let mutes = self.mutes.lock().unwrap_or_else(PoisonError::into_inner);
+        mutes.get(number).copied().filter(|(at, _)| *at < until)
     }
 
     /// Threads are to finish.

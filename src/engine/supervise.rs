@@ -22,6 +22,7 @@ use crate::audio::mixer::PlayoutGauge;
 use crate::devices::{Camera, DeviceEvent, Microphone, Speaker};
 use crate::platform::clock;
 use crate::protocol::demux::DropCounters;
+use crate::recording::metadata::Kind;
 use crate::recording::space::{LEAST_SPACE, LITTLE_SPACE};
 use crate::ui::model::{Command, Event, Finished, Snapshot};
 use crate::ui::window::process::WindowEvent;
@@ -32,6 +33,8 @@ const TICK: Duration = Duration::from_millis(50);
 /// A planned end is told to the recorder this much ahead, microseconds: what it has encoded by
 /// then it could not take back.
 const END_AHEAD: i64 = 200_000;
+/// The metadata is written anew this often, whatever else happens.
+const METADATA_SECONDS: u64 = 10;
 /// A disk that does not answer for this long is told of, seconds.
 const SILENT: f64 = 2.0;
 
@@ -86,6 +89,8 @@ pub struct Supervisor {
     pub threads: Threads,
     pub snapshot: Arc<Mutex<Arc<Snapshot>>>,
     pub disk_silent: bool,
+    /// Seconds since the start.
+    pub second: u64,
 }
 
 /// Why the loop ended.
@@ -109,7 +114,11 @@ impl Supervisor {
         self.warn_of_little_space();
         let end = self.watch(&mut gauges);
         self.phase(&mut gauges, "finishing");
-        let now = end.at.or(self.shared.session_now()).unwrap_or_default();
+        let mut now = end.at.or(self.shared.session_now()).unwrap_or_default();
+        // A planned end has its tone inside.
+        if end.at.is_none() && self.config.tone && self.record.trouble().is_none() {
+            now = self.record.end_with_tone(now);
+        }
         if let Some(ask) = &self.ask {
             let _ = ask.send(Ask::Leave);
         }
@@ -178,6 +187,7 @@ impl Supervisor {
             self.window_tiles(&snapshot);
             let switches = self.switches();
             if told != switches {
+                self.note_switches(told, switches);
                 told = switches;
                 self.tell_peers(gauges);
             }
@@ -197,6 +207,22 @@ impl Supervisor {
         (self.shared.muted.load(Relaxed), self.shared.camera_off.load(Relaxed))
     }
 
+    /// What an editor sees of the own mute and camera keys.
+    fn note_switches(&self, (muted, off): (bool, bool), (mute_now, off_now): (bool, bool)) {
+        let Some(now) = self.shared.session_now() else { return };
+        let name = &self.config.name;
+        if muted != mute_now {
+            let (kind, what) =
+                if mute_now { (Kind::Muted, "muted") } else { (Kind::Unmuted, "unmuted") };
+            self.record.note_kind(kind, now, format!("{name} {what}"));
+        }
+        if off != off_now {
+            let (kind, what) =
+                if off_now { (Kind::CameraOff, "off") } else { (Kind::CameraOn, "on") };
+            self.record.note_kind(kind, now, format!("{name}'s camera {what}"));
+        }
+    }
+
     fn tell_peers(&self, gauges: &Gauges) {
         if let Some(ask) = &self.ask {
             let _ = ask.send(Ask::Status(Box::new(gauges.status(&self.meters()))));
@@ -204,6 +230,13 @@ impl Supervisor {
     }
 
     fn obey(&mut self, command: &Command) {
+        if *command == Command::Marker {
+            if let Some(now) = self.shared.session_now() {
+                let number = self.record.mark(now);
+                self.events.send(Event::Marker { number });
+            }
+            return;
+        }
         if self.shared.switch(command) || *command != Command::ToggleWindow {
             return;
         }
@@ -334,6 +367,11 @@ impl Supervisor {
     }
 
     fn each_second(&mut self, gauges: &mut Gauges) {
+        // Clocks, rates and counters move: a crash leaves those of some seconds ago.
+        self.second += 1;
+        if self.second.is_multiple_of(METADATA_SECONDS) {
+            self.write_metadata(None);
+        }
         let stats = gauges.second(&self.meters());
         self.events.send(Event::Stats(Box::new(stats)));
         self.tell_peers(gauges);

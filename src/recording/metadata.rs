@@ -49,11 +49,11 @@ pub struct Recording {
     pub video_fps: u32,
     /// Aimed at, kbit/s.
     pub video_bitrate_kbps: u32,
-    /// `AAC-LC`; empty without a microphone.
+    /// `AAC-LC` or `FLAC`.
     pub audio_codec: String,
     /// Samples per second.
     pub audio_sample_rate: u32,
-    /// kbit/s.
+    /// kbit/s; FLAC's is about.
     pub audio_bitrate_kbps: u32,
     /// `fMP4` while recording or when interrupted, `MP4` once finalised.
     pub container: String,
@@ -147,7 +147,9 @@ pub struct Devices {
     /// How much faster than its nominal rate the microphone's clock runs against the local clock,
     /// parts per million.
     pub microphone_ppm: Option<f64>,
-    /// The same of the camera's frames.
+    /// Frames a second of the local clock, as measured from the camera's stamps.
+    pub camera_fps: Option<f64>,
+    /// How much faster that is than the nearest rate that cameras name, parts per million.
     pub camera_ppm: Option<f64>,
 }
 

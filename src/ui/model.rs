@@ -66,6 +66,11 @@ pub enum Event {
         /// Rate difference, parts per million (0 until it is measured).
         skew_ppm: f64,
     },
+    /// The person marked this instant; it is in the metadata and in `sync_timecodes.txt`.
+    Marker {
+        /// 1 for the first.
+        number: u64,
+    },
     /// The file is open and its first frame is due.
     RecordingStarted {
         /// The MP4 file.
@@ -377,6 +382,8 @@ pub enum Command {
     CameraOn,
     /// Black in the file, nothing sent.
     CameraOff,
+    /// Mark this instant for the edit.
+    Marker,
     /// End the call as the end key does.
     End,
     /// Start the preview window, or close it.

@@ -5,10 +5,13 @@
 
 mod audio;
 mod file;
+mod frames;
 pub mod journal;
 mod mux;
+mod raw;
 mod scratch;
 mod spill;
+mod tones;
 mod video;
 
 use std::path::{Path, PathBuf};
@@ -16,6 +19,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::thread::JoinHandle;
 
+pub use self::audio::SoundOptions;
 pub use self::file::DiskFile;
 pub use self::spill::Queued;
 use self::spill::Spiller;
@@ -23,6 +27,7 @@ pub use self::video::CameraTap;
 use super::capture::Captured;
 use super::error::EngineError;
 use super::events::Events;
+use super::folder::SessionFolder;
 use super::shared::Shared;
 use super::threads::spawn;
 use crate::platform::priority::Role;
@@ -98,6 +103,8 @@ pub struct RecordShared {
     /// Set once, after `end_slot`: where the file really ends. The last picture captured before
     /// the end may stand one slot behind it, and the sound ends with the picture.
     pub last_slot: OnceLock<u64>,
+    /// Set once, before `end_slot`: the last sync tone begins here.
+    pub end_tone: OnceLock<SessionMicros>,
     /// Pictures.
     pub grid: Mutex<GridCounts>,
     /// Audio samples in the file.
@@ -142,10 +149,11 @@ pub struct RecordShared {
     closed: Mutex<bool>,
     notes: Mutex<Vec<Note>>,
     tones: Mutex<Vec<Tone>>,
+    markers: AtomicU64,
     /// The microphone's sample clock.
     pub microphone_rate: DeviceRate,
-    /// The camera's frame clock.
-    pub camera_rate: DeviceRate,
+    /// Frames a second of the local clock that the camera was measured at, as bits; 0 for unknown.
+    camera_fps: AtomicU64,
     closed_early: Mutex<Option<Written>>,
 }
 
@@ -232,12 +240,15 @@ impl RecordShared {
         }
     }
 
-    #[allow(
-        dead_code,
-        reason = "the sync tone is written by the sound thread, which is not there yet"
-    )]
-    /// A sync tone was mixed into the file so that its reference point stands at `sample` of the
-    /// file, the session's `at`.
+    /// The person marks an instant; gives the marker's number.
+    pub fn mark(&self, at: SessionMicros) -> u64 {
+        let number = self.markers.fetch_add(1, Relaxed) + 1;
+        self.note_kind(Kind::Marker, at, format!("marker {number}"));
+        number
+    }
+
+    /// A sync tone was mixed into the file: its first sample is `sample` of the file, the session's
+    /// `at`.
     pub fn tone(&self, at: SessionMicros, sample: u64) {
         let tone = Tone { session_us: at.0, sample };
         self.tones.lock().unwrap_or_else(|e| e.into_inner()).push(tone);
@@ -246,6 +257,23 @@ impl RecordShared {
     /// All sync tones so far, in order.
     pub fn tones(&self) -> Vec<Tone> {
         self.tones.lock().unwrap_or_else(|e| e.into_inner()).clone()
+    }
+
+    /// The camera was measured at so many frames a second.
+    pub fn set_camera_fps(&self, fps: f64) {
+        self.camera_fps.store(fps.to_bits(), Relaxed);
+    }
+
+    /// The camera's measured rate.
+    pub fn camera_fps(&self) -> Option<f64> {
+        Some(f64::from_bits(self.camera_fps.load(Relaxed))).filter(|fps| *fps > 0.0)
+    }
+
+    /// One's own end command came at `now`: plans the last sync tone and gives the file's end.
+    pub fn end_with_tone(&self, now: SessionMicros) -> SessionMicros {
+        let Some(start) = self.start.get() else { return now };
+        let at = tones::whole_second(now.max(start.file()));
+        *self.end_tone.get_or_init(|| at) + tones::LAST
     }
 
     /// All notes so far, in order.
@@ -276,6 +304,7 @@ impl Default for DeviceRate {
 
 impl DeviceRate {
     /// Sets the newest measurement, parts per million.
+    #[allow(dead_code, reason = "the microphone's rate is measured by the sound thread to come")]
     pub fn set_ppm(&self, ppm: f64) {
         self.0.store((ppm * 1e3).round() as i64, Relaxed);
     }
@@ -307,14 +336,19 @@ pub struct Parts {
     pub camera: Option<(mpsc::Receiver<Queued>, VideoParameters, Box<dyn VideoEncoder>)>,
     /// The session's folder, made when the recording begins.
     pub folder: MakeFolder,
-    /// What is said while muted is in the file too.
-    pub record_while_muted: bool,
+    /// Where the frame log goes.
+    pub log: Option<Arc<SessionFolder>>,
+    /// How the sound is recorded.
+    pub sound: SoundOptions,
+    /// The microphone's name.
+    pub microphone: String,
 }
 
 /// The running recorder.
 pub struct Recorder {
     record: Arc<RecordShared>,
     threads: Vec<JoinHandle<()>>,
+    raw: Option<JoinHandle<()>>,
     spiller: Option<JoinHandle<()>>,
     mux: JoinHandle<Option<Written>>,
 }
@@ -339,7 +373,8 @@ impl Recorder {
         if let Some((_, _, encoder)) = &parts.camera {
             let _ = parts.record.encoder.set(encoder.name().to_owned());
         }
-        let Parts { shared, record, events, samples, camera, folder, record_while_muted } = parts;
+        let Parts { shared, record, events, samples, camera, folder, log, sound, microphone } =
+            parts;
         let writer = mux::Mux {
             shared: shared.clone(),
             record: record.clone(),
@@ -349,15 +384,26 @@ impl Recorder {
             folder,
         };
         let mux = spawn("hz-mux", Role::High, move || writer.run())?;
+        let mut raw = None;
+        let mut raw_in = None;
+        if sound.raw {
+            let (blocks_in, blocks) = mpsc::channel();
+            let (shared, record) = (shared.clone(), record.clone());
+            let events = events.clone();
+            let writer = raw::RawWriter { shared, record, events, blocks, device: microphone };
+            raw = Some(spawn("hz-rec-raw", Role::Normal, move || writer.run())?);
+            raw_in = Some(blocks_in);
+        }
         let encoder = audio::AudioRecorder::new(
             shared.clone(),
             record.clone(),
             events.clone(),
-            samples,
+            samples.into(),
             mux_in.clone(),
-            record_while_muted,
+            raw_in,
+            &sound,
         )?;
-        threads.push(spawn("hz-rec-audio", Role::High, move || encoder.run())?);
+        threads.push(spawn("hz-rec-audio", Role::High, move || drop(encoder.run()))?);
         let mut spiller = None;
         if let Some((frames, parameters, encoder)) = camera {
             let room = Spiller::new(shared.clone(), record.clone(), events.clone());
@@ -370,10 +416,11 @@ impl Recorder {
                 mux_in,
                 parameters,
                 encoder,
+                log,
             );
             threads.push(spawn("hz-rec-video", Role::High, move || recorder.run())?);
         }
-        Ok(Self { record, threads, spiller, mux })
+        Ok(Self { record, threads, raw, spiller, mux })
     }
 
     /// Records from `start` on. Only the first call counts, and none after [`Recorder::finish`].
@@ -404,8 +451,8 @@ impl Recorder {
             let _ = thread.join();
         }
         self.record.line.close();
-        if let Some(spiller) = self.spiller {
-            let _ = spiller.join();
+        for thread in [self.raw, self.spiller].into_iter().flatten() {
+            let _ = thread.join();
         }
         self.mux.join().ok().flatten()
     }
@@ -478,7 +525,9 @@ mod tests {
             samples: ends.record,
             camera: None,
             folder: Arc::new(move |_: &Start| Ok(folder.clone())),
-            record_while_muted: false,
+            log: None,
+            sound: SoundOptions::default(),
+            microphone: String::new(),
         };
         (tap, record, Recorder::start(parts).unwrap())
     }
@@ -506,7 +555,7 @@ mod tests {
         // Within what is kept from before a start that is told late.
         let t0 = now - 1_000_000;
         for i in 0..200 {
-            tap.samples(&[0.25; 240], t0 + i * 5_000);
+            tap.card_samples(&[0.25; 240], 48_000, t0 + i * 5_000);
         }
         Recorder::begin(&record, start_at(SessionMicros(t0.0)));
         let written = recorder.finish(SessionMicros(now.0)).expect("a file");
@@ -524,7 +573,7 @@ mod tests {
         let (mut tap, ends) = crate::engine::capture::MicTap::new(false);
         drop(ends.record);
         for i in 0..3_000 {
-            tap.samples(&[0.0; 240], crate::units::Micros(i * 5_000));
+            tap.card_samples(&[0.0; 240], 48_000, crate::units::Micros(i * 5_000));
         }
         assert_eq!(ends.losses.record.load(Relaxed), 0);
     }

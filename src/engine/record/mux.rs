@@ -14,11 +14,11 @@ use super::journal::JournalFile;
 use super::{FILE_NAME, MakeFolder, RecordShared, Written};
 use crate::engine::events::Events;
 use crate::engine::shared::Shared;
-use crate::recording::aac::{AacPacket, BITRATE, FRAME_SAMPLES};
 use crate::recording::h264::{EncodedSample, VideoParameters};
 use crate::recording::mp4::{
     AudioTrack, MovieParameters, Mp4Error, Mp4Writer, Timecode, VideoTrack,
 };
+use crate::recording::sound::{PACKET_SAMPLES, SoundPacket};
 use crate::ui::model::Event;
 
 /// What the encoders send.
@@ -31,16 +31,11 @@ pub enum MuxItem {
         pps: Vec<u8>,
     },
     /// Before the first packet of sound.
-    AudioFormat {
-        /// AudioSpecificConfig.
-        asc: Vec<u8>,
-        /// Samples of the first packets that are not sound.
-        priming: u32,
-    },
+    AudioFormat(AudioTrack),
     /// One picture.
     Video(EncodedSample),
-    /// One AAC packet of 1,024 samples.
-    Audio(AacPacket),
+    /// One packet of 1,024 samples.
+    Audio(SoundPacket),
     /// No more pictures.
     VideoEnd,
     /// No more sound; the track is this long.
@@ -124,7 +119,7 @@ impl Mux {
             }
             match item {
                 MuxItem::VideoFormat { sps, pps } => video = Some((sps, pps)),
-                MuxItem::AudioFormat { asc, priming } => audio = Some((asc, priming)),
+                MuxItem::AudioFormat(track) => audio = Some(track),
                 other => {
                     pictures &= video.is_some() || !matches!(other, MuxItem::VideoEnd);
                     early.push(other);
@@ -170,7 +165,7 @@ impl Mux {
     fn open(
         &self,
         video: Option<(Vec<u8>, Vec<u8>)>,
-        audio: Option<(Vec<u8>, u32)>,
+        audio: Option<AudioTrack>,
     ) -> Result<Open, String> {
         let start = self.record.start.get().ok_or("samples before the start")?;
         let folder =
@@ -185,12 +180,6 @@ impl Mux {
             sps,
             pps,
             bitrate: p.bitrate_bps,
-        });
-        let audio = audio.map(|(asc, priming_samples)| AudioTrack {
-            asc,
-            bitrate: BITRATE,
-            priming_samples,
-            samples_per_packet: FRAME_SAMPLES,
         });
         let parameters = MovieParameters {
             video,
@@ -214,12 +203,12 @@ impl Mux {
                 self.record.slots_written.fetch_add(1, Relaxed);
             }
             MuxItem::Audio(packet) => {
-                let placed = open.writer.audio(&packet.data, FRAME_SAMPLES)?;
+                let placed = open.writer.audio(&packet.data, PACKET_SAMPLES)?;
                 open.journal.add(placed, &packet.data);
             }
             // The file ends with its last picture; the last packet reaches over that.
             MuxItem::AudioEnd { samples } => open.writer.end_audio(samples),
-            MuxItem::VideoEnd | MuxItem::VideoFormat { .. } | MuxItem::AudioFormat { .. } => {}
+            MuxItem::VideoEnd | MuxItem::VideoFormat { .. } | MuxItem::AudioFormat(_) => {}
         }
         Ok(())
     }
@@ -247,6 +236,7 @@ mod tests {
     use super::*;
     use crate::engine::record::Start;
     use crate::recording::mp4::Summary;
+    use crate::recording::sound::{SoundEncoder, SoundFormat};
     use crate::units::SessionMicros;
 
     fn mux(folder: &std::path::Path, video: Option<VideoParameters>) -> (MuxInput, Mux) {
@@ -263,9 +253,8 @@ mod tests {
     }
 
     fn say(to: &MuxInput) {
-        let mut encoder = crate::recording::aac::AacEncoder::new().unwrap();
-        let (asc, priming) = (encoder.asc(), encoder.priming_samples());
-        assert!(to.send(MuxItem::AudioFormat { asc, priming }));
+        let mut encoder = SoundEncoder::new(SoundFormat::Aac).unwrap();
+        assert!(to.send(MuxItem::AudioFormat(encoder.track())));
         let mut packets = Vec::new();
         encoder.push(&[0.1; 48_000], &mut packets).unwrap();
         encoder.finish(48_000, &mut packets).unwrap();

@@ -18,15 +18,17 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
+use super::frames::FrameBook;
 use super::mux::{MuxInput, MuxItem};
 use super::spill::{Held, Queued};
 use super::{RecordShared, Start};
 use crate::clock::ClockMap;
 use crate::devices::camera::CameraSink;
 use crate::engine::events::Events;
+use crate::engine::folder::SessionFolder;
 use crate::engine::shared::Shared;
 use crate::platform::clock;
-use crate::recording::grid::{self, Content, Grid, Slot};
+use crate::recording::grid::{self, Content, Fate, Grid, Slot};
 use crate::recording::h264::{Effort, Planes, VideoEncoder, VideoParameters};
 use crate::recording::relief::Relief;
 use crate::units::{Micros, SessionMicros};
@@ -61,6 +63,7 @@ pub struct CameraTap {
     frames: mpsc::Sender<Queued>,
     live: Arc<Mutex<Option<Frame>>>,
     live_thread: Arc<std::sync::OnceLock<std::thread::Thread>>,
+    later: i64,
 }
 
 impl CameraTap {
@@ -71,13 +74,19 @@ impl CameraTap {
         live: Arc<Mutex<Option<Frame>>>,
         live_thread: Arc<std::sync::OnceLock<std::thread::Thread>>,
     ) -> Self {
-        Self { record, frames, live, live_thread }
+        Self { record, frames, live, live_thread, later: 0 }
+    }
+
+    /// The recorder's pictures count as captured so many microseconds later (`--av-offset`).
+    pub fn later_by(self, micros: i64) -> Self {
+        Self { later: micros, ..self }
     }
 }
 
 impl CameraSink for CameraTap {
     fn frame(&mut self, frame: Frame) {
-        let queued = self.record.admit(frame.clone());
+        let moved = Frame { captured: frame.captured + self.later, ..frame.clone() };
+        let queued = self.record.admit(moved);
         *self.live.lock().unwrap_or_else(|e| e.into_inner()) = Some(frame);
         if let Some(thread) = self.live_thread.get() {
             thread.unpark();
@@ -148,6 +157,7 @@ pub struct VideoRecorder {
     relief: Relief,
     warned_damaged: bool,
     warned_late: bool,
+    book: FrameBook,
 }
 
 impl VideoRecorder {
@@ -159,6 +169,7 @@ impl VideoRecorder {
         mux: MuxInput,
         parameters: VideoParameters,
         encoder: Box<dyn VideoEncoder>,
+        log: Option<Arc<SessionFolder>>,
     ) -> Self {
         Self {
             shared,
@@ -180,6 +191,7 @@ impl VideoRecorder {
             relief: Relief::default(),
             warned_damaged: false,
             warned_late: false,
+            book: FrameBook::new(log),
         }
     }
 
@@ -247,6 +259,7 @@ impl VideoRecorder {
         }
         self.hand_over();
         self.publish(&grid);
+        self.book.close();
         self.shared.shed_live_video.store(false, Relaxed);
         self.mux.send(MuxItem::VideoEnd);
     }
@@ -301,10 +314,11 @@ impl VideoRecorder {
     fn push(&mut self, grid: &mut Grid<Queued>, queued: Queued, map: &ClockMap) {
         // Camera-off is a promise: looked at for each picture, however long encoding keeps us.
         grid.withhold(self.shared.camera_off.load(Relaxed));
-        let captured = map.to_session(queued.captured);
-        let late = grid.counts().late;
-        grid.push(captured, queued);
-        if grid.counts().late > late && !self.warned_late {
+        let source = queued.captured;
+        let captured = map.to_session(source);
+        let fate = grid.push(captured, queued);
+        self.book.pushed(&self.record, source, captured, fate);
+        if fate == Fate::Late && !self.warned_late {
             self.warned_late = true;
             self.record.note(captured, "a picture came too late for its place and was lost");
             self.events.error(
@@ -317,6 +331,7 @@ impl VideoRecorder {
     fn encode(&mut self, start: &Start, slot: Slot<Queued>) {
         let began = self.time.now();
         let captured = slot.captured.is_some();
+        self.book.slot(&self.record, &slot, |queued| queued.captured);
         let black = match slot.content {
             Content::Picture(queued) => {
                 match queued.take() {

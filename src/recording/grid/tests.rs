@@ -132,8 +132,12 @@ fn a_picture_that_arrives_400_ms_late_still_gets_its_own_slot() {
         // All pictures of slots 10 to 22 arrive in one burst: up to 400 ms late.
         match i {
             10..22 => {}
-            22 => (10..=22).for_each(|i| grid.push(grid.slot_time(i), i)),
-            _ => grid.push(now, i),
+            22 => (10..=22).for_each(|i| {
+                grid.push(grid.slot_time(i), i);
+            }),
+            _ => {
+                grid.push(now, i);
+            }
         }
     }
     assert_eq!(grid.next_slot(), 45, "500 ms behind slot 59, whose time is rounded");
@@ -147,7 +151,9 @@ fn pictures_behind_the_delay_are_counted_as_late_and_the_present_stays_the_prese
     grid.push(T0, 0);
     let now = T0 + 3_000_000;
     while grid.next(now).is_some() {}
-    (1..90).for_each(|i| grid.push(grid.slot_time(i), i));
+    (1..90).for_each(|i| {
+        grid.push(grid.slot_time(i), i);
+    });
     let c = grid.counts();
     assert!(c.late > 70 && c.late == c.cadence_discarded, "{c:?}");
     grid.push(grid.slot_time(90), 90);

@@ -196,4 +196,7 @@ fn a_start_tells_how_to_recover_what_an_earlier_run_left_and_leaves_a_running_on
     }
     let (code, out, _) = run(&["recover", &output.display().to_string()], "");
     assert_eq!((code, out.matches("whole already").count()), (Some(0), 3), "{out}");
+    let (code, out, _) = run(&["verify", &output.display().to_string()], "");
+    assert_eq!((code, out.matches("FAILED").count()), (Some(0), 0), "{out}");
+    assert_eq!(out.matches("  hash ").count(), 3, "{out}");
 }

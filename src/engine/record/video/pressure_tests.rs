@@ -229,6 +229,7 @@ fn under_pressure(
         mux,
         VideoParameters::for_size(size.0, size.1),
         Box::new(encoder),
+        None,
     );
     recorder.time = Box::new(Virtual(world));
     let start =

@@ -71,6 +71,7 @@ fn bench(refuses: Vec<i64>, on_submit: Box<dyn FnMut(i64) + Send>) -> Bench {
         mux,
         VideoParameters::for_size(SIZE, SIZE),
         Box::new(Encoder { ready: VecDeque::new(), refuses, on_submit }),
+        None,
     );
     let start = Start {
         t0: SessionMicros(t0.0),

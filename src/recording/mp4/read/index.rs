@@ -4,7 +4,7 @@
 
 use std::io::{Read, Seek};
 
-use super::input::{BoxAt, Input};
+use super::input::{BoxAt, Input, children};
 use super::{ReadError, SampleAt, Summary, TrackKind, Walk, parameters};
 use crate::recording::mp4::MovieParameters;
 
@@ -49,7 +49,11 @@ impl Index {
         };
         let tracks = &mut walk.movie.tracks;
         let samples = tracks.iter_mut().map(|t| t.samples.take().unwrap_or_default()).collect();
-        let faults = tracks.iter_mut().flat_map(|t| std::mem::take(&mut t.faults)).collect();
+        let mut faults: Vec<String> =
+            tracks.iter_mut().flat_map(|t| std::mem::take(&mut t.faults)).collect();
+        for moov in walk.boxes.iter().filter(|found| &found.kind == b"moov") {
+            structure(&mut input, *moov, 0, &mut faults)?;
+        }
         Ok(Self { summary, samples, faults, tail, parameters, boxes: walk.boxes })
     }
 
@@ -63,4 +67,31 @@ impl Index {
     pub fn boxes(&self) -> impl Iterator<Item = ([u8; 4], u64, u64)> {
         self.boxes.iter().map(|found| (found.kind, found.start, found.end))
     }
+}
+
+/// Boxes that hold nothing but boxes.
+const CONTAINERS: [&[u8; 4]; 9] =
+    [b"moov", b"trak", b"edts", b"mdia", b"minf", b"dinf", b"stbl", b"mvex", b"tref"];
+/// Boxes in the deepest place of a movie box, moov/trak/mdia/minf/stbl.
+const DEEPEST: u32 = 5;
+
+/// The boxes in a container fill it exactly.
+fn structure<R: Read + Seek>(
+    input: &mut Input<'_, R>,
+    parent: BoxAt,
+    depth: u32,
+    faults: &mut Vec<String>,
+) -> Result<(), ReadError> {
+    let parts = children(input, parent.content, parent.end)?;
+    let name = |kind: &[u8; 4]| kind.escape_ascii().to_string();
+    let filled = parts.last().map_or(parent.content, |last| last.end);
+    if filled != parent.end || parts.iter().any(|part| part.cut || part.open) {
+        faults.push(format!("the boxes in {} do not fill it", name(&parent.kind)));
+    }
+    for part in parts {
+        if CONTAINERS.contains(&&part.kind) && depth < DEEPEST {
+            structure(input, part, depth + 1, faults)?;
+        }
+    }
+    Ok(())
 }
