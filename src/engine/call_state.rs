@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 use crate::clock::Estimate;
 use crate::protocol::control::{ClockReport, Status};
 use crate::protocol::handshake::SessionStart;
+use crate::ui::model::{KnockView, PathKind};
 use crate::units::ParticipantId;
 
 /// The call as the control thread sees it.
@@ -20,6 +21,8 @@ pub struct CallState {
     pub members: BTreeMap<u8, Member>,
     /// What a guest types.
     pub invite_line: Option<String>,
+    /// Those who wait to be let in.
+    pub knocks: Vec<KnockView>,
     /// Those who left.
     pub past: Vec<Past>,
     /// Distance to the session clock.
@@ -56,6 +59,8 @@ pub struct Member {
     pub silent: bool,
     /// What it said of itself.
     pub status: Status,
+    /// The way to it.
+    pub path: PathKind,
     /// Last round trip, microseconds.
     pub round_trip: Option<i64>,
     /// Ends its decoder.
@@ -69,6 +74,7 @@ impl Member {
             name,
             silent: false,
             status: Status::default(),
+            path: PathKind::default(),
             round_trip: None,
             stop_view: Arc::default(),
         }

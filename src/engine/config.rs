@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use crate::protocol::Admit;
+
 use crate::devices::spec::{CameraSpec, MicSpec, SpeakerSpec};
 
 /// Who we are in the call.
@@ -30,15 +32,6 @@ pub struct HostConfig {
     pub public: Option<String>,
     /// Record at once instead of from the first guest on.
     pub record_now: bool,
-}
-
-/// Who may join (DESIGN section 5; the knock comes later).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Admit {
-    /// Whoever has the invite's key.
-    Key,
-    /// Everybody.
-    All,
 }
 
 /// `hyperzoom join`.

@@ -52,6 +52,12 @@ pub enum Ask {
     Keyframe(ParticipantId),
     /// What heartbeats carry.
     Status(Box<Status>),
+    /// Let in who knocks.
+    Admit(u32),
+    /// Do not.
+    Refuse(u32),
+    /// Remove a member.
+    Remove(ParticipantId),
 }
 
 /// The thread's state.
@@ -70,6 +76,8 @@ pub struct Control {
     pub mesh: Mesh,
     /// The host's clock is exact from the start; a guest's is measured.
     pub host: bool,
+    /// `--public`: what the invite shows, whatever else is known.
+    pub public: Option<String>,
     /// To the talk thread.
     pub talk: TalkControl,
     /// To the receive thread.
@@ -157,6 +165,7 @@ impl Control {
             Incoming::Control { peer, payload, from, at } => {
                 self.mesh.handle_control(at, from, peer, &payload);
             }
+            Incoming::Moved { peer, from, at } => self.mesh.heard_from(at, peer, from),
             Incoming::Bye { peer, at } => self.mesh.handle_bye(at, peer),
         }
     }
@@ -175,6 +184,7 @@ impl Control {
             Ask::Leave => {}
             Ask::Keyframe(peer) => self.mesh.request_keyframe(clock::now(), peer),
             Ask::Status(status) => self.mesh.set_status(*status),
+            Ask::Admit(_) | Ask::Refuse(_) | Ask::Remove(_) => self.decide(&ask),
         }
     }
 
@@ -227,13 +237,20 @@ impl Control {
                 progress.keys.retain(|(id, _)| *id != peer);
                 progress.keys.push((peer, keys));
             }
-            MeshEvent::PeerJoined { peer, name, address, .. } => {
-                self.welcome(peer, &name, address, progress);
+            MeshEvent::PeerJoined { peer, name, address, relay, .. } => {
+                self.welcome(peer, &name, address, relay, progress);
                 self.events.send(Event::PeerJoined { id: peer.0, name });
+                self.tell_path(peer, address, relay);
             }
-            MeshEvent::PeerAddress { peer, address } => {
-                self.talk.send(TalkCommand::Address(peer, address));
+            MeshEvent::PeerAddress { peer, address, relay } => {
+                self.talk.send(TalkCommand::Address(peer, address, relay));
+                self.tell_path(peer, address, relay);
             }
+            MeshEvent::Invite { .. }
+            | MeshEvent::Knock { .. }
+            | MeshEvent::KnockOver { .. }
+            | MeshEvent::KnockCode { .. }
+            | MeshEvent::TurnedAway { .. } => self.at_the_door(event),
             MeshEvent::PeerLeft { peer, reason } => {
                 self.talk.send(TalkCommand::Remove(peer));
                 let _ = self.receive.send(ReceiveCommand::Remove(peer));
@@ -246,6 +263,7 @@ impl Control {
                 let reason = match reason {
                     LeaveReason::Bye => model::LeaveReason::Bye,
                     LeaveReason::Timeout => model::LeaveReason::Timeout,
+                    LeaveReason::Removed => model::LeaveReason::Removed,
                 };
                 self.events.send(Event::PeerLeft { id: peer.0, reason });
             }
@@ -263,12 +281,15 @@ impl Control {
             MeshEvent::KeyframeRequested { .. } => {
                 self.shared.keyframe_wanted.store(true, Relaxed);
             }
-            MeshEvent::ClockSample { peer, sent, remote_received, remote_sent, received } => {
+            MeshEvent::ClockSample {
+                peer, sent, remote_received, remote_sent, received, ..
+            } => {
                 self.with_member(peer, |m| {
                     let held = remote_sent.since(remote_received);
                     m.round_trip = Some((received.since(sent) - held).max(0));
                 });
-                if !self.host && peer == ParticipantId::HOST {
+                // Whose clock is the session's: the host, or who has been in the longest after it.
+                if !self.host && Some(peer) == self.mesh.reference() {
                     progress.estimator.add(sent, remote_received, remote_sent, received);
                     self.follow_clock(progress);
                 }
@@ -315,6 +336,7 @@ impl Control {
         peer: ParticipantId,
         name: &str,
         address: std::net::SocketAddr,
+        relay: Option<ParticipantId>,
         progress: &mut Progress,
     ) {
         let Some((_, keys)) = progress.keys.iter().find(|(id, _)| *id == peer) else {
@@ -358,7 +380,7 @@ impl Control {
         }
         drop(state);
         self.shared.keyframe_wanted.store(true, Relaxed);
-        self.talk.send(TalkCommand::Add(Box::new(TalkPeer::new(peer, address, sealer))));
+        self.talk.send(TalkCommand::Add(Box::new(TalkPeer::new(peer, address, relay, sealer))));
     }
 
     fn follow_clock(&mut self, progress: &mut Progress) {
@@ -444,6 +466,7 @@ mod tests {
             socket,
             mesh: Mesh::guest(Local::default(), host, None, clock::now(), random),
             host: false,
+            public: None,
             talk,
             receive,
             incoming,
@@ -483,7 +506,8 @@ mod tests {
             let keys = PairKeys { send: [key; 32], receive: [key; 32] };
             b.control.carry_out(MeshEvent::KeysReady { peer, keys, address }, &mut b.progress);
             let streams = StreamParameters::default();
-            let joined = MeshEvent::PeerJoined { peer, name: "Ann".into(), streams, address };
+            let name = "Ann".into();
+            let joined = MeshEvent::PeerJoined { peer, name, streams, address, relay: None };
             b.control.carry_out(joined, &mut b.progress);
             views.push(b.control.state.lock().unwrap().members[&0].stop_view.clone());
         }
@@ -494,10 +518,12 @@ mod tests {
                 ReceiveCommand::Keys(..) => "keys",
                 ReceiveCommand::Listen(_) => "listen",
                 ReceiveCommand::Video(..) => "video",
+                ReceiveCommand::Address(..) => "address",
                 ReceiveCommand::Remove(_) => "remove",
             })
             .collect();
-        assert_eq!(told, ["keys", "listen", "video", "keys", "listen", "video"]);
+        let once = ["keys", "listen", "video", "address"];
+        assert_eq!(told, [once, once].concat());
         assert!(views[0].load(Relaxed) && !views[1].load(Relaxed));
         b.control.shared.stop.store(true, Relaxed);
     }

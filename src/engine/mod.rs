@@ -21,6 +21,7 @@ mod capture;
 pub mod config;
 mod control;
 mod devices;
+mod door;
 mod error;
 mod events;
 mod folder;

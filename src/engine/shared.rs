@@ -134,7 +134,11 @@ impl Shared {
                 self.camera_off.store(false, Relaxed);
                 self.keyframe_wanted.store(true, Relaxed);
             }
-            Command::ToggleWindow | Command::End => return false,
+            Command::ToggleWindow
+            | Command::End
+            | Command::Admit { .. }
+            | Command::Refuse { .. }
+            | Command::Remove { .. } => return false,
         }
         true
     }

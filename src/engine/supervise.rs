@@ -24,7 +24,7 @@ use crate::platform::clock;
 use crate::protocol::demux::DropCounters;
 use crate::ui::model::{Command, Event, Finished, Snapshot};
 use crate::ui::window::process::WindowEvent;
-use crate::units::SessionMicros;
+use crate::units::{ParticipantId, SessionMicros};
 
 /// How often commands are looked at and the snapshot is made.
 const TICK: Duration = Duration::from_millis(50);
@@ -201,6 +201,15 @@ impl Supervisor {
     }
 
     fn obey(&mut self, command: &Command) {
+        let ask = match command {
+            Command::Admit { id } => Some(Ask::Admit(*id)),
+            Command::Refuse { id } => Some(Ask::Refuse(*id)),
+            Command::Remove { id } => Some(Ask::Remove(ParticipantId(*id))),
+            _ => None,
+        };
+        if let (Some(ask), Some(control)) = (ask, &self.ask) {
+            let _ = control.send(ask);
+        }
         if self.shared.switch(command) || *command != Command::ToggleWindow {
             return;
         }

@@ -22,7 +22,7 @@ use crate::net::socket::{CallSocket, Class};
 use crate::platform::clock;
 use crate::protocol::fragment;
 use crate::protocol::header::MAX_DATAGRAM;
-use crate::protocol::seal::MediaSealer;
+use crate::protocol::seal::{MAX_ENVELOPE, MediaSealer};
 use crate::recording::gate::Gate;
 use crate::units::{MAX_PEERS, Micros, ParticipantId};
 use crate::video::pacer::Pacer;
@@ -48,14 +48,16 @@ pub enum TalkCommand {
     Add(Box<TalkPeer>),
     /// Stop sending to it.
     Remove(ParticipantId),
-    /// It moved.
-    Address(ParticipantId, SocketAddr),
+    /// It moved, or is now reached through that member.
+    Address(ParticipantId, SocketAddr, Option<ParticipantId>),
 }
 
 /// One peer as the talk thread sees it.
 pub struct TalkPeer {
     id: ParticipantId,
     address: SocketAddr,
+    /// The member that passes on what we send; `address` is then not used.
+    relay: Option<ParticipantId>,
     sealer: MediaSealer,
     /// Own frame number of this peer's audio sequence 0: counters begin with the keys.
     audio_base: Option<u64>,
@@ -65,8 +67,13 @@ pub struct TalkPeer {
 
 impl TalkPeer {
     /// A peer whose handshake is done.
-    pub fn new(id: ParticipantId, address: SocketAddr, sealer: MediaSealer) -> Self {
-        Self { id, address, sealer, audio_base: None, video_base: None }
+    pub fn new(
+        id: ParticipantId,
+        address: SocketAddr,
+        relay: Option<ParticipantId>,
+        sealer: MediaSealer,
+    ) -> Self {
+        Self { id, address, relay, sealer, audio_base: None, video_base: None }
     }
 }
 
@@ -141,6 +148,7 @@ pub struct Talk {
     payload: [u8; MAX_AUDIO_PAYLOAD],
     opus: [u8; MAX_AUDIO_PAYLOAD],
     datagram: [u8; MAX_DATAGRAM],
+    envelope: [u8; MAX_ENVELOPE],
     peers: [Option<Box<TalkPeer>>; MAX_PEERS],
     commands: HeapCons<TalkCommand>,
     spent_peers: HeapProd<Box<TalkPeer>>,
@@ -178,6 +186,7 @@ impl Talk {
             payload: [0; MAX_AUDIO_PAYLOAD],
             opus: [0; MAX_AUDIO_PAYLOAD],
             datagram: [0; MAX_DATAGRAM],
+            envelope: [0; MAX_ENVELOPE],
             peers: Default::default(),
             commands: command_end,
             spent_peers,
@@ -230,9 +239,10 @@ impl Talk {
                 }
             }
             TalkCommand::Remove(id) => self.remove(id),
-            TalkCommand::Address(id, address) => {
+            TalkCommand::Address(id, address, relay) => {
                 for peer in self.peers.iter_mut().flatten().filter(|p| p.id == id) {
                     peer.address = address;
+                    peer.relay = relay;
                 }
             }
         }
@@ -250,7 +260,9 @@ impl Talk {
 
     /// Encodes and sends every frame that is whole.
     fn talk(&mut self) {
-        let Self { framer, encoder, opus, payload, datagram, peers, socket, shared, .. } = self;
+        let Self { framer, encoder, opus, payload, datagram, peers, shared, .. } = self;
+        let wire = Wire { socket: &self.socket, shared };
+        let envelope = &mut self.envelope;
         while let Some((number, pcm, captured)) = framer.pop() {
             let ready = clock::now();
             let Ok(n) = encoder.encode(pcm, opus) else { continue };
@@ -259,10 +271,11 @@ impl Talk {
                 continue;
             }
             let timestamp = shared.timestamp_ms(captured);
-            for peer in peers.iter_mut().flatten() {
+            for at in 0..peers.len() {
+                let Some(peer) = &mut peers[at] else { continue };
                 let base = *peer.audio_base.get_or_insert(number);
                 let len = peer.sealer.audio(number - base, timestamp, &payload[..n], datagram);
-                send(socket, shared, peer, &datagram[..len], Class::Audio);
+                wire.send(peers, at, timestamp, &datagram[..len], envelope, Class::Audio);
             }
             let sent = clock::now();
             let whole = captured + (FRAME as i64 * 1_000_000 / 48_000);
@@ -291,7 +304,9 @@ impl Talk {
             self.shared.video_backlog.fetch_sub(part.len() as u64, Relaxed);
             let (id, total) = if count == 1 { (0, 0) } else { (next, count) };
             let timestamp = self.shared.timestamp_ms(now);
-            for peer in self.peers.iter_mut().flatten() {
+            let wire = Wire { socket: &self.socket, shared: &self.shared };
+            for at in 0..self.peers.len() {
+                let Some(peer) = &mut self.peers[at] else { continue };
                 // A newcomer begins with a keyframe, and with its first fragment.
                 if peer.video_base.is_none() && frame.keyframe && next == 0 {
                     peer.video_base = Some(frame.number);
@@ -301,7 +316,8 @@ impl Talk {
                 let key = frame.keyframe;
                 let out = &mut self.datagram;
                 let len = peer.sealer.video(key, sequence, id, total, timestamp, part, out);
-                send(&self.socket, &self.shared, peer, &out[..len], Class::Other);
+                let envelope = &mut self.envelope;
+                wire.send(&mut self.peers, at, timestamp, &out[..len], envelope, Class::Other);
             }
             if next + 1 < count {
                 self.leaving = Some((frame, next + 1));
@@ -312,17 +328,47 @@ impl Talk {
     }
 }
 
-fn send(socket: &CallSocket, shared: &Shared, peer: &TalkPeer, datagram: &[u8], class: Class) {
-    if datagram.is_empty() {
-        return;
-    }
-    let Some(counters) = shared.peers.get(usize::from(peer.id.0)) else { return };
-    match socket.send(peer.address, datagram, class) {
-        Ok(true) => {
-            counters.sent_bytes.fetch_add(datagram.len() as u64 + IP_UDP_HEADERS, Relaxed);
+/// Where datagrams leave.
+struct Wire<'a> {
+    socket: &'a CallSocket,
+    shared: &'a Shared,
+}
+
+impl Wire<'_> {
+    /// Sends a sealed datagram to the peer in that place: directly, or sealed once more to the
+    /// member that passes it on.
+    fn send(
+        &self,
+        peers: &mut [Option<Box<TalkPeer>>; MAX_PEERS],
+        at: usize,
+        timestamp: u32,
+        datagram: &[u8],
+        envelope: &mut [u8; MAX_ENVELOPE],
+        class: Class,
+    ) {
+        let Some(peer) = &peers[at] else { return };
+        if datagram.is_empty() {
+            return;
         }
-        Ok(false) | Err(_) => {
-            counters.send_blocked.fetch_add(1, Relaxed);
+        let (id, relay, direct) = (peer.id, peer.relay, peer.address);
+        let (address, packet) = match relay {
+            None => (direct, datagram),
+            Some(relay) => {
+                // Nothing is relayed twice.
+                let carries = |p: &&mut Box<TalkPeer>| p.id == relay && p.relay.is_none();
+                let Some(relay) = peers.iter_mut().flatten().find(carries) else { return };
+                let len = relay.sealer.relay(id, timestamp, datagram, envelope);
+                (relay.address, &envelope[..len])
+            }
+        };
+        let Some(counters) = self.shared.peers.get(usize::from(id.0)) else { return };
+        match self.socket.send(address, packet, class) {
+            Ok(true) => {
+                counters.sent_bytes.fetch_add(packet.len() as u64 + IP_UDP_HEADERS, Relaxed);
+            }
+            Ok(false) | Err(_) => {
+                counters.send_blocked.fetch_add(1, Relaxed);
+            }
         }
     }
 }
@@ -364,7 +410,7 @@ mod tests {
         fn join(&mut self, key: [u8; 32]) {
             let keys = PairKeys { send: key, receive: [9; 32] };
             let sealer = MediaSealer::new(ParticipantId::HOST, &keys);
-            let peer = Box::new(TalkPeer::new(PEER, self.heard.local_addr(), sealer));
+            let peer = Box::new(TalkPeer::new(PEER, self.heard.local_addr(), None, sealer));
             assert!(self.control.send(TalkCommand::Add(peer)));
             let theirs = PairKeys { send: [9; 32], receive: key };
             self.demux.add_peer(ParticipantId::HOST, &theirs);

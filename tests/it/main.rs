@@ -10,6 +10,7 @@ mod encoders;
 mod generated;
 mod lab;
 mod layering;
+mod mesh;
 mod protocol;
 mod release;
 mod socket;
