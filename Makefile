@@ -3,7 +3,7 @@ SHELL := /bin/bash
 CARGO ?= cargo
 SECONDS_OF_DEMO ?= 15
 .DEFAULT_GOAL := help
-.PHONY: help demo test release cross measure bench install-deps fmt clean
+.PHONY: help demo test soak release cross measure bench install-deps fmt clean
 
 # Where libvpx is and how it is linked is found out after it has been installed.
 with_env := . scripts/build-env &&
@@ -25,6 +25,10 @@ test: ## formatting, lints, documentation, all tests
 	@$(with_env) set -x && $(CARGO) clippy --locked --all-targets $$FEATURES -- -D warnings
 	@$(with_env) set -x && RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps $$FEATURES
 	@$(with_env) set -x && $(CARGO) test --locked $$FEATURES
+
+soak: ## the long versions of the tests: 200 kills, 3,000 calls in all weathers, big files; 20 GB of disk
+	@scripts/setup build test
+	@$(with_env) set -x && HYPERZOOM_SOAK=1 $(CARGO) test --locked $$FEATURES -- --nocapture
 
 release: ## the program itself: target/release/hyperzoom, C libraries linked in
 	@$(with_env) set -x && $(CARGO) build --release --locked $$FEATURES

@@ -29,6 +29,8 @@ Register-ArgumentCompleter -Native -CommandName 'hyperzoom' -ScriptBlock {
             [CompletionResult]::new('join', 'join', [CompletionResultType]::ParameterValue, 'Join a call')
             [CompletionResult]::new('record', 'record', [CompletionResultType]::ParameterValue, 'Record camera and microphone, without a call')
             [CompletionResult]::new('devices', 'devices', [CompletionResultType]::ParameterValue, 'List microphones, speakers and cameras with the ids that the flags take')
+            [CompletionResult]::new('recover', 'recover', [CompletionResultType]::ParameterValue, 'End interrupted recordings, so that they hold all that was recorded')
+            [CompletionResult]::new('verify', 'verify', [CompletionResultType]::ParameterValue, 'Check recordings: counts, constant rate, gaps, lengths, timecode, tones, content')
             [CompletionResult]::new('man', 'man', [CompletionResultType]::ParameterValue, 'Write the man pages into a folder')
             [CompletionResult]::new('completions', 'completions', [CompletionResultType]::ParameterValue, 'Write the shell completions into a folder')
             [CompletionResult]::new('window', 'window', [CompletionResultType]::ParameterValue, 'The preview window, fed through standard input')
@@ -119,6 +121,19 @@ Register-ArgumentCompleter -Native -CommandName 'hyperzoom' -ScriptBlock {
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'As one JSON object')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'hyperzoom;recover' {
+            [CompletionResult]::new('--to', '--to', [CompletionResultType]::ParameterName, 'Leave the recording alone and put a whole copy there: a new file, or a folder that exists')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'One JSON object for each recording')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
+        'hyperzoom;verify' {
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'One JSON object for each recording')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             break
         }
         'hyperzoom;man' {

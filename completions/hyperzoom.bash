@@ -34,6 +34,12 @@ _hyperzoom() {
             hyperzoom,record)
                 cmd="hyperzoom__subcmd__record"
                 ;;
+            hyperzoom,recover)
+                cmd="hyperzoom__subcmd__recover"
+                ;;
+            hyperzoom,verify)
+                cmd="hyperzoom__subcmd__verify"
+                ;;
             hyperzoom,window)
                 cmd="hyperzoom__subcmd__window"
                 ;;
@@ -44,7 +50,7 @@ _hyperzoom() {
 
     case "${cmd}" in
         hyperzoom)
-            opts="-h -V --help --version host join record devices man completions window"
+            opts="-h -V --help --version host join record devices recover verify man completions window"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -340,6 +346,38 @@ _hyperzoom() {
                     fi
                     return 0
                     ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hyperzoom__subcmd__recover)
+            opts="-h --to --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --to)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hyperzoom__subcmd__verify)
+            opts="-h --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 *)
                     COMPREPLY=()
                     ;;

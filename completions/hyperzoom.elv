@@ -26,6 +26,8 @@ set edit:completion:arg-completer[hyperzoom] = {|@words|
             cand join 'Join a call'
             cand record 'Record camera and microphone, without a call'
             cand devices 'List microphones, speakers and cameras with the ids that the flags take'
+            cand recover 'End interrupted recordings, so that they hold all that was recorded'
+            cand verify 'Check recordings: counts, constant rate, gaps, lengths, timecode, tones, content'
             cand man 'Write the man pages into a folder'
             cand completions 'Write the shell completions into a folder'
             cand window 'The preview window, fed through standard input'
@@ -112,6 +114,17 @@ set edit:completion:arg-completer[hyperzoom] = {|@words|
             cand --json 'As one JSON object'
             cand -h 'Print help'
             cand --help 'Print help'
+        }
+        &'hyperzoom;recover'= {
+            cand --to 'Leave the recording alone and put a whole copy there: a new file, or a folder that exists'
+            cand --json 'One JSON object for each recording'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
+        }
+        &'hyperzoom;verify'= {
+            cand --json 'One JSON object for each recording'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
         }
         &'hyperzoom;man'= {
             cand -h 'Print help'

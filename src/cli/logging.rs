@@ -1,4 +1,5 @@
 //! `--log FILE`: what happens and what libraries tell, with the time of day, appended to a file.
+//! `HYPERZOOM_LOG_LEVEL` says how much: error, warn, info (without it), debug or trace.
 
 use std::fs::OpenOptions;
 use std::path::Path;
@@ -15,10 +16,18 @@ pub fn start(path: &Path) -> Result<(), CliError> {
         )
     };
     let file = OpenOptions::new().create(true).append(true).open(path).map_err(|e| failed(&e))?;
+    let level = match std::env::var("HYPERZOOM_LOG_LEVEL") {
+        Ok(level) => level.parse().map_err(|_| {
+            CliError::usage(
+                "HYPERZOOM_LOG_LEVEL is no level; try error, warn, info, debug or trace",
+            )
+        })?,
+        Err(_) => tracing::Level::INFO,
+    };
     let subscriber = tracing_subscriber::fmt()
         .with_writer(Mutex::new(file))
         .with_ansi(false)
-        .with_max_level(tracing::Level::INFO)
+        .with_max_level(level)
         .finish();
     tracing::subscriber::set_global_default(subscriber).map_err(|e| failed(&e))
 }

@@ -16,7 +16,9 @@ mod join;
 mod logging;
 pub mod man;
 mod record;
+mod recover;
 mod run;
+mod verify;
 mod window;
 
 pub use completions::scripts;
@@ -60,6 +62,10 @@ pub enum Commands {
     Record(record::RecordArgs),
     /// List microphones, speakers and cameras with the ids that the flags take
     Devices(devices::DevicesArgs),
+    /// End interrupted recordings, so that they hold all that was recorded
+    Recover(recover::RecoverArgs),
+    /// Check recordings: counts, constant rate, gaps, lengths, timecode, tones, content
+    Verify(verify::VerifyArgs),
     /// Write the man pages into a folder
     #[command(hide = true)]
     Man(man::ManArgs),
@@ -97,6 +103,8 @@ fn dispatch(command: Commands) -> Result<ExitCode, CliError> {
         Commands::Join(args) => join::run(args),
         Commands::Record(args) => record::run(args),
         Commands::Devices(args) => devices::run(&args),
+        Commands::Recover(args) => recover::run(&args),
+        Commands::Verify(args) => verify::run(&args),
         Commands::Man(args) => man::run(&args),
         Commands::Completions(args) => completions::run(&args),
         Commands::Window => window::run(),

@@ -1,6 +1,7 @@
 //! A running call or recording: opens everything, starts the threads, hands out events.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::thread::JoinHandle;
@@ -21,7 +22,7 @@ use super::supervise::{Outcome, Supervisor, Threads};
 use super::talk::{Talk, VideoOut};
 use super::threads::spawn;
 use super::window::Window;
-use super::{devices, net};
+use super::{devices, net, recovery};
 use crate::audio::codec::TalkEncoder;
 use crate::audio::mixer::{PeerFeed, PlayoutGauge, mixer};
 use crate::net::socket::CallSocket;
@@ -55,6 +56,7 @@ impl Call {
         shared.camera_off.store(config.camera_off, Relaxed);
         let (events, event_end) = Events::new(shared.clone());
         let log = events.clone();
+        tell_of_unfinished(&config.output, &events);
         let result = assemble(config, shared.clone(), events).and_then(|(supervisor, commands)| {
             let snapshot = supervisor.snapshot.clone();
             let (shared, news) = (shared.clone(), log.clone());
@@ -101,6 +103,45 @@ impl Call {
     /// Waits for the end.
     pub fn join(self) -> Outcome {
         self.supervisor.join().unwrap_or_else(|_| Outcome::failed())
+    }
+}
+
+/// Recordings told of one by one at a start; of more only how many.
+const MOST_TOLD: usize = 3;
+
+/// Tells of recordings in the output folder that an earlier run could not end, and how to save
+/// them. On a thread of its own: a slow disk delays no call, and no answer is waited for.
+fn tell_of_unfinished(output: &Path, events: &Events) {
+    let (output, events) = (output.to_owned(), events.clone());
+    let look = move || {
+        let found = recovery::unfinished(&output);
+        for path in found.iter().take(MOST_TOLD) {
+            events.warn(
+                format!("a recording of an earlier run was not ended: {}", path.display()),
+                format!("hyperzoom recover {}", quoted(path)),
+            );
+        }
+        if found.len() > MOST_TOLD {
+            events.warn(
+                format!("{} recordings of earlier runs were not ended", found.len()),
+                format!("hyperzoom recover {}", quoted(&output)),
+            );
+        }
+    };
+    // Without the thread nobody is told this time; nothing is lost by it.
+    let _ = spawn("hz-find", priority::Role::Low, look);
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/\\:._-~".contains(c);
+    if text.chars().all(plain) {
+        text
+    } else if cfg!(windows) {
+        format!("\"{text}\"")
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
     }
 }
 
@@ -187,6 +228,7 @@ fn assemble(
             make_folder.make(start, session.and_then(|s| s.name).as_deref())
         }),
         record_while_muted: config.record_while_muted,
+        log: Some(folder.clone()),
     })?;
 
     let mut threads = Threads::default();
@@ -283,6 +325,8 @@ fn assemble(
         ask,
         threads,
         snapshot: Arc::default(),
+        disk_silent: false,
+        second: 0,
     };
     Ok((supervisor, commands))
 }

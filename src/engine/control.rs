@@ -16,25 +16,24 @@ use super::talk::{TalkCommand, TalkControl, TalkPeer};
 use super::threads::spawn;
 use super::view::View;
 use super::window::Window;
-use crate::clock::{Estimate, OffsetEstimator, SessionClock};
+use crate::clock::Follower;
 use crate::net::socket::{CallSocket, Class};
 use crate::platform::{clock, priority::Role};
 use crate::protocol::control::Status;
 use crate::protocol::handshake::SessionStart;
 use crate::protocol::mesh::{LeaveReason, Mesh, MeshEvent};
 use crate::protocol::seal::{MediaSealer, PairKeys};
+use crate::recording::metadata::Kind as NoteKind;
 use crate::ui::model::{self, Event};
 use crate::units::{MAX_PARTICIPANTS, Micros, ParticipantId, SessionMicros};
 use crate::video::vp8::Vp8Decoder;
 
 /// How often liveness counters are carried over from the receive thread.
 const TICK: Duration = Duration::from_millis(50);
-/// A guest's clock is good enough to record with after the burst, or after this long.
-const CLOCK_PATIENCE: i64 = 1_000_000;
-/// Uncertainty under which a guest records at once, microseconds.
-const CLOCK_GOOD: i64 = 2_000;
-/// Exchanges of the burst at the start (PRD 5.4).
-const BURST: usize = 8;
+/// The clock is told of again this often, microseconds: its skew takes some ten seconds to show.
+const TELL_CLOCK: i64 = 60_000_000;
+/// And once after this long.
+const TELL_SKEW: i64 = 15_000_000;
 
 /// Splits an error's line into what failed and what to try.
 fn two(line: &str) -> (String, String) {
@@ -42,6 +41,22 @@ fn two(line: &str) -> (String, String) {
         Some((what, remedy)) => (what.to_owned(), remedy.to_owned()),
         None => (line.to_owned(), "ask the host".to_owned()),
     }
+}
+
+/// What a member has switched since it last told.
+fn switched(name: &str, before: &Status, now: &Status) -> Vec<(NoteKind, String)> {
+    let mut changes = Vec::new();
+    match (before.muted, now.muted) {
+        (false, true) => changes.push((NoteKind::Muted, format!("{name} muted"))),
+        (true, false) => changes.push((NoteKind::Unmuted, format!("{name} unmuted"))),
+        _ => {}
+    }
+    match (before.camera_off, now.camera_off) {
+        (false, true) => changes.push((NoteKind::CameraOff, format!("{name}'s camera off"))),
+        (true, false) => changes.push((NoteKind::CameraOn, format!("{name}'s camera on"))),
+        _ => {}
+    }
+    changes
 }
 
 /// What others ask of the control thread.
@@ -94,8 +109,11 @@ pub struct Control {
 
 /// What only this thread changes.
 struct Progress {
-    estimator: OffsetEstimator,
-    clock: SessionClock,
+    clock: Follower,
+    /// Who holds the session clock: the host, and after it the lowest id that is left.
+    reference: ParticipantId,
+    /// When the clock is told of next, local clock.
+    tell_clock: Option<Micros>,
     welcomed: Option<Micros>,
     start: Option<SessionStart>,
     t0: Option<SessionMicros>,
@@ -110,8 +128,9 @@ struct Progress {
 impl Progress {
     fn new(start: Option<SessionStart>) -> Self {
         Self {
-            estimator: OffsetEstimator::default(),
-            clock: SessionClock::default(),
+            clock: Follower::default(),
+            reference: ParticipantId::HOST,
+            tell_clock: None,
             welcomed: None,
             start,
             t0: None,
@@ -146,10 +165,11 @@ impl Control {
                     biased;
                     // First, so that no flood of datagrams can keep us from saying BYE.
                     Some(ask) = self.asks.recv() => self.obey(ask, &mut progress),
-                    Some(incoming) = self.incoming.recv() => self.take(incoming),
+                    Some(incoming) = self.incoming.recv() => self.take(incoming, &progress),
                     () = tokio::time::sleep(wait) => {}
                 }
                 self.carry_liveness(&mut progress);
+                self.follow_clock(&mut progress);
                 self.mesh.handle_timeout(clock::now());
                 self.settle(&mut progress);
             }
@@ -157,7 +177,15 @@ impl Control {
         self.state.lock().unwrap_or_else(|e| e.into_inner()).over = true;
     }
 
-    fn take(&mut self, incoming: Incoming) {
+    fn take(&mut self, incoming: Incoming, progress: &Progress) {
+        // Pongs are stamped with the clock as it is now.
+        if let Some(map) = progress.clock.map() {
+            self.mesh.set_clock(map.offset_at(clock::now()));
+            if let Some(estimate) = progress.clock.estimate(clock::now()) {
+                let micros = estimate.uncertainty.clamp(0, u32::MAX.into());
+                self.mesh.set_uncertainty(micros as u32);
+            }
+        }
         match incoming {
             Incoming::Handshake { datagram, from, at } => {
                 self.mesh.handle_handshake(at, from, &datagram);
@@ -229,8 +257,14 @@ impl Control {
                 let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
                 state.own_id = Some(own);
                 state.session = Some(start.clone());
-                progress.welcomed = Some(clock::now());
+                drop(state);
+                let now = clock::now();
+                progress.welcomed.get_or_insert(now);
+                progress.clock.welcomed(now);
                 progress.start = Some(start);
+                // From here on every sample and picture belongs to the recording, wherever the
+                // clock will put it.
+                let _ = self.record.keep_from.set(now);
             }
             MeshEvent::KeysReady { peer, keys, .. } => {
                 let _ = self.receive.send(ReceiveCommand::Keys(peer, keys.clone()));
@@ -239,6 +273,11 @@ impl Control {
             }
             MeshEvent::PeerJoined { peer, name, address, relay, .. } => {
                 self.welcome(peer, &name, address, relay, progress);
+                // A newcomer measures against who has been in the longest of those it hears first.
+                if let (None, Some(reference)) = (progress.clock.map(), self.mesh.reference()) {
+                    progress.reference = reference;
+                }
+                self.note(NoteKind::Joined, format!("{name} joined"));
                 self.events.send(Event::PeerJoined { id: peer.0, name });
                 self.tell_path(peer, address, relay);
             }
@@ -257,9 +296,11 @@ impl Control {
                 let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
                 if let Some(member) = state.members.remove(&peer.0) {
                     member.stop_view.store(true, Relaxed);
+                    self.note(NoteKind::Left, format!("{} left", member.name));
                     state.past.push(Past::new(peer.0, member));
                 }
                 drop(state);
+                self.find_reference(progress);
                 let reason = match reason {
                     LeaveReason::Bye => model::LeaveReason::Bye,
                     LeaveReason::Timeout => model::LeaveReason::Timeout,
@@ -276,7 +317,14 @@ impl Control {
                 self.events.send(Event::PeerBack { id: peer.0, seconds: micros as f64 / 1e6 });
             }
             MeshEvent::PeerStatus { peer, status } => {
-                self.with_member(peer, |m| m.status = status);
+                let mut changes = Vec::new();
+                self.with_member(peer, |m| {
+                    changes = switched(&m.name, &m.status, &status);
+                    m.status = status;
+                });
+                for (kind, what) in changes {
+                    self.note(kind, what);
+                }
             }
             MeshEvent::KeyframeRequested { .. } => {
                 self.shared.keyframe_wanted.store(true, Relaxed);
@@ -288,10 +336,9 @@ impl Control {
                     let held = remote_sent.since(remote_received);
                     m.round_trip = Some((received.since(sent) - held).max(0));
                 });
-                // Whose clock is the session's: the host, or who has been in the longest after it.
-                if !self.host && Some(peer) == self.mesh.reference() {
-                    progress.estimator.add(sent, remote_received, remote_sent, received);
-                    self.follow_clock(progress);
+                if peer == progress.reference {
+                    let now = clock::now();
+                    progress.clock.exchange(now, sent, remote_received, remote_sent, received);
                 }
             }
             MeshEvent::T0 { at } => progress.t0 = Some(at),
@@ -383,31 +430,64 @@ impl Control {
         self.talk.send(TalkCommand::Add(Box::new(TalkPeer::new(peer, address, relay, sealer))));
     }
 
+    /// Bends the clock if it is time to, and tells everybody of it.
     fn follow_clock(&mut self, progress: &mut Progress) {
-        let Some(estimate) = progress.estimator.estimate() else { return };
-        if progress.estimator.len() < BURST && progress.clock.offset().is_none() {
-            let waited = progress.welcomed.map_or(0, |at| clock::now().since(at));
-            if waited < CLOCK_PATIENCE && estimate.uncertainty > CLOCK_GOOD / 10 {
-                return;
+        if self.host {
+            return;
+        }
+        let now = clock::now();
+        progress.clock.tick(now);
+        let (Some(map), Some(estimate)) = (progress.clock.map(), progress.clock.estimate(now))
+        else {
+            return;
+        };
+        if self.shared.clock_map() != Some(map) {
+            self.shared.set_clock_map(&map);
+        }
+        self.state.lock().unwrap_or_else(|e| e.into_inner()).clock = Some(estimate);
+        let first = progress.tell_clock.is_none();
+        if progress.tell_clock.is_none_or(|at| now >= at) {
+            progress.tell_clock = Some(now + if first { TELL_SKEW } else { TELL_CLOCK });
+            self.events.send(Event::Clock {
+                offset_ms: estimate.offset as f64 / 1e3,
+                uncertainty_ms: estimate.uncertainty as f64 / 1e3,
+                skew_ppm: estimate.skew_ppm(),
+            });
+        }
+    }
+
+    /// Who holds the session clock has left: who has been in the longest goes on with it. (Not the
+    /// lowest id: that may be a newcomer's, once the host's has been given out again.)
+    fn find_reference(&mut self, progress: &mut Progress) {
+        if self.host || progress.leaving {
+            return;
+        }
+        let reference = self.mesh.reference();
+        let state = self.state.lock().unwrap_or_else(|e| e.into_inner());
+        if state.members.contains_key(&progress.reference.0) {
+            return;
+        }
+        let Some(own) = state.own_id else { return };
+        // Who does not know the session clock itself cannot hold it.
+        let known = reference.and_then(|id| Some((id, state.members.get(&id.0)?)));
+        let now = clock::now();
+        match known.filter(|(_, m)| m.status.clock.is_some()) {
+            Some((id, member)) => {
+                let known = member.status.clock.unwrap_or_default();
+                progress.reference = id;
+                progress.clock.follow_another(now, known.uncertainty_micros.into());
+            }
+            None => {
+                progress.reference = own;
+                progress.clock.take_over(now);
             }
         }
-        let first = progress.clock.offset().is_none();
-        progress.clock.follow(estimate, clock::now());
-        let Some(offset) = progress.clock.offset() else { return };
-        // The clock bends towards a new estimate; what is left of the way is uncertain, too.
-        let behind = (estimate.offset - offset).abs();
-        let estimate = Estimate { offset, uncertainty: estimate.uncertainty + behind, ..estimate };
-        self.shared.set_clock_offset(offset);
-        self.mesh.set_clock(offset);
-        let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
-        state.clock = Some(estimate);
-        drop(state);
-        if first {
-            self.events.send(Event::Clock {
-                offset_ms: offset as f64 / 1e3,
-                uncertainty_ms: estimate.uncertainty as f64 / 1e3,
-                skew_ppm: 0.0,
-            });
+    }
+
+    /// Something for the metadata, now, once the recording has begun or is about to.
+    fn note(&self, kind: NoteKind, what: String) {
+        if let Some(now) = self.shared.session_now() {
+            self.record.note_kind(kind, now, what);
         }
     }
 
@@ -417,8 +497,18 @@ impl Control {
             return;
         }
         let (Some(t0), Some(session)) = (progress.t0, &progress.start) else { return };
-        let Some(now) = self.shared.session_now() else { return };
-        let first_slot = if self.host { 0 } else { Start::slot_from(t0, now) };
+        let first_slot = if self.host {
+            0
+        } else {
+            let (Some(map), Some(welcomed)) = (progress.clock.map(), progress.welcomed) else {
+                return;
+            };
+            if !progress.clock.good(clock::now()) {
+                return;
+            }
+            // What was captured since then has been kept.
+            Start::slot_from(t0, map.to_session(welcomed))
+        };
         let start = Start {
             t0,
             first_slot,

@@ -1,11 +1,12 @@
 //! The session's folder and the small files in it (PRD 7): made when the recording begins,
 //! the metadata replaced atomically whenever something in it changes.
 
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use super::record::Start;
+use super::disk::Disk;
+use super::record::{FILE_NAME, Start};
 use crate::recording::folder;
 
 /// Where the session's files go.
@@ -14,12 +15,15 @@ pub struct SessionFolder {
     session: Option<String>,
     name: String,
     path: OnceLock<PathBuf>,
+    /// What is known of the disk.
+    pub disk: Disk,
 }
 
 impl SessionFolder {
     /// A folder to be made below `output`.
     pub fn new(output: PathBuf, session: Option<String>, name: String) -> Self {
-        Self { output, session, name, path: OnceLock::new() }
+        let disk = Disk::watch(&output);
+        Self { output, session, name, path: OnceLock::new(), disk }
     }
 
     /// The folder, once it exists.
@@ -43,20 +47,26 @@ impl SessionFolder {
             );
             let path = self.output.join(name);
             match std::fs::create_dir(&path) {
-                Ok(()) => return Ok(self.path.get_or_init(|| path).clone()),
+                Ok(()) => {
+                    self.disk.must_stay(path.join(FILE_NAME));
+                    return Ok(self.path.get_or_init(|| path).clone());
+                }
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(e) => return Err(e),
             }
         }
     }
 
-    /// Replaces a small text file in the folder so that a crash leaves the old or the new one.
+    /// Replaces a small text file in the folder, soon; gives the error of an earlier one.
     pub fn replace(&self, name: &str, text: &str) -> io::Result<()> {
         let Some(folder) = self.path() else { return Ok(()) };
-        let scratch = folder.join(format!(".{name}.new"));
-        let mut file = std::fs::File::create(&scratch)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_data()?;
-        std::fs::rename(&scratch, folder.join(name))
+        self.disk.replace(folder.join(name), text.to_owned())
+    }
+
+    /// Appends to a log in the folder and empties `text`, once there is a folder.
+    pub fn append(&self, name: &str, text: &mut String) {
+        if let Some(folder) = self.path() {
+            self.disk.append(folder.join(name), text);
+        }
     }
 }

@@ -12,19 +12,20 @@ use super::folder::SessionFolder;
 use super::record::{FILE_NAME, RecordShared, Start, Written, video_parameters};
 use crate::clock::Estimate;
 use crate::devices::{CameraInfo, SoundInfo};
+use crate::platform::clock;
 use crate::protocol::control::ClockReport;
 use crate::recording::metadata::{
     ClockEstimate, Counters, Devices, Extension, FileEntry, Metadata, Participant, Recording,
     VERSION, utc,
 };
 use crate::recording::mp4::{Summary, Timecode};
-use crate::recording::{aac, timecodes};
+use crate::recording::{aac, frame_rate, timecodes};
 use crate::ui::model::Finished;
-use crate::units::ParticipantId;
+use crate::units::{Micros, ParticipantId};
 
 /// File names of PRD 7.
-const METADATA: &str = "session_metadata.json";
-const TIMECODES: &str = "sync_timecodes.txt";
+pub const METADATA: &str = "session_metadata.json";
+pub const TIMECODES: &str = "sync_timecodes.txt";
 
 /// Everything that the files tell of.
 pub struct Session<'a> {
@@ -39,7 +40,7 @@ pub struct Session<'a> {
     pub finished: Option<&'a Finished>,
 }
 
-/// Writes both files anew.
+/// Has both files written anew.
 pub fn write(session: &Session<'_>) -> io::Result<()> {
     let metadata = session.metadata();
     session.folder.replace(METADATA, &metadata.to_json())?;
@@ -76,6 +77,7 @@ impl Session<'_> {
                 version: VERSION,
                 program: env!("CARGO_PKG_VERSION").to_owned(),
                 finalised: self.finished.is_some(),
+                recovered: false,
                 own_id: own.0,
                 t0_session_us: start.t0.0,
                 session_epoch_utc_us: start.epoch_utc_micros,
@@ -100,6 +102,9 @@ impl Session<'_> {
                     speaker: self.speaker.map(|d| d.name.clone()),
                     camera: self.camera.map(|c| c.name.clone()),
                     video_encoder: video.map(|_| record.encoder_name()),
+                    microphone_ppm: record.microphone_rate.ppm(),
+                    camera_fps: record.camera_fps(),
+                    camera_ppm: record.camera_fps().map(frame_rate::ppm),
                 },
                 clocks: self.clocks(own),
                 files: self
@@ -109,9 +114,11 @@ impl Session<'_> {
                         bytes: f.bytes,
                         frames: f.frames_encoded + f.frames_repeated + f.black_frames,
                         samples: f.samples,
+                        media_blake2s: Some(f.media_blake2s.clone()),
                     })
                     .into_iter()
                     .collect(),
+                tones: record.tones(),
                 events: record.notes(),
             },
         }
@@ -122,8 +129,10 @@ impl Session<'_> {
     fn everybody(&self, own: ParticipantId) -> Vec<(u8, String, Option<ClockReport>)> {
         let state = self.state;
         // Offsets count from the host's clock, so the host's own is exactly 0.
-        let own_clock =
-            state.clock.map(report).or((own == ParticipantId::HOST).then(Default::default));
+        let own_clock = state
+            .clock
+            .map(|known| report(known, clock::now()))
+            .or((own == ParticipantId::HOST).then(Default::default));
         let mut all = vec![(own.0, self.config.name.clone(), own_clock)];
         all.extend(state.members.iter().map(|(id, m)| (*id, m.name.clone(), m.status.clock)));
         for past in state.past.iter().rev() {
@@ -153,18 +162,19 @@ impl Session<'_> {
                     id,
                     offset_ms: clock.offset_micros as f64 / 1e3,
                     uncertainty_ms: f64::from(clock.uncertainty_micros) / 1e3,
-                    skew_ppm: 0.0,
+                    skew_ppm: f64::from(clock.skew_ppb) / 1e3,
                 })
             })
             .collect()
     }
 }
 
-/// An estimate as heartbeats carry it.
-pub fn report(estimate: Estimate) -> ClockReport {
+/// An estimate as heartbeats carry it, `now`.
+pub fn report(estimate: Estimate, now: Micros) -> ClockReport {
     ClockReport {
         offset_micros: estimate.offset,
-        uncertainty_micros: estimate.uncertainty.clamp(0, u32::MAX.into()) as u32,
+        uncertainty_micros: estimate.uncertainty_at(now).clamp(0, u32::MAX.into()) as u32,
+        skew_ppb: estimate.skew_ppb.clamp(i32::MIN.into(), i32::MAX.into()) as i32,
     }
 }
 
@@ -209,6 +219,7 @@ pub fn finished(written: &Written, record: &RecordShared, events: &Events) -> Fi
         withheld: stats.withheld,
         samples,
         encode_ms: stats.encode_ms,
+        media_blake2s: written.media_hash.iter().map(|b| format!("{b:02x}")).collect(),
     }
 }
 
@@ -263,7 +274,7 @@ mod tests {
     }
 
     fn clock(offset_micros: i64) -> Option<ClockReport> {
-        Some(ClockReport { offset_micros, uncertainty_micros: 500 })
+        Some(ClockReport { offset_micros, uncertainty_micros: 500, skew_ppb: -12_500 })
     }
 
     #[test]
@@ -287,14 +298,15 @@ mod tests {
             .hyperzoom
             .clocks
             .iter()
-            .map(|c| (c.id, c.offset_ms, c.uncertainty_ms))
+            .map(|c| (c.id, c.offset_ms, c.uncertainty_ms, c.skew_ppm))
             .collect();
-        assert_eq!(known, [(0, 0.0, 0.0), (1, -12_340.4, 0.5), (2, 7.0, 0.5)]);
+        let expected = [(0, 0.0, 0.0, 0.0), (1, -12_340.4, 0.5, -12.5), (2, 7.0, 0.5, -12.5)];
+        assert_eq!(known, expected);
     }
 
     #[test]
     fn a_guest_lists_its_own_offset_and_the_hosts_is_zero() {
-        let estimate = Estimate { offset: 5_600, uncertainty: 300, round_trip: 600 };
+        let estimate = Estimate { offset: 5_600, uncertainty: 300, ..Estimate::default() };
         let mut state = CallState {
             own_id: Some(ParticipantId(1)),
             clock: Some(estimate),

@@ -5,12 +5,13 @@
 //! microphone callback -> two rings -> hz-talk       -> socket     (real-time; the only media sender)
 //!                                  -> hz-rec-audio  -> hz-mux -> file
 //! camera thread       -> queue     -> hz-rec-video  -> hz-mux
+//!                        (short of memory: hz-spill, hz-spill-disk -> scratch file)
 //!                     -> newest    -> hz-live-video -> ring -> hz-talk
 //! socket -> hz-receive -> ring a peer -> speaker callback            (real-time)
 //!                      -> ring a peer -> hz-view-N -> window's process
 //!                      -> hz-control (tokio: the mesh, slow timers)
 //! hz-supervise: commands, snapshot, statistics, the end
-//! hz-log: the session's log
+//! hz-log: the session's log; hz-disk: free space and the small files
 //! ```
 //!
 //! Nothing walks back but counters.
@@ -21,6 +22,7 @@ mod capture;
 pub mod config;
 mod control;
 mod devices;
+mod disk;
 mod door;
 mod error;
 mod events;
@@ -32,6 +34,7 @@ mod net;
 mod playback;
 mod receive;
 mod record;
+pub mod recovery;
 mod shared;
 mod stats;
 mod supervise;

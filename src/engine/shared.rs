@@ -1,14 +1,12 @@
-//! What all threads of a call share: switches, counters and the clock's offset, each an atomic, so
+//! What all threads of a call share: switches and counters, each an atomic, and the clock's map, so
 //! that a real-time thread never waits for anybody.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};
 
+use crate::clock::{ClockLine, ClockMap, PublishedClock};
 use crate::platform::clock;
 use crate::ui::model::Command;
 use crate::units::{MAX_PARTICIPANTS, Micros, SessionMicros};
-
-/// No offset yet.
-const UNKNOWN: i64 = i64::MIN;
 
 /// State that every thread may read at any time.
 #[derive(Debug)]
@@ -25,7 +23,7 @@ pub struct Shared {
     pub shed_live_video: AtomicBool,
     /// The next live picture must be a keyframe.
     pub keyframe_wanted: AtomicBool,
-    clock_offset: AtomicI64,
+    clock: PublishedClock,
     /// Per participant id.
     pub peers: [PeerCounters; MAX_PARTICIPANTS],
     /// From a frame's last sample at the microphone to the packet's leaving.
@@ -83,7 +81,7 @@ impl Default for Shared {
             abort: AtomicBool::new(false),
             shed_live_video: AtomicBool::new(false),
             keyframe_wanted: AtomicBool::new(false),
-            clock_offset: AtomicI64::new(UNKNOWN),
+            clock: PublishedClock::default(),
             peers: Default::default(),
             capture_to_send: Histogram::default(),
             encode_and_send: Histogram::default(),
@@ -96,22 +94,27 @@ impl Default for Shared {
 }
 
 impl Shared {
-    /// Session clock less local clock, microseconds.
-    pub fn clock_offset(&self) -> Option<i64> {
-        match self.clock_offset.load(Relaxed) {
-            UNKNOWN => None,
-            offset => Some(offset),
-        }
+    /// The clock's map; `None` before it is set. The one conversion between local stamps and the
+    /// session clock: take a copy where several stamps are converted.
+    pub fn clock_map(&self) -> Option<ClockMap> {
+        self.clock.read()
     }
 
     /// The control thread alone calls this.
+    pub fn set_clock_map(&self, map: &ClockMap) {
+        self.clock.write(map);
+    }
+
+    /// A clock that is the session's but for an offset (session clock less local clock,
+    /// microseconds): a host's, or that of a recorder alone.
     pub fn set_clock_offset(&self, offset: i64) {
-        self.clock_offset.store(offset, Relaxed);
+        let line = ClockLine { at: Micros(0), session: SessionMicros(offset), rate_ppb: 0 };
+        self.set_clock_map(&ClockMap::new(line));
     }
 
     /// The session's time at a local instant.
     pub fn session_at(&self, local: Micros) -> Option<SessionMicros> {
-        self.clock_offset().map(|offset| SessionMicros(local.0 + offset))
+        self.clock_map().map(|map| map.to_session(local))
     }
 
     /// The session's time now.
@@ -135,6 +138,7 @@ impl Shared {
                 self.keyframe_wanted.store(true, Relaxed);
             }
             Command::ToggleWindow
+            | Command::Marker
             | Command::End
             | Command::Admit { .. }
             | Command::Refuse { .. }

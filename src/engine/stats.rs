@@ -9,7 +9,7 @@ use super::config::{CallConfig, Role};
 use super::events::Events;
 use super::folder::SessionFolder;
 use super::metadata;
-use super::record::RecordShared;
+use super::record::{RecordShared, video_parameters};
 use super::shared::Shared;
 use super::threads;
 use super::window::Window;
@@ -21,8 +21,10 @@ use crate::devices::{Camera, Microphone, Speaker};
 use crate::platform::{clock, usage};
 use crate::protocol::control::{ClockReport, Reception, Status};
 use crate::protocol::demux::DropCounters;
+use crate::recording::aac;
+use crate::recording::space::seconds_left;
 use crate::ui::model::{
-    LiveStats, MicStats, PeerStats, PeerVideo, PeerView, RecordingStats, Snapshot, Stats,
+    DiskStats, LiveStats, MicStats, PeerStats, PeerVideo, PeerView, RecordingStats, Snapshot, Stats,
 };
 use crate::ui::window::wire::TileInfo;
 use crate::units::{MAX_PARTICIPANTS, Micros, ParticipantId};
@@ -84,7 +86,7 @@ pub struct Gauges {
     cpu: f64,
     cpu_percent: f64,
     rss_mb: f64,
-    free: Option<u64>,
+    disk: DiskStats,
     before: [Before; MAX_PARTICIPANTS],
     peers: Vec<PeerStats>,
     recording: Option<RecordingStats>,
@@ -105,7 +107,7 @@ impl Gauges {
             cpu: usage::cpu_seconds(),
             cpu_percent: 0.0,
             rss_mb: 0.0,
-            free: None,
+            disk: DiskStats::default(),
             before: Default::default(),
             peers: Vec::new(),
             recording: None,
@@ -118,9 +120,9 @@ impl Gauges {
         }
     }
 
-    /// Free bytes where the recording goes, as of the last second.
-    pub fn free_space(&self) -> Option<u64> {
-        self.free
+    /// The disk, as of the last second.
+    pub fn disk(&self) -> DiskStats {
+        self.disk
     }
 
     /// More samples were lost since the last call.
@@ -138,8 +140,8 @@ impl Gauges {
         self.cpu_percent = (cpu - self.cpu) / seconds * 100.0;
         self.cpu = cpu;
         self.rss_mb = usage::resident_bytes().map_or(0.0, |b| b as f64 / f64::from(1 << 20));
-        self.free = fs4::available_space(m.folder.path().unwrap_or(&m.config.output)).ok();
         self.recording = m.record.stats();
+        self.disk = self.disk_stats(m);
         let state = m.state.lock().unwrap_or_else(|e| e.into_inner());
         let members: Vec<_> = state.members.iter().map(|(id, member)| (*id, member)).collect();
         self.peers =
@@ -149,6 +151,7 @@ impl Gauges {
         let level = std::mem::take(&mut self.second).level();
         Stats {
             recording: self.recording,
+            disk: self.disk,
             mic: MicStats {
                 peak_db: round(f64::from(level.peak_db), 1),
                 rms_db: round(f64::from(level.rms_db), 1),
@@ -159,6 +162,24 @@ impl Gauges {
             rss_mb: round(self.rss_mb, 1),
             live: (!matches!(m.config.role, Role::Alone)).then(|| self.live.clone()),
             peers: self.peers.clone(),
+        }
+    }
+
+    fn disk_stats(&self, m: &Meters<'_>) -> DiskStats {
+        let disk = &m.folder.disk;
+        let free_bytes = disk.free();
+        let recorded = self.recording.unwrap_or_default();
+        let video = m.camera.map_or(0, |c| {
+            let info = c.info();
+            u64::from(video_parameters(info.width, info.height).bitrate_bps)
+        });
+        let aimed = video + u64::from(aac::BITRATE);
+        let left =
+            free_bytes.map(|free| seconds_left(free, recorded.bytes, recorded.seconds, aimed));
+        DiskStats {
+            free_bytes,
+            seconds_left: left.map(|s| round(s, 0)),
+            silent_seconds: round(disk.silent() as f64 / 1e6, 1),
         }
     }
 
@@ -249,7 +270,7 @@ impl Gauges {
             clipping: self.recent_level.clipped > 0,
             recording: m.record.start.get().is_some() && m.record.trouble().is_none(),
             dropped: recording.frames_dropped.min(u64::from(u32::MAX)) as u32,
-            disk_left_mb: self.free.map(|f| (f >> 20).min(u64::from(u32::MAX)) as u32),
+            disk_left_mb: self.disk.free_bytes.map(|f| (f >> 20).min(u64::from(u32::MAX)) as u32),
             input_delay_micros: micros(m.microphone.map_or(0, Microphone::delay)),
             output_delay_micros: micros(m.speaker.map_or(0, Speaker::delay)),
             reception: self.peers.iter().map(reception).collect(),
@@ -297,7 +318,7 @@ impl Gauges {
             recording,
             recording_path: m.folder.path().map(|p| p.display().to_string()).unwrap_or_default(),
             recording_trouble: m.record.trouble(),
-            disk_free_bytes: self.free,
+            disk: self.disk,
             peers: state.members.iter().map(|(id, member)| self.view(m, *id, member)).collect(),
             priorities: priorities(m),
             window_open: m.window.is_open(),
@@ -378,7 +399,11 @@ fn own_clock(m: &Meters<'_>) -> Option<ClockReport> {
     if let Role::Host(_) = m.config.role {
         return Some(ClockReport::default());
     }
-    m.state.lock().unwrap_or_else(|e| e.into_inner()).clock.map(metadata::report)
+    m.state
+        .lock()
+        .unwrap_or_else(|e| e.into_inner())
+        .clock
+        .map(|known| metadata::report(known, clock::now()))
 }
 
 fn reception(p: &PeerStats) -> Reception {

@@ -22,6 +22,8 @@ use crate::audio::mixer::PlayoutGauge;
 use crate::devices::{Camera, DeviceEvent, Microphone, Speaker};
 use crate::platform::clock;
 use crate::protocol::demux::DropCounters;
+use crate::recording::metadata::Kind;
+use crate::recording::space::{LEAST_SPACE, LITTLE_SPACE};
 use crate::ui::model::{Command, Event, Finished, Snapshot};
 use crate::ui::window::process::WindowEvent;
 use crate::units::{ParticipantId, SessionMicros};
@@ -31,10 +33,10 @@ const TICK: Duration = Duration::from_millis(50);
 /// A planned end is told to the recorder this much ahead, microseconds: what it has encoded by
 /// then it could not take back.
 const END_AHEAD: i64 = 200_000;
-/// Free space under which the recording ends while the file can still be closed (DESIGN section 6).
-const LEAST_SPACE: u64 = 200 << 20;
-/// Free space under which a warning is due (PRD 4.5).
-const LITTLE_SPACE: u64 = 20_000_000_000;
+/// The metadata is written anew this often, whatever else happens.
+const METADATA_SECONDS: u64 = 10;
+/// A disk that does not answer for this long is told of, seconds.
+const SILENT: f64 = 2.0;
 
 /// The end of a call or recording.
 #[derive(Debug)]
@@ -86,6 +88,9 @@ pub struct Supervisor {
     pub ask: Option<tokio::sync::mpsc::UnboundedSender<Ask>>,
     pub threads: Threads,
     pub snapshot: Arc<Mutex<Arc<Snapshot>>>,
+    pub disk_silent: bool,
+    /// Seconds since the start.
+    pub second: u64,
 }
 
 /// Why the loop ended.
@@ -121,6 +126,9 @@ impl Supervisor {
         let aborted = self.shared.abort.load(Relaxed);
         let finished = written.as_ref().map(|w| self.finished(w));
         self.write_metadata(finished.as_ref());
+        if !aborted && let Err(e) = self.folder.disk.finish() {
+            self.no_metadata(&e);
+        }
         if let Some(finished) = &finished {
             self.events.send(Event::RecordingFinished(finished.clone()));
         }
@@ -175,6 +183,7 @@ impl Supervisor {
             self.window_tiles(&snapshot);
             let switches = self.switches();
             if told != switches {
+                self.note_switches(told, switches);
                 told = switches;
                 self.tell_peers(gauges);
             }
@@ -194,6 +203,22 @@ impl Supervisor {
         (self.shared.muted.load(Relaxed), self.shared.camera_off.load(Relaxed))
     }
 
+    /// What an editor sees of the own mute and camera keys.
+    fn note_switches(&self, (muted, off): (bool, bool), (mute_now, off_now): (bool, bool)) {
+        let Some(now) = self.shared.session_now() else { return };
+        let name = &self.config.name;
+        if muted != mute_now {
+            let (kind, what) =
+                if mute_now { (Kind::Muted, "muted") } else { (Kind::Unmuted, "unmuted") };
+            self.record.note_kind(kind, now, format!("{name} {what}"));
+        }
+        if off != off_now {
+            let (kind, what) =
+                if off_now { (Kind::CameraOff, "off") } else { (Kind::CameraOn, "on") };
+            self.record.note_kind(kind, now, format!("{name}'s camera {what}"));
+        }
+    }
+
     fn tell_peers(&self, gauges: &Gauges) {
         if let Some(ask) = &self.ask {
             let _ = ask.send(Ask::Status(Box::new(gauges.status(&self.meters()))));
@@ -201,6 +226,13 @@ impl Supervisor {
     }
 
     fn obey(&mut self, command: &Command) {
+        if *command == Command::Marker {
+            if let Some(now) = self.shared.session_now() {
+                let number = self.record.mark(now);
+                self.events.send(Event::Marker { number });
+            }
+            return;
+        }
         let ask = match command {
             Command::Admit { id } => Some(Ask::Admit(*id)),
             Command::Refuse { id } => Some(Ask::Refuse(*id)),
@@ -328,6 +360,11 @@ impl Supervisor {
     }
 
     fn each_second(&mut self, gauges: &mut Gauges) {
+        // Clocks, rates and counters move: a crash leaves those of some seconds ago.
+        self.second += 1;
+        if self.second.is_multiple_of(METADATA_SECONDS) {
+            self.write_metadata(None);
+        }
         let stats = gauges.second(&self.meters());
         self.events.send(Event::Stats(stats));
         self.tell_peers(gauges);
@@ -337,9 +374,22 @@ impl Supervisor {
                 "close other programs; the machine is overloaded",
             );
         }
-        let free = gauges.free_space();
+        let disk = gauges.disk();
+        if disk.silent_seconds > SILENT && !std::mem::replace(&mut self.disk_silent, true) {
+            self.events.warn(
+                "the disk does not answer; what is recorded waits in memory",
+                "check the disk and its cable; nothing is lost yet",
+            );
+        }
+        self.disk_silent &= disk.silent_seconds > 0.0;
+        if self.folder.disk.is_gone() && self.record.trouble().is_none() {
+            self.record.fail(
+                &self.events,
+                "its file or folder was deleted while it was being recorded".to_owned(),
+            );
+        }
         if self.folder.path().is_some()
-            && free.is_some_and(|f| f < LEAST_SPACE)
+            && disk.free_bytes.is_some_and(|f| f < LEAST_SPACE)
             && self.record.trouble().is_none()
             && self.recorder.is_some()
         {
@@ -354,7 +404,7 @@ impl Supervisor {
     }
 
     fn warn_of_little_space(&self) {
-        if let Ok(free) = fs4::available_space(&self.config.output)
+        if let Some(free) = self.folder.disk.free()
             && free < LITTLE_SPACE
         {
             self.events.warn(
@@ -417,11 +467,15 @@ impl Supervisor {
         });
         drop(state);
         if let Err(e) = written {
-            self.events.warn(
-                format!("cannot write the session's metadata: {e}"),
-                "the recording itself goes on; check the disk",
-            );
+            self.no_metadata(&e);
         }
+    }
+
+    fn no_metadata(&self, e: &std::io::Error) {
+        self.events.warn(
+            format!("cannot write the session's metadata: {e}"),
+            "the recording itself goes on; check the disk",
+        );
     }
 
     fn phase(&self, gauges: &mut Gauges, phase: &'static str) {

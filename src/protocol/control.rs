@@ -115,6 +115,8 @@ pub struct ClockReport {
     pub offset_micros: i64,
     /// The truth is this near, microseconds.
     pub uncertainty_micros: u32,
+    /// How much faster the session clock runs than the participant's own, parts per billion.
+    pub skew_ppb: i32,
 }
 
 /// How one peer's audio arrives at the sender of a [`Status`].
@@ -136,6 +138,7 @@ const CLIPPING: u8 = 4;
 const RECORDING: u8 = 8;
 const DISK_KNOWN: u8 = 16;
 const CLOCK_KNOWN: u8 = 32;
+const SKEW_KNOWN: u8 = 64;
 
 impl Status {
     fn write(&self, out: &mut Writer<'_>) {
@@ -146,7 +149,7 @@ impl Status {
             (self.clipping, CLIPPING),
             (self.recording, RECORDING),
             (self.disk_left_mb.is_some(), DISK_KNOWN),
-            (self.clock.is_some(), CLOCK_KNOWN),
+            (self.clock.is_some(), CLOCK_KNOWN | SKEW_KNOWN),
         ] {
             if set {
                 flags |= flag;
@@ -169,6 +172,7 @@ impl Status {
         if let Some(clock) = &self.clock {
             out.i64(clock.offset_micros);
             out.u32(clock.uncertainty_micros);
+            out.i32(clock.skew_ppb);
         }
     }
 
@@ -192,7 +196,11 @@ impl Status {
             });
         }
         let clock = if flags & CLOCK_KNOWN != 0 {
-            Some(ClockReport { offset_micros: body.i64()?, uncertainty_micros: body.u32()? })
+            Some(ClockReport {
+                offset_micros: body.i64()?,
+                uncertainty_micros: body.u32()?,
+                skew_ppb: if flags & SKEW_KNOWN != 0 { body.i32()? } else { 0 },
+            })
         } else {
             None
         };

@@ -1,20 +1,12 @@
 //! Accounting of the memory that pictures take between camera and encoder.
 //!
 //! A budget in bytes, not in frames: a queue of MJPEG pictures holds seconds, one of raw 1080p a
-//! fraction of that. The queue itself, its lock and its scratch file belong to the engine.
+//! fraction of that. Nothing is ever refused: what to do when it runs short is [`super::relief`]'s.
+//! The queue itself, its lock and its scratch file belong to the engine.
 
-/// What pictures between camera and encoder may take: two seconds of raw 1080p at 30 fps, and with
-/// everything else in the program still well under half a gigabyte.
-const LIMIT_BYTES: u64 = 256 << 20;
-
-/// Whether a picture may wait in memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Admission {
-    /// It may; its bytes are counted as used.
-    Accept,
-    /// It would exceed the budget and is not counted: put it elsewhere, never drop it.
-    OverBudget,
-}
+/// What pictures between camera and encoder may take: more than two seconds of raw 1080p at
+/// 30 fps, and with everything else in the program still well under half a gigabyte.
+pub const LIMIT_BYTES: u64 = 256 << 20;
 
 /// Bytes in use against a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,21 +29,15 @@ impl Budget {
         Self { limit_bytes, used: 0, peak: 0 }
     }
 
-    /// Asks for room. One picture is always accepted when nothing waits, however large it is:
-    /// otherwise a small budget would stop the recording instead of bounding it.
-    pub fn push(&mut self, bytes: u64) -> Admission {
-        let used = self.used.saturating_add(bytes);
-        if used > self.limit_bytes && self.used > 0 {
-            return Admission::OverBudget;
-        }
-        self.used = used;
-        self.peak = self.peak.max(used);
-        Admission::Accept
+    /// Counts a picture that begins to wait, also above the limit: it is there.
+    pub fn take(&mut self, bytes: u64) {
+        self.used = self.used.saturating_add(bytes);
+        self.peak = self.peak.max(self.used);
     }
 
-    /// Gives the room of an accepted picture back.
+    /// Gives the room of a picture back.
     pub fn release(&mut self, bytes: u64) {
-        debug_assert!(bytes <= self.used, "released more than was accepted");
+        debug_assert!(bytes <= self.used, "released more than was taken");
         self.used = self.used.saturating_sub(bytes);
     }
 
@@ -70,11 +56,10 @@ impl Budget {
         self.peak
     }
 
-    /// Share of the limit that is in use, from 0: what the engine sheds live video and encoder
-    /// effort by before anything must spill.
+    /// Share of the limit that is in use, from 0; above 1 it is exceeded.
     pub fn fill(&self) -> f64 {
         if self.limit_bytes == 0 {
-            return if self.used == 0 { 0.0 } else { 1.0 };
+            return if self.used == 0 { 0.0 } else { 2.0 };
         }
         self.used as f64 / self.limit_bytes as f64
     }
@@ -85,23 +70,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_exceeds_the_limit_is_refused_and_not_counted() {
+    fn what_waits_is_counted_also_above_the_limit() {
         let mut budget = Budget::new(100);
-        assert_eq!(budget.push(60), Admission::Accept);
-        assert_eq!(budget.push(41), Admission::OverBudget);
+        budget.take(60);
         assert_eq!((budget.used(), budget.fill()), (60, 0.6));
-        assert_eq!(budget.push(40), Admission::Accept);
+        budget.take(60);
+        assert_eq!((budget.used(), budget.fill()), (120, 1.2));
         budget.release(60);
-        assert_eq!((budget.used(), budget.peak()), (40, 100));
-        assert_eq!(budget.push(60), Admission::Accept);
+        budget.release(60);
+        assert_eq!((budget.used(), budget.peak()), (0, 120));
     }
 
     #[test]
-    fn one_picture_fits_an_empty_queue_however_large_it_is() {
-        let mut budget = Budget::new(10);
-        assert_eq!(budget.push(1_000), Admission::Accept);
-        assert_eq!(budget.push(1), Admission::OverBudget);
-        budget.release(1_000);
-        assert_eq!(budget.used(), 0);
+    fn without_any_room_everything_is_too_much() {
+        let mut budget = Budget::new(0);
+        assert_eq!(budget.fill(), 0.0);
+        budget.take(1);
+        assert!(budget.fill() > 1.0);
     }
 }

@@ -71,6 +71,21 @@ pub struct Slot<T> {
     pub captured: Option<SessionMicros>,
 }
 
+/// What becomes of a picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It gets this slot.
+    Slot(u64),
+    /// The grid has no slot for it: the camera is faster.
+    CadenceDiscarded,
+    /// The same, because it came when its slot was already written.
+    Late,
+    /// The camera is switched off.
+    Withheld,
+    /// It was captured before the recording or behind its end and is not counted.
+    Outside,
+}
+
 /// The accounting. At every moment `captured = encoded + cadence_discarded + withheld + queued`
 /// and the slots handed out are `encoded + repeated + black`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -160,27 +175,30 @@ impl<T> Grid<T> {
         self.counts
     }
 
-    /// Takes a picture, in order of capture.
-    pub fn push(&mut self, captured: SessionMicros, picture: T) {
+    /// Takes a picture, in order of capture, and tells what becomes of it. (The last ones may still
+    /// be taken back by [`Grid::finish`].)
+    pub fn push(&mut self, captured: SessionMicros, picture: T) -> Fate {
         let outside = captured < self.slot_time(self.first_slot)
             || self.end.is_some_and(|end| captured >= end);
         if outside {
-            return;
+            return Fate::Outside;
         }
         self.counts.captured += 1;
         let position = captured.since(self.t0) as f64 * f64::from(RECORDING_FPS) / 1e6;
         self.measure(position);
         if self.withholding {
             self.counts.withheld += 1;
-            return;
+            return Fate::Withheld;
         }
+        let late = self.counts.late;
         let Some(slot) = self.assign(position) else {
             self.counts.cadence_discarded += 1;
-            return;
+            return if self.counts.late > late { Fate::Late } else { Fate::CadenceDiscarded };
         };
         self.last = Some(slot);
         self.counts.queued += 1;
         self.waiting.push_back(Waiting { slot, captured, picture });
+        Fate::Slot(slot)
     }
 
     fn measure(&mut self, position: f64) {

@@ -73,6 +73,10 @@ pub struct Extension {
     pub program: String,
     /// The file was ended as it should be.
     pub finalised: bool,
+    /// The file was interrupted and ended later, by `hyperzoom recover`: what it holds stands in
+    /// `files`, the counters are those of the last word before the interruption.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub recovered: bool,
     /// Which participant made this recording.
     pub own_id: u8,
     /// T0 on the session clock, microseconds.
@@ -93,6 +97,8 @@ pub struct Extension {
     pub clocks: Vec<ClockEstimate>,
     /// The session's files of this participant, in order.
     pub files: Vec<FileEntry>,
+    /// Sync tones in this recording, in order.
+    pub tones: Vec<Tone>,
     /// What happened, in order.
     pub events: Vec<Event>,
 }
@@ -127,7 +133,7 @@ pub struct Counters {
 }
 
 /// Names of the devices.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Devices {
     /// Microphone.
@@ -138,6 +144,13 @@ pub struct Devices {
     pub camera: Option<String>,
     /// H.264 encoder.
     pub video_encoder: Option<String>,
+    /// How much faster than its nominal rate the microphone's clock runs against the local clock,
+    /// parts per million.
+    pub microphone_ppm: Option<f64>,
+    /// Frames a second of the local clock, as measured from the camera's stamps.
+    pub camera_fps: Option<f64>,
+    /// How much faster that is than the nearest rate that cameras name, parts per million.
+    pub camera_ppm: Option<f64>,
 }
 
 /// A participant's clock against the session clock.
@@ -164,6 +177,10 @@ pub struct FileEntry {
     pub frames: u64,
     /// Audio samples in it.
     pub samples: u64,
+    /// BLAKE2s-256 over the bytes of all its pictures and packets in the order they lie in it, in
+    /// hexadecimal; absent while it is not finalised.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub media_blake2s: Option<String>,
 }
 
 /// Something worth knowing in the edit.
@@ -171,8 +188,48 @@ pub struct FileEntry {
 pub struct Event {
     /// When, session clock, microseconds.
     pub session_us: i64,
+    /// What happened, for programs.
+    #[serde(default)]
+    pub kind: Kind,
     /// What happened, for people.
     pub what: String,
+}
+
+/// Kinds of [`Event`]s.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A participant came in.
+    Joined,
+    /// A participant left or was lost.
+    Left,
+    /// A microphone was muted.
+    Muted,
+    /// ... and is open again.
+    Unmuted,
+    /// A camera was switched off.
+    CameraOff,
+    /// ... and on again.
+    CameraOn,
+    /// Samples or pictures of this recording are missing and were filled.
+    Gap,
+    /// The person marked this instant.
+    Marker,
+    /// A device or its file.
+    Device,
+    /// Anything else, also of later versions.
+    #[default]
+    #[serde(other)]
+    Other,
+}
+
+/// A sync tone in this recording.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tone {
+    /// Its agreed instant, session clock, microseconds.
+    pub session_us: i64,
+    /// The sample of the file at which its reference point stands.
+    pub sample: u64,
 }
 
 impl Metadata {
@@ -187,6 +244,19 @@ impl Metadata {
     /// Reads a file's text; unknown fields are passed over.
     pub fn from_json(text: &str) -> Result<Self, serde_json::Error> {
         serde_json::from_str(text)
+    }
+
+    /// The file of that name was ended after it had been interrupted, and holds that much.
+    pub fn recover(&mut self, file: FileEntry, duration_seconds: f64) {
+        self.duration_seconds = duration_seconds.round() as u64;
+        self.recording.container = "MP4".to_owned();
+        let own = &mut self.hyperzoom;
+        own.finalised = true;
+        own.recovered = true;
+        own.counters.samples = file.samples;
+        own.files.retain(|known| known.name != file.name);
+        own.files.push(file);
+        own.files.sort_by(|a, b| a.name.cmp(&b.name));
     }
 
     /// UTC at an instant of the session clock, microseconds since 1970.
@@ -243,7 +313,11 @@ pub(super) mod tests {
                     uncertainty_ms: 0.4,
                     skew_ppm: 3.1,
                 }],
-                events: vec![Event { session_us: 72_000_000, what: "marker".into() }],
+                events: vec![Event {
+                    session_us: 72_000_000,
+                    kind: Kind::Marker,
+                    what: "marker".into(),
+                }],
                 ..Extension::default()
             },
         }

@@ -6,12 +6,23 @@
 
 pub mod aac;
 pub mod budget;
+pub mod card;
 pub mod folder;
+pub mod frame_log;
+pub mod frame_rate;
 pub mod gate;
 pub mod grid;
 pub mod h264;
+pub mod journal;
+pub mod media;
 pub mod metadata;
 pub mod mp4;
+pub mod recover;
+pub mod relief;
+pub mod resample;
+pub mod space;
 pub mod timecodes;
 pub mod timeline;
+pub mod tone;
 pub mod trial;
+pub mod verify;

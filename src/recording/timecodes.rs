@@ -64,15 +64,53 @@ fn write(out: &mut String, metadata: &Metadata) -> std::fmt::Result {
             )?;
         }
     }
+    let place = Place { start, code: &own.start_timecode };
+    writeln!(out)?;
+    writeln!(
+        out,
+        "Sync tones in this recording (timecode, position in the file, sample, session clock):"
+    )?;
+    for tone in &own.tones {
+        let at = tone.session_us;
+        let sample = format!("sample {}", tone.sample);
+        writeln!(out, "  {}  {sample:>16}  {:>16}", place.of(at), seconds(at))?;
+    }
+    if own.tones.is_empty() {
+        writeln!(out, "  none")?;
+    }
     if !own.events.is_empty() {
         writeln!(out)?;
-        writeln!(out, "Events (timecode, session clock, what):")?;
+        writeln!(out, "Events (timecode, position in the file, session clock, what):")?;
         for event in &own.events {
-            let code = timecode_at(&own.start_timecode, event.session_us - start);
-            writeln!(out, "  {code}  {:>16}  {}", seconds(event.session_us), line(&event.what))?;
+            let at = event.session_us;
+            writeln!(out, "  {}  {:>16}  {}", place.of(at), seconds(at), line(&event.what))?;
         }
     }
     Ok(())
+}
+
+/// Where instants of the session lie in the file.
+struct Place<'a> {
+    /// The file's start, session clock, microseconds.
+    start: i64,
+    /// Its timecode.
+    code: &'a str,
+}
+
+impl Place<'_> {
+    /// Timecode and position of an instant; what came before the file has a negative position.
+    fn of(&self, session_us: i64) -> String {
+        let after = session_us - self.start;
+        format!("{}  {:>14}", timecode_at(self.code, after), position(after))
+    }
+}
+
+/// `H:MM:SS.mmm` from the file's start.
+fn position(micros: i64) -> String {
+    let sign = if micros < 0 { "-" } else { "" };
+    let ms = (micros.unsigned_abs() + 500) / 1_000;
+    let (hours, minutes) = (ms / 3_600_000, ms / 60_000 % 60);
+    format!("{sign}{hours}:{minutes:02}:{:02}.{:03}", ms / 1_000 % 60, ms % 1_000)
 }
 
 /// The timecode that many microseconds after the file's start (before it: negative).
@@ -117,7 +155,7 @@ fn line(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::metadata::{FileEntry, tests::example};
+    use super::super::metadata::{Event, FileEntry, Kind, Tone, tests::example};
     use super::*;
 
     #[test]
@@ -128,7 +166,12 @@ mod tests {
             bytes: 1234,
             frames: 60,
             samples: 96_000,
+            media_blake2s: None,
         });
+        metadata.hyperzoom.tones.push(Tone { session_us: 14_000_000, sample: 72_000 });
+        let what = "Bob joined".into();
+        let joined = Event { session_us: 12_000_000, kind: Kind::Joined, what };
+        metadata.hyperzoom.events.insert(0, joined);
         let expected = "\
 HyperZoom timecode reference
 ============================
@@ -154,8 +197,12 @@ Participants (session clock minus own clock):
 Files:
   local_recording.mp4  60 frames, 96000 samples, 1234 bytes
 
-Events (timecode, session clock, what):
-  21:16:00:00       72.000000 s  marker
+Sync tones in this recording (timecode, position in the file, sample, session clock):
+  21:15:02:00     0:00:01.500      sample 72000       14.000000 s
+
+Events (timecode, position in the file, session clock, what):
+  21:15:00:00    -0:00:00.500       12.000000 s  Bob joined
+  21:16:00:00     0:00:59.500       72.000000 s  marker
 ";
         assert_eq!(text(&metadata), expected);
     }

@@ -141,6 +141,7 @@ pub fn describe(event: &Event, names: &Names) -> Option<String> {
         Event::Clock { offset_ms, uncertainty_ms, skew_ppm } => format!(
             "clock: offset {offset_ms:.3} ms, give or take {uncertainty_ms:.3}, skew {skew_ppm:.2} ppm"
         ),
+        Event::Marker { number } => format!("marker {number}"),
         Event::RecordingStarted { path } => format!("recording to {path}"),
         Event::Stats(stats) => stats_line(stats, names),
         Event::Warning { what, remedy } => format!("warning: {}", advice(what, remedy)),

@@ -104,6 +104,11 @@ pub enum Event {
         /// Rate difference, parts per million (0 until it is measured).
         skew_ppm: f64,
     },
+    /// The person marked this instant; it is in the metadata and in `sync_timecodes.txt`.
+    Marker {
+        /// 1 for the first.
+        number: u64,
+    },
     /// The file is open and its first frame is due.
     RecordingStarted {
         /// The MP4 file.
@@ -167,6 +172,8 @@ pub struct Stats {
     /// The file being written; absent before the recording has begun.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recording: Option<RecordingStats>,
+    /// The disk that the recording goes to.
+    pub disk: DiskStats,
     /// The own microphone.
     pub mic: MicStats,
     /// CPU time of this process over the last second, 100 = one core.
@@ -178,6 +185,20 @@ pub struct Stats {
     pub live: Option<LiveStats>,
     /// The others.
     pub peers: Vec<PeerStats>,
+}
+
+/// The disk that the recording goes to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct DiskStats {
+    /// Free space; absent where the system does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub free_bytes: Option<u64>,
+    /// How long the recording can go on in that: at its own rate, in its first seconds at the one
+    /// that is aimed at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seconds_left: Option<f64>,
+    /// For how long the disk has not answered, seconds; 0 for one that does.
+    pub silent_seconds: f64,
 }
 
 /// The sending side of the call.
@@ -221,8 +242,17 @@ pub struct RecordingStats {
     pub black_frames: u64,
     /// Captured while the camera was switched off by the person.
     pub withheld: u64,
-    /// Pictures that went through the scratch file.
+    /// Pictures that left memory while the encoder was far behind: for the scratch file, or
+    /// squeezed. None of them is lost.
     pub spilled: u64,
+    /// The part of `spilled` that was squeezed (JPEG, quality 95) because the disk was slow.
+    pub squeezed: u64,
+    /// Memory of the pictures that wait for their slot or for the encoder.
+    pub queued_bytes: u64,
+    /// The budget of `queued_bytes`: near it, pictures leave memory.
+    pub queued_limit_bytes: u64,
+    /// Encoded media that waits for the disk.
+    pub unwritten_bytes: u64,
     /// Time one picture takes to encode, milliseconds, mean of the last second.
     pub encode_ms: f64,
     /// Time that pictures wait for the encoder, milliseconds.
@@ -317,6 +347,8 @@ pub struct Finished {
     pub samples: u64,
     /// Time that one picture took to convert and encode, milliseconds, mean of the whole file.
     pub encode_ms: f64,
+    /// BLAKE2s-256 of the media in it, in hexadecimal.
+    pub media_blake2s: String,
 }
 
 /// What a key, a line on standard input or the window asks for.
@@ -331,6 +363,8 @@ pub enum Command {
     CameraOn,
     /// Black in the file, nothing sent.
     CameraOff,
+    /// Mark this instant for the edit.
+    Marker,
     /// End the call as the end key does.
     End,
     /// Let in who knocks.
@@ -390,8 +424,8 @@ pub struct Snapshot {
     pub recording_path: String,
     /// The first thing that is wrong with the recording.
     pub recording_trouble: Option<String>,
-    /// Free space in the output folder.
-    pub disk_free_bytes: Option<u64>,
+    /// The disk of the output folder.
+    pub disk: DiskStats,
     /// Others, by id.
     pub peers: Vec<PeerView>,
     /// Whether real-time priority was granted, a line a thread (`talk: SCHED_FIFO 10`).

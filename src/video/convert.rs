@@ -64,6 +64,29 @@ impl Converter {
         Ok(())
     }
 
+    /// The same without copying planes that are what the encoder takes as they are: these are left
+    /// in the frame, and `out` (of the frame's size then) has the others.
+    pub fn prepare(&mut self, frame: &Frame, out: &mut I420) -> Result<Left, VideoError> {
+        let (width, height) = (frame.width, frame.height);
+        let whole = frame.data.len() >= Frame::raw_size(frame.format, width, height);
+        let sized = (1..=MAX_SIDE).contains(&width) && (1..=MAX_SIDE).contains(&height);
+        let limited = frame.range == ColorRange::Limited && whole && sized;
+        match frame.format {
+            PixelFormat::I420 if limited => {
+                out.resize(width, height);
+                Ok(Left::All)
+            }
+            PixelFormat::Nv12 if limited => {
+                out.resize(width, height);
+                let luma = width as usize * height as usize;
+                let chroma = 2 * out.u().len();
+                split_chroma(&frame.data[luma..][..chroma], out);
+                Ok(Left::Luma)
+            }
+            _ => self.to_i420(frame, out).map(|()| Left::Nothing),
+        }
+    }
+
     fn jpeg_to_i420(&mut self, frame: &Frame, out: &mut I420) -> Result<(), VideoError> {
         let jpeg = match &mut self.jpeg {
             Some(jpeg) => jpeg,
@@ -109,6 +132,32 @@ impl Converter {
     }
 }
 
+/// What [`Converter::prepare`] has left in the frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// Nothing: the picture is in `out`.
+    Nothing,
+    /// Luma; chroma is in `out`.
+    Luma,
+    /// All three planes.
+    All,
+}
+
+impl Left {
+    /// The picture's planes (Y, U, V) after [`Converter::prepare`] with this frame and `out`.
+    pub fn planes<'a>(self, frame: &'a Frame, out: &'a I420) -> (&'a [u8], &'a [u8], &'a [u8]) {
+        let (luma, chroma) = (out.y().len(), out.u().len());
+        match self {
+            Self::Nothing => (out.y(), out.u(), out.v()),
+            Self::Luma => (&frame.data[..luma], out.u(), out.v()),
+            Self::All => {
+                let (y, rest) = frame.data.split_at(luma);
+                (y, &rest[..chroma], &rest[chroma..2 * chroma])
+            }
+        }
+    }
+}
+
 fn damaged(error: turbojpeg::Error) -> VideoError {
     VideoError::Jpeg(error.to_string())
 }
@@ -148,9 +197,14 @@ fn bgr_to_i420(data: &[u8], out: &mut I420, bytes: u32) -> Result<(), VideoError
 }
 
 fn split_nv12(data: &[u8], out: &mut I420) {
-    let (y, u, v) = out.planes_mut();
+    let (y, _, _) = out.planes_mut();
     let (luma, chroma) = data.split_at(y.len());
     y.copy_from_slice(luma);
+    split_chroma(chroma, out);
+}
+
+fn split_chroma(chroma: &[u8], out: &mut I420) {
+    let (_, u, v) = out.planes_mut();
     for ((pair, u), v) in chroma.chunks_exact(2).zip(u).zip(v) {
         *u = pair[0];
         *v = pair[1];

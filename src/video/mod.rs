@@ -15,6 +15,7 @@ pub mod image;
 pub mod pacer;
 pub mod payload;
 pub mod scale;
+pub mod squeeze;
 pub mod testcard;
 pub mod vp8;
 

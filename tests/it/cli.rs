@@ -28,7 +28,8 @@ fn refuses(args: &[&str]) -> String {
 
 #[test]
 fn help_works_everywhere_and_names_every_flag() {
-    for sub in [&[][..], &["host"], &["join"], &["record"], &["devices"]] {
+    for sub in [&[][..], &["host"], &["join"], &["record"], &["devices"], &["recover"], &["verify"]]
+    {
         for flag in ["--help", "-h"] {
             let args: Vec<&str> = sub.iter().copied().chain([flag]).collect();
             let output = hyperzoom(&args);

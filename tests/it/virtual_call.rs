@@ -11,7 +11,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use hyperzoom::audio::TestSound;
 use hyperzoom::audio::test_sound::{CHIRP_PERIOD, chirp};
-use hyperzoom::clock::SessionClock;
+use hyperzoom::clock::Follower;
 use hyperzoom::protocol::{Admit, Header, MAX_DATAGRAM, Mesh, MeshEvent, PacketType, SessionStart};
 use hyperzoom::recording::grid::Content;
 use hyperzoom::units::{Micros, ParticipantId, SessionMicros};
@@ -76,7 +76,7 @@ impl World {
         let zero = host.clock.at(Micros(0));
         let random = randomness(seed + 1_000);
         let mesh = Mesh::host(local("Alice"), Admit::Key, KEY, start, false, zero, random);
-        let exact = Some(SessionClock::exact(zero));
+        let exact = Some(Follower::holder(zero));
         let alice = Party::new(address(0), host, mesh, exact, seed + 1);
         let (now, random) = (guest.clock.at(Micros(0)), randomness(seed + 2_000));
         let mesh = Mesh::guest(local("Bob"), vec![address(0)], Some(KEY), now, random);
@@ -95,7 +95,7 @@ impl World {
     /// What a party's session clock says at a moment of the network's time.
     fn session(&self, party: usize, at: Micros) -> Option<SessionMicros> {
         let party = &self.parties[party];
-        party.session.at(party.kind.clock.at(at))
+        party.at(party.kind.clock.at(at))
     }
 
     fn run(&mut self, micros: i64) {
@@ -143,9 +143,10 @@ impl World {
             let sent = shown.number.and_then(|n| sender.live.sent.get(&n));
             let sent = sent.filter(|(captured, _)| *captured == shown.captured);
             let psnr = sent.and_then(|(_, image)| luma_psnr(image, &shown.image));
-            let local = shown.captured.0 - sender.session.offset().unwrap_or(0);
-            let delay = (shown.captured != SessionMicros(0))
-                .then(|| self.now.since(sender.kind.clock.when(Micros(local))));
+            let local = sender.session.map().map(|map| map.to_local(shown.captured));
+            let delay = local
+                .filter(|_| shown.captured != SessionMicros(0))
+                .map(|local| self.now.since(sender.kind.clock.when(local)));
             (self.now.0, viewer, shown.number).hash(&mut self.trace);
             self.judged[viewer].push(Judged { at: self.now, number: shown.number, psnr, delay });
         }
@@ -398,9 +399,9 @@ fn recorded(world: &World, index: usize) {
             assert!(off.abs() <= 50_000, "slot {} shows {off} us", slot.index);
         }
     }
-    let offset = party.session.offset().unwrap();
+    let map = party.session.map().unwrap();
     let within = |number: &u64| {
-        let at = SessionMicros(party.camera_captured(*number).0 + offset);
+        let at = map.to_session(party.camera_captured(*number));
         at >= start.file() && at < start.slot(end)
     };
     let captured = (0..1_000).filter(within).count() as u64;

@@ -34,7 +34,9 @@ impl Display {
             }
         }
         let mut server = Command::new("Xvfb")
-            .args(["-displayfd", "1", "-nolisten", "tcp", "-screen", "0"])
+            // Without -noreset the end of the only client resets the server, and whoever connects
+            // at that moment is thrown out: our looks would end the window that they wait for.
+            .args(["-displayfd", "1", "-nolisten", "tcp", "-noreset", "-screen", "0"])
             .arg(format!("{}x{}x24", SCREEN.0, SCREEN.1))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -163,7 +165,10 @@ fn pictures_reach_the_screen_keys_come_back_and_death_is_told() {
 fn a_lost_display_ends_the_window_and_is_told() {
     let Some(mut display) = Display::start() else { return };
     let window = display.window();
-    eventually("the window", || display.xdotool(&["search", "--name", "preview"]));
+    eventually("the window", || {
+        assert!(window.is_alive(), "{:?}", window.try_event());
+        display.xdotool(&["search", "--name", "preview"])
+    });
     display.server.kill().expect("our own server");
     let _ = display.server.wait();
     assert!(matches!(window.wait_event(LIMIT), Some(WindowEvent::Died { .. })));
@@ -183,7 +188,10 @@ fn without_a_display_the_reason_is_told() {
 fn the_end_of_the_call_ends_the_window() {
     let Some(display) = Display::start() else { return };
     let window = display.window();
-    eventually("the window", || display.xdotool(&["search", "--name", "preview"]));
+    eventually("the window", || {
+        assert!(window.is_alive(), "{:?}", window.try_event());
+        display.xdotool(&["search", "--name", "preview"])
+    });
     let id = window.id();
     assert!(Path::new(&format!("/proc/{id}")).exists());
     drop(window);

@@ -2,12 +2,13 @@
 //! writer. It polls its ring (which holds ten seconds) and drops nothing.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use super::mux::MuxItem;
+use super::mux::{MuxInput, MuxItem};
 use super::{RecordShared, Start};
+use crate::clock::ClockMap;
 use crate::engine::capture::Captured;
 use crate::engine::error::EngineError;
 use crate::engine::events::Events;
@@ -22,6 +23,8 @@ use crate::units::{MediaTime, Micros, SAMPLES_PER_FRAME, SessionMicros};
 const POLL: Duration = Duration::from_millis(10);
 /// Samples from before the start that are kept, because the start is told late: microseconds.
 const KEEP: i64 = 1_500_000;
+/// A guest's samples since WELCOME wait for its clock so long at most.
+const KEEP_MOST: i64 = 10_000_000;
 /// How long the end waits for samples that the device still owes, before silence takes their place.
 const PATIENCE: i64 = 500_000;
 /// How far the timeline trails the clock before a microphone that says nothing counts as missing.
@@ -37,7 +40,7 @@ pub struct AudioRecorder {
     record: Arc<RecordShared>,
     events: Events,
     captured: Captured,
-    mux: mpsc::Sender<MuxItem>,
+    mux: MuxInput,
     encoder: AacEncoder,
     keep_muted: bool,
     gate: Gate,
@@ -56,7 +59,7 @@ impl AudioRecorder {
         record: Arc<RecordShared>,
         events: Events,
         captured: Captured,
-        mux: mpsc::Sender<MuxItem>,
+        mux: MuxInput,
         keep_muted: bool,
     ) -> Result<Self, EngineError> {
         let encoder = AacEncoder::new().map_err(|e| EngineError::Codec {
@@ -84,21 +87,21 @@ impl AudioRecorder {
     }
 
     pub fn run(mut self) {
-        let Some((start, offset)) = self.wait_for_start() else { return };
+        let Some((start, map)) = self.wait_for_start() else { return };
         let asc = self.encoder.asc();
         let priming = self.encoder.priming_samples();
-        if self.mux.send(MuxItem::AudioFormat { asc, priming }).is_err() {
+        if !self.mux.send(MuxItem::AudioFormat { asc, priming }) {
             return;
         }
         let mut timeline = AudioTimeline::new(start.file());
         for (at, block) in std::mem::take(&mut self.waiting) {
             self.block = block;
-            self.place(&mut timeline, SessionMicros(at.0 + offset), u64::MAX);
+            self.place(&mut timeline, map.to_session(at), u64::MAX);
         }
         loop {
             std::thread::sleep(POLL);
-            let offset = self.shared.clock_offset().unwrap_or(offset);
-            if self.look(&mut timeline, &start, clock::now(), offset)
+            let map = self.shared.clock_map().unwrap_or(map);
+            if self.look(&mut timeline, &start, clock::now(), &map)
                 || self.shared.abort.load(Relaxed)
             {
                 return;
@@ -112,7 +115,7 @@ impl AudioRecorder {
         timeline: &mut AudioTimeline,
         start: &Start,
         local: Micros,
-        offset: i64,
+        map: &ClockMap,
     ) -> bool {
         let ending = self.record.end_slot.get().is_some();
         let last = self.record.last_slot.get().copied();
@@ -125,7 +128,7 @@ impl AudioRecorder {
             && let Some((at, block)) = self.waiting.pop_front()
         {
             self.block = block;
-            self.place(timeline, SessionMicros(at.0 + offset), samples);
+            self.place(timeline, map.to_session(at), samples);
         }
         while owed(timeline)
             && let Some(at) = self.captured.pop(&mut self.block)
@@ -134,7 +137,7 @@ impl AudioRecorder {
                 // Nothing that is encoded can be taken back: first the pictures' end.
                 self.waiting.push_back((at, self.block.clone()));
             } else {
-                self.place(timeline, SessionMicros(at.0 + offset), samples);
+                self.place(timeline, map.to_session(at), samples);
             }
         }
         if local.since(self.looked) > STALL {
@@ -142,7 +145,7 @@ impl AudioRecorder {
         }
         self.looked = local;
         let patient = local < self.hold;
-        let now = SessionMicros(local.0 + offset);
+        let now = map.to_session(local);
         if let Some(last) = last {
             if owed(timeline) && (patient || now.since(start.slot(last)) <= PATIENCE) {
                 return false;
@@ -160,18 +163,19 @@ impl AudioRecorder {
     }
 
     /// Keeps the last moments until somebody says from where on to record.
-    fn wait_for_start(&mut self) -> Option<(Start, i64)> {
+    fn wait_for_start(&mut self) -> Option<(Start, ClockMap)> {
         loop {
             while let Some(at) = self.captured.pop(&mut self.block) {
                 self.waiting.push_back((at, self.block.clone()));
-                while self.waiting.front().is_some_and(|(first, _)| at.since(*first) > KEEP) {
+                let kept = self.record.keep_from.get().copied().unwrap_or(at);
+                while self.waiting.front().is_some_and(|(first, _)| {
+                    at.since(*first) > KEEP && (*first < kept || at.since(*first) > KEEP_MOST)
+                }) {
                     self.waiting.pop_front();
                 }
             }
-            if let (Some(start), Some(offset)) =
-                (self.record.start.get(), self.shared.clock_offset())
-            {
-                return Some((*start, offset));
+            if let (Some(start), Some(map)) = (self.record.start.get(), self.shared.clock_map()) {
+                return Some((*start, map));
             }
             if self.record.end_slot.get().is_some() || self.shared.abort.load(Relaxed) {
                 return None;
@@ -212,12 +216,12 @@ impl AudioRecorder {
         self.encode(timeline);
         let result = self.encoder.finish(samples, &mut self.packets);
         self.hand_over(result);
-        let _ = self.mux.send(MuxItem::AudioEnd { samples });
+        self.mux.send(MuxItem::AudioEnd { samples });
     }
 
     fn hand_over(&mut self, result: Result<(), AacError>) {
         for packet in self.packets.drain(..) {
-            let _ = self.mux.send(MuxItem::Audio(packet));
+            self.mux.send(MuxItem::Audio(packet));
         }
         if let Err(e) = result {
             self.record.fail(&self.events, e.to_string());
@@ -234,6 +238,8 @@ fn trail(timeline: &AudioTimeline, start: &Start, now: SessionMicros) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+
     use super::*;
     use crate::devices::microphone::MicSink;
     use crate::engine::capture::MicTap;
@@ -255,7 +261,7 @@ mod tests {
         shared.muted.store(muted, Relaxed);
         let (events, _) = Events::new(shared.clone());
         let (tap, ends) = MicTap::new(false);
-        let (mux, packets) = mpsc::channel();
+        let (mux, packets) = MuxInput::new();
         let record = Arc::default();
         let recorder = AudioRecorder::new(shared, record, events, ends.record, mux, false).unwrap();
         let start = Start {
@@ -278,7 +284,8 @@ mod tests {
         }
 
         fn look(&mut self, at: i64) -> bool {
-            self.recorder.look(&mut self.timeline, &self.start, Micros(at), 0)
+            let map = ClockMap::exact(Micros(0));
+            self.recorder.look(&mut self.timeline, &self.start, Micros(at), &map)
         }
     }
 

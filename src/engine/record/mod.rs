@@ -5,31 +5,42 @@
 
 mod audio;
 mod file;
+mod frames;
+pub mod journal;
 mod mux;
+mod scratch;
+mod spill;
 mod video;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::thread::JoinHandle;
 
+pub use self::file::DiskFile;
+pub use self::spill::Queued;
+use self::spill::Spiller;
 pub use self::video::CameraTap;
 use super::capture::Captured;
 use super::error::EngineError;
 use super::events::Events;
+use super::folder::SessionFolder;
 use super::shared::Shared;
 use super::threads::spawn;
 use crate::platform::priority::Role;
-use crate::recording::budget::{Admission, Budget};
+use crate::recording::budget::Budget;
 use crate::recording::grid::GridCounts;
 use crate::recording::h264::{self, VideoEncoder, VideoParameters};
-use crate::recording::metadata::Event as Note;
+use crate::recording::metadata::{Event as Note, Kind, Tone};
 use crate::ui::model::RecordingStats;
-use crate::units::{MediaTime, SessionMicros};
-use crate::video::frame::Frame;
+use crate::units::{MediaTime, Micros, SessionMicros};
 
 /// Name of the recording in the session's folder (PRD 7).
 pub const FILE_NAME: &str = "local_recording.mp4";
+
+/// Most notes that are kept: a member that switches its microphone on and off all day is no reason
+/// to grow without end.
+const MOST_NOTES: usize = 20_000;
 
 /// Where on the session's grid the file begins.
 #[derive(Clone, Copy, Debug)]
@@ -83,6 +94,9 @@ pub struct RecordShared {
     pub start: OnceLock<Start>,
     /// Set once: up to this slot of the grid, exclusive.
     pub end_slot: OnceLock<u64>,
+    /// Set once, local clock: what is captured from here on belongs to the recording although its
+    /// start is not told yet (a guest's clock is still being measured), and is kept until then.
+    pub keep_from: OnceLock<Micros>,
     /// Set once, after `end_slot`: where the file really ends. The last picture captured before
     /// the end may stand one slot behind it, and the sound ends with the picture.
     pub last_slot: OnceLock<u64>,
@@ -107,11 +121,19 @@ pub struct RecordShared {
     /// How far the encoder is behind, microseconds.
     pub behind_micros: AtomicU64,
     /// Memory of the pictures that wait for their slot or for the encoder.
-    pub queue: Mutex<Budget>,
-    /// Bytes of waiting pictures that the budget has no room for.
-    pub over_budget: AtomicU64,
-    /// Captured pictures that the encoder refused.
+    pub queue: Arc<Mutex<Budget>>,
+    /// The pictures themselves.
+    line: spill::WaitingLine,
+    /// Pictures that left memory for the scratch file or were squeezed.
+    pub spilled: AtomicU64,
+    /// The part of `spilled` that was squeezed.
+    pub squeezed: AtomicU64,
+    /// Captured pictures that the encoder refused, or that did not come back from the scratch file.
     pub encode_failed: AtomicU64,
+    /// Bytes of encoded media that wait for the disk.
+    pub unwritten: AtomicU64,
+    /// The session's folder, once the recording has begun.
+    pub folder: OnceLock<PathBuf>,
     /// The file is not complete: disk full or failing.
     pub trouble: Mutex<Option<String>>,
     /// Audio samples in the file that were muted.
@@ -121,6 +143,12 @@ pub struct RecordShared {
     /// No recording can begin any more.
     closed: Mutex<bool>,
     notes: Mutex<Vec<Note>>,
+    tones: Mutex<Vec<Tone>>,
+    markers: AtomicU64,
+    /// The microphone's sample clock.
+    pub microphone_rate: DeviceRate,
+    /// Frames a second of the local clock that the camera was measured at, as bits; 0 for unknown.
+    camera_fps: AtomicU64,
     closed_early: Mutex<Option<Written>>,
 }
 
@@ -141,6 +169,7 @@ impl RecordShared {
     pub fn counters(&self) -> Option<RecordingStats> {
         self.start.get()?;
         let grid = *self.grid.lock().unwrap_or_else(|e| e.into_inner());
+        let budget = *self.queue.lock().unwrap_or_else(|e| e.into_inner());
         let samples = self.samples.load(Relaxed);
         let refused = self.encode_failed.load(Relaxed);
         // A picture that found its slot already written is no matter of cadence: it was lost here.
@@ -158,7 +187,11 @@ impl RecordShared {
             frames_repeated: grid.repeated,
             black_frames: grid.black,
             withheld: grid.withheld,
-            spilled: 0,
+            spilled: self.spilled.load(Relaxed),
+            squeezed: self.squeezed.load(Relaxed),
+            queued_bytes: budget.used(),
+            queued_limit_bytes: budget.limit(),
+            unwritten_bytes: self.unwritten.load(Relaxed),
             encode_ms: mean_ms(self.encode_micros.load(Relaxed), self.encode_count.load(Relaxed)),
             queue_ms: self.behind_micros.load(Relaxed) as f64 / 1_000.0,
         })
@@ -178,16 +211,6 @@ impl RecordShared {
         );
     }
 
-    /// Counts a picture that begins to wait, for as long as the room lives.
-    fn room_for(self: &Arc<Self>, bytes: u64) -> Room {
-        let admission = self.queue.lock().unwrap_or_else(|e| e.into_inner()).push(bytes);
-        let within = admission == Admission::Accept;
-        if !within {
-            self.over_budget.fetch_add(bytes, Relaxed);
-        }
-        Room { record: self.clone(), bytes, within }
-    }
-
     /// Keeps a file that was closed before the call's end.
     pub fn keep(&self, written: Option<Written>) {
         *self.closed_early.lock().unwrap_or_else(|e| e.into_inner()) = written;
@@ -200,8 +223,50 @@ impl RecordShared {
 
     /// Something that an editor wants to know of, at an instant of the session.
     pub fn note(&self, at: SessionMicros, what: impl Into<String>) {
-        let note = Note { session_us: at.0, what: what.into() };
-        self.notes.lock().unwrap_or_else(|e| e.into_inner()).push(note);
+        self.note_kind(Kind::Device, at, what);
+    }
+
+    /// The same, with its kind for programs that read the metadata.
+    pub fn note_kind(&self, kind: Kind, at: SessionMicros, what: impl Into<String>) {
+        let note = Note { session_us: at.0, kind, what: what.into() };
+        let mut notes = self.notes.lock().unwrap_or_else(|e| e.into_inner());
+        if notes.len() < MOST_NOTES {
+            notes.push(note);
+        }
+    }
+
+    #[allow(
+        dead_code,
+        reason = "the sync tone is written by the sound thread, which is not there yet"
+    )]
+    /// The person marks an instant; gives the marker's number.
+    pub fn mark(&self, at: SessionMicros) -> u64 {
+        let number = self.markers.fetch_add(1, Relaxed) + 1;
+        self.note_kind(Kind::Marker, at, format!("marker {number}"));
+        number
+    }
+
+    /// A sync tone was mixed into the file so that its reference point stands at `sample` of the
+    /// file, the session's `at`.
+    #[allow(dead_code, reason = "the sync tone is mixed by the sound thread to come")]
+    pub fn tone(&self, at: SessionMicros, sample: u64) {
+        let tone = Tone { session_us: at.0, sample };
+        self.tones.lock().unwrap_or_else(|e| e.into_inner()).push(tone);
+    }
+
+    /// All sync tones so far, in order.
+    pub fn tones(&self) -> Vec<Tone> {
+        self.tones.lock().unwrap_or_else(|e| e.into_inner()).clone()
+    }
+
+    /// The camera was measured at so many frames a second.
+    pub fn set_camera_fps(&self, fps: f64) {
+        self.camera_fps.store(fps.to_bits(), Relaxed);
+    }
+
+    /// The camera's measured rate.
+    pub fn camera_fps(&self) -> Option<f64> {
+        Some(f64::from_bits(self.camera_fps.load(Relaxed))).filter(|fps| *fps > 0.0)
     }
 
     /// All notes so far, in order.
@@ -220,31 +285,31 @@ impl RecordShared {
     }
 }
 
-fn mean_ms(micros: u64, pictures: u64) -> f64 {
-    (micros as f64 / pictures.max(1) as f64).round() / 1_000.0
-}
+/// How much faster a device's own clock runs than it says, once that is measured.
+#[derive(Debug)]
+pub struct DeviceRate(AtomicI64);
 
-/// The memory that a waiting picture takes; dropping it gives it back.
-struct Room {
-    record: Arc<RecordShared>,
-    bytes: u64,
-    within: bool,
-}
-
-impl Drop for Room {
-    fn drop(&mut self) {
-        if self.within {
-            self.record.queue.lock().unwrap_or_else(|e| e.into_inner()).release(self.bytes);
-        } else {
-            self.record.over_budget.fetch_sub(self.bytes, Relaxed);
-        }
+impl Default for DeviceRate {
+    fn default() -> Self {
+        Self(AtomicI64::new(i64::MIN))
     }
 }
 
-/// A picture on its way to the encoder.
-pub struct Queued {
-    frame: Frame,
-    _room: Room,
+impl DeviceRate {
+    /// Sets the newest measurement, parts per million.
+    #[allow(dead_code, reason = "the microphone's rate is measured by the sound thread to come")]
+    pub fn set_ppm(&self, ppm: f64) {
+        self.0.store((ppm * 1e3).round() as i64, Relaxed);
+    }
+
+    /// Parts per million; `None` as long as nothing was measured.
+    pub fn ppm(&self) -> Option<f64> {
+        Some(self.0.load(Relaxed)).filter(|&ppb| ppb != i64::MIN).map(|ppb| ppb as f64 / 1e3)
+    }
+}
+
+fn mean_ms(micros: u64, pictures: u64) -> f64 {
+    (micros as f64 / pictures.max(1) as f64).round() / 1_000.0
 }
 
 /// Makes the session's folder when the recording begins, and says where.
@@ -266,12 +331,15 @@ pub struct Parts {
     pub folder: MakeFolder,
     /// What is said while muted is in the file too.
     pub record_while_muted: bool,
+    /// Where the frame log goes.
+    pub log: Option<Arc<SessionFolder>>,
 }
 
 /// The running recorder.
 pub struct Recorder {
     record: Arc<RecordShared>,
     threads: Vec<JoinHandle<()>>,
+    spiller: Option<JoinHandle<()>>,
     mux: JoinHandle<Option<Written>>,
 }
 
@@ -282,18 +350,21 @@ pub struct Written {
     pub path: PathBuf,
     /// Its size.
     pub bytes: u64,
+    /// BLAKE2s-256 of the media in it (see `recording::mp4::Finished`).
+    pub media_hash: [u8; 32],
 }
 
 impl Recorder {
     /// Starts the threads; they wait for [`Recorder::begin`].
     pub fn start(parts: Parts) -> Result<Self, EngineError> {
-        let (mux_in, mux_out) = mpsc::channel();
+        let (mux_in, mux_out) = mux::MuxInput::new();
         let mut threads = Vec::new();
         let video = parts.camera.as_ref().map(|(_, p, _)| *p);
         if let Some((_, _, encoder)) = &parts.camera {
             let _ = parts.record.encoder.set(encoder.name().to_owned());
         }
-        let Parts { shared, record, events, samples, camera, folder, record_while_muted } = parts;
+        let Parts { shared, record, events, samples, camera, folder, record_while_muted, log } =
+            parts;
         let writer = mux::Mux {
             shared: shared.clone(),
             record: record.clone(),
@@ -302,7 +373,7 @@ impl Recorder {
             video,
             folder,
         };
-        let mux = spawn("hz-mux", Role::Normal, move || writer.run())?;
+        let mux = spawn("hz-mux", Role::High, move || writer.run())?;
         let encoder = audio::AudioRecorder::new(
             shared.clone(),
             record.clone(),
@@ -312,7 +383,10 @@ impl Recorder {
             record_while_muted,
         )?;
         threads.push(spawn("hz-rec-audio", Role::High, move || encoder.run())?);
+        let mut spiller = None;
         if let Some((frames, parameters, encoder)) = camera {
+            let room = Spiller::new(shared.clone(), record.clone(), events.clone());
+            spiller = Some(spawn("hz-spill", Role::Normal, move || room.run())?);
             let recorder = video::VideoRecorder::new(
                 shared,
                 record.clone(),
@@ -321,10 +395,11 @@ impl Recorder {
                 mux_in,
                 parameters,
                 encoder,
+                log,
             );
             threads.push(spawn("hz-rec-video", Role::High, move || recorder.run())?);
         }
-        Ok(Self { record, threads, mux })
+        Ok(Self { record, threads, spiller, mux })
     }
 
     /// Records from `start` on. Only the first call counts, and none after [`Recorder::finish`].
@@ -353,6 +428,10 @@ impl Recorder {
         }
         for thread in self.threads {
             let _ = thread.join();
+        }
+        self.record.line.close();
+        if let Some(spiller) = self.spiller {
+            let _ = spiller.join();
         }
         self.mux.join().ok().flatten()
     }
@@ -426,6 +505,7 @@ mod tests {
             camera: None,
             folder: Arc::new(move |_: &Start| Ok(folder.clone())),
             record_while_muted: false,
+            log: None,
         };
         (tap, record, Recorder::start(parts).unwrap())
     }

@@ -1,14 +1,16 @@
 //! The writer's thread: encoded samples into the file, each second durable within its second.
 //!
-//! The only thread that touches the disk. A disk that stalls makes its queue grow (encoded media,
-//! some 2.3 MB a second); a disk that fails ends the file where it is, valid, and the call goes on.
+//! Only this thread writes samples, and [`super::file`]'s waits for the disk. A disk that stalls
+//! makes the queue grow (encoded media, some 2.3 MB a second); a disk that fails ends the file
+//! where it is, valid, and the call goes on.
 
 use std::path::PathBuf;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use super::file::DiskFile;
+use super::journal::JournalFile;
 use super::{FILE_NAME, MakeFolder, RecordShared, Written};
 use crate::engine::events::Events;
 use crate::engine::shared::Shared;
@@ -48,6 +50,36 @@ pub enum MuxItem {
     },
 }
 
+/// The encoders' way to the writer. What they have handed over is counted: with `--log` at level
+/// `debug` each sample is told, so that somebody can compare what an interrupted file holds.
+#[derive(Clone)]
+pub struct MuxInput {
+    to: mpsc::Sender<MuxItem>,
+    packets: Arc<AtomicU64>,
+}
+
+impl MuxInput {
+    /// One for all encoders, and its other end.
+    pub fn new() -> (Self, mpsc::Receiver<MuxItem>) {
+        let (to, from) = mpsc::channel();
+        (Self { to, packets: Arc::default() }, from)
+    }
+
+    /// Hands something over. False when the writer is gone.
+    pub fn send(&self, item: MuxItem) -> bool {
+        let delivered = match &item {
+            MuxItem::Video(sample) => Some(("picture", sample.pts.max(0) as u64)),
+            MuxItem::Audio(_) => Some(("packet", self.packets.fetch_add(1, Relaxed))),
+            _ => None,
+        };
+        let sent = self.to.send(item).is_ok();
+        if let Some((what, number)) = delivered {
+            tracing::debug!("delivered {what} {number}");
+        }
+        sent
+    }
+}
+
 pub struct Mux {
     pub shared: Arc<Shared>,
     pub record: Arc<RecordShared>,
@@ -61,9 +93,8 @@ pub struct Mux {
 /// The file while it is open.
 struct Open {
     writer: Mp4Writer<DiskFile>,
+    journal: JournalFile,
     path: PathBuf,
-    /// The newest packet: only the end tells how much of it counts.
-    held: Option<AacPacket>,
 }
 
 impl Mux {
@@ -88,6 +119,9 @@ impl Mux {
                 // Both encoders have ended and dropped their ends.
                 Err(mpsc::RecvTimeoutError::Disconnected) => break,
             };
+            if let MuxItem::Video(sample) = &item {
+                self.record.unwritten.fetch_sub(sample.data.len() as u64, Relaxed);
+            }
             match item {
                 MuxItem::VideoFormat { sps, pps } => video = Some((sps, pps)),
                 MuxItem::AudioFormat { asc, priming } => audio = Some((asc, priming)),
@@ -141,6 +175,7 @@ impl Mux {
         let start = self.record.start.get().ok_or("samples before the start")?;
         let folder =
             (self.folder)(start).map_err(|e| format!("cannot make the session's folder: {e}"))?;
+        let _ = self.record.folder.set(folder.clone());
         let path = folder.join(FILE_NAME);
         let file = DiskFile::create(&path)
             .map_err(|e| format!("cannot create {}: {e}", path.display()))?;
@@ -163,31 +198,27 @@ impl Mux {
             timecode: Timecode { start_frame: start.timecode() },
             created_utc_seconds: (start.utc_micros() / 1_000_000).max(0) as u64,
         };
+        let mut journal = JournalFile::create(&path, &parameters);
         let writer = Mp4Writer::create(file, parameters)
             .map_err(|e| format!("cannot begin {}: {e}", path.display()))?;
+        journal.add(writer.timecode_placed(), &start.timecode().to_be_bytes());
         self.events.send(Event::RecordingStarted { path: path.display().to_string() });
-        Ok(Open { writer, path, held: None })
+        Ok(Open { writer, journal, path })
     }
 
     fn write(&self, open: &mut Open, item: MuxItem) -> Result<(), Mp4Error> {
         match item {
             MuxItem::Video(sample) => {
-                open.writer.video(&sample.data, sample.pts, sample.keyframe)?;
+                let placed = open.writer.video(&sample.data, sample.pts, sample.keyframe)?;
+                open.journal.add(placed, &sample.data);
                 self.record.slots_written.fetch_add(1, Relaxed);
             }
             MuxItem::Audio(packet) => {
-                if let Some(before) = open.held.replace(packet) {
-                    open.writer.audio(&before.data, FRAME_SAMPLES)?;
-                }
+                let placed = open.writer.audio(&packet.data, FRAME_SAMPLES)?;
+                open.journal.add(placed, &packet.data);
             }
-            MuxItem::AudioEnd { samples } => {
-                if let Some(last) = open.held.take() {
-                    // The file ends with its last picture; the last packet reaches over that.
-                    let from = last.index * u64::from(FRAME_SAMPLES);
-                    let duration = samples.saturating_sub(from).clamp(1, FRAME_SAMPLES.into());
-                    open.writer.audio(&last.data, duration as u32)?;
-                }
-            }
+            // The file ends with its last picture; the last packet reaches over that.
+            MuxItem::AudioEnd { samples } => open.writer.end_audio(samples),
             MuxItem::VideoEnd | MuxItem::VideoFormat { .. } | MuxItem::AudioFormat { .. } => {}
         }
         Ok(())
@@ -195,7 +226,10 @@ impl Mux {
 
     fn close(&self, open: Open) -> Option<Written> {
         match open.writer.finish() {
-            Ok(f) => Some(Written { path: open.path, bytes: f.bytes }),
+            Ok(f) => {
+                open.journal.remove();
+                Some(Written { path: open.path, bytes: f.bytes, media_hash: f.media_hash })
+            }
             Err(e) => {
                 self.fail(format!("closing {} failed: {e}", open.path.display()));
                 None
@@ -215,33 +249,30 @@ mod tests {
     use crate::recording::mp4::Summary;
     use crate::units::SessionMicros;
 
-    fn mux(
-        folder: &std::path::Path,
-        video: Option<VideoParameters>,
-    ) -> (mpsc::Sender<MuxItem>, Mux) {
+    fn mux(folder: &std::path::Path, video: Option<VideoParameters>) -> (MuxInput, Mux) {
         let shared = Arc::new(Shared::default());
         let (events, _) = Events::new(shared.clone());
         let record = Arc::new(RecordShared::default());
         let at = SessionMicros(0);
         let start = Start { t0: at, first_slot: 0, epoch_utc_micros: 0, utc_offset_seconds: 0 };
         let _ = record.start.set(start);
-        let (sender, input) = mpsc::channel();
+        let (sender, input) = MuxInput::new();
         let folder = folder.to_owned();
         let folder: MakeFolder = Arc::new(move |_| Ok(folder.clone()));
         (sender, Mux { shared, record, events, input, video, folder })
     }
 
-    fn say(to: &mpsc::Sender<MuxItem>) {
+    fn say(to: &MuxInput) {
         let mut encoder = crate::recording::aac::AacEncoder::new().unwrap();
         let (asc, priming) = (encoder.asc(), encoder.priming_samples());
-        to.send(MuxItem::AudioFormat { asc, priming }).unwrap();
+        assert!(to.send(MuxItem::AudioFormat { asc, priming }));
         let mut packets = Vec::new();
         encoder.push(&[0.1; 48_000], &mut packets).unwrap();
         encoder.finish(48_000, &mut packets).unwrap();
         for packet in packets {
-            to.send(MuxItem::Audio(packet)).unwrap();
+            assert!(to.send(MuxItem::Audio(packet)));
         }
-        to.send(MuxItem::AudioEnd { samples: 48_000 }).unwrap();
+        assert!(to.send(MuxItem::AudioEnd { samples: 48_000 }));
     }
 
     #[test]
@@ -249,13 +280,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (to, mux) = mux(folder.path(), Some(VideoParameters::for_size(64, 64)));
         say(&to);
-        to.send(MuxItem::VideoEnd).unwrap();
+        assert!(to.send(MuxItem::VideoEnd));
         drop(to);
         let written = mux.run().expect("a file with sound");
         let summary =
             Summary::read(&mut std::fs::File::open(written.path).unwrap()).expect("it reads back");
         assert_eq!(summary.audio().map(|t| t.duration), Some(48_000));
         assert!(summary.video().is_none());
+        // Nothing is left beside it: the journal was of use only until now.
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]
@@ -266,7 +299,9 @@ mod tests {
         mux.shared.abort.store(true, Relaxed);
         drop(to);
         assert!(mux.run().is_none());
-        assert!(folder.path().join(FILE_NAME).exists());
+        let path = folder.path().join(FILE_NAME);
+        assert!(path.exists());
+        assert!(path.with_extension(crate::recording::journal::EXTENSION).exists());
     }
 
     #[test]

@@ -1,28 +1,45 @@
 //! The recorder's video thread: pictures onto the grid, into H.264, to the writer.
 //!
 //! The camera's thread hands over shared bytes and never waits; the queue between them grows as
-//! long as it must. Being behind makes live video stop first, then the encoder try less hard, and
-//! at the end warns: a picture is never dropped (PRD invariant 1).
+//! long as it must, in memory first, then beside it ([`super::spill`]). Being behind makes live
+//! video stop first, then the encoder try less hard: a picture is never dropped (PRD invariant 1).
+//!
+//! # Copies of a picture on its way
+//!
+//! 1. Out of the driver's buffer into memory of ours: the driver has eight, and wants them back.
+//! 2. MJPEG: the decoder's output, and from it the encoder's planes. YUYV: packed to planar. NV12:
+//!    its chroma alone, to two planes. I420: none, the encoder reads the camera's own bytes.
+//! 3. The encoder's own copy, padded to whole macroblocks, inside the library.
+//!
+//! A repeated picture is none of these again but the last.
 
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-use super::mux::MuxItem;
-use super::{Queued, RecordShared, Start};
+use super::frames::FrameBook;
+use super::mux::{MuxInput, MuxItem};
+use super::spill::{Held, Queued};
+use super::{RecordShared, Start};
+use crate::clock::ClockMap;
 use crate::devices::camera::CameraSink;
 use crate::engine::events::Events;
+use crate::engine::folder::SessionFolder;
 use crate::engine::shared::Shared;
 use crate::platform::clock;
-use crate::recording::grid::{self, Content, Grid, Slot};
+use crate::recording::grid::{self, Content, Fate, Grid, Slot};
 use crate::recording::h264::{Effort, Planes, VideoEncoder, VideoParameters};
-use crate::units::SessionMicros;
-use crate::video::convert::Converter;
+use crate::recording::relief::Relief;
+use crate::units::{Micros, SessionMicros};
+use crate::video::convert::{Converter, Left};
 use crate::video::frame::Frame;
 use crate::video::image::I420;
 use crate::video::scale::Scaler;
+use crate::video::squeeze::Unsqueezer;
 
+#[cfg(test)]
+mod pressure_tests;
 #[cfg(test)]
 mod tests;
 
@@ -30,15 +47,8 @@ mod tests;
 const POLL: Duration = Duration::from_millis(10);
 /// Pictures kept from before the start, because the start is told late: microseconds.
 const KEEP: i64 = 400_000;
-/// Behind by this much, live video makes room.
-const SHED_LIVE: i64 = 300_000;
-/// Behind by this much, the encoder tries less hard.
-const LESS_EFFORT: i64 = 1_500_000;
-/// So is too much memory in waiting pictures, whatever the time: this share of the budget. The
-/// grid's delay alone takes a quarter of it with raw 1080p.
-const HALF_FULL: f64 = 0.5;
-/// Both are taken back when this little is left.
-const RELAXED: i64 = 50_000;
+/// A guest's pictures since WELCOME wait for its clock so long at most.
+const KEEP_MOST: i64 = 10_000_000;
 /// The grid runs this far behind capture (DESIGN section 6).
 const GRID_DELAY: i64 = grid::DELAY_MICROS;
 /// A longer pause between two looks means that the whole program stood still ...
@@ -69,12 +79,42 @@ impl CameraTap {
 
 impl CameraSink for CameraTap {
     fn frame(&mut self, frame: Frame) {
-        let room = self.record.room_for(frame.data.len() as u64);
-        *self.live.lock().unwrap_or_else(|e| e.into_inner()) = Some(frame.clone());
+        let queued = self.record.admit(frame.clone());
+        *self.live.lock().unwrap_or_else(|e| e.into_inner()) = Some(frame);
         if let Some(thread) = self.live_thread.get() {
             thread.unpark();
         }
-        let _ = self.frames.send(Queued { frame, _room: room });
+        let _ = self.frames.send(queued);
+    }
+}
+
+/// The thread's time: the machine's, or a test's.
+pub trait Time: Send {
+    /// The local monotonic clock.
+    fn now(&mut self) -> Micros;
+    /// The next picture; waits for it, but not for longer than [`POLL`].
+    fn wait(&mut self, frames: &mpsc::Receiver<Queued>) -> Option<Queued>;
+}
+
+/// Real time.
+struct Machine;
+
+impl Time for Machine {
+    fn now(&mut self) -> Micros {
+        clock::now()
+    }
+
+    fn wait(&mut self, frames: &mpsc::Receiver<Queued>) -> Option<Queued> {
+        match frames.recv_timeout(POLL) {
+            Ok(queued) => Some(queued),
+            Err(mpsc::RecvTimeoutError::Timeout) => None,
+            // The camera is closed only after this thread has ended; a camera that failed leaves
+            // slots that repeat its last picture.
+            Err(mpsc::RecvTimeoutError::Disconnected) => {
+                std::thread::sleep(POLL);
+                None
+            }
+        }
     }
 }
 
@@ -94,19 +134,23 @@ pub struct VideoRecorder {
     record: Arc<RecordShared>,
     events: Events,
     frames: mpsc::Receiver<Queued>,
-    mux: mpsc::Sender<MuxItem>,
+    mux: MuxInput,
     encoder: Box<dyn VideoEncoder>,
+    time: Box<dyn Time>,
     converter: Converter,
+    unsqueezer: Unsqueezer,
     scaler: Scaler,
     native: I420,
     picture: I420,
+    /// The frame that the picture's planes are still in, and which of them.
+    shown: Option<(Frame, Left)>,
     black: I420,
     have_picture: bool,
     announced: bool,
-    effort_low: bool,
-    warned_budget: bool,
+    relief: Relief,
     warned_damaged: bool,
     warned_late: bool,
+    book: FrameBook,
 }
 
 impl VideoRecorder {
@@ -115,9 +159,10 @@ impl VideoRecorder {
         record: Arc<RecordShared>,
         events: Events,
         frames: mpsc::Receiver<Queued>,
-        mux: mpsc::Sender<MuxItem>,
+        mux: MuxInput,
         parameters: VideoParameters,
         encoder: Box<dyn VideoEncoder>,
+        log: Option<Arc<SessionFolder>>,
     ) -> Self {
         Self {
             shared,
@@ -126,44 +171,44 @@ impl VideoRecorder {
             frames,
             mux,
             encoder,
+            time: Box::new(Machine),
             converter: Converter::new(),
+            unsqueezer: Unsqueezer::default(),
             scaler: Scaler::new(),
-            native: I420::black(parameters.width, parameters.height),
+            native: I420::default(),
             picture: I420::black(parameters.width, parameters.height),
+            shown: None,
             black: I420::black(parameters.width, parameters.height),
             have_picture: false,
             announced: false,
-            effort_low: false,
-            warned_budget: false,
+            relief: Relief::default(),
             warned_damaged: false,
             warned_late: false,
+            book: FrameBook::new(log),
         }
     }
 
     pub fn run(mut self) {
         // However this thread ends, the sound must not wait for it.
         let _told = EndTold(self.record.clone());
-        let Some((start, offset, waiting)) = self.wait_for_start() else { return };
+        let Some((start, map, waiting)) = self.wait_for_start() else { return };
         let mut grid = Grid::new(start.t0, start.first_slot);
         for frame in waiting {
-            self.push(&mut grid, frame, offset);
+            self.push(&mut grid, frame, &map);
         }
         let mut finishing = false;
-        let (mut looked, mut hold) = (clock::now(), clock::now());
+        let mut looked = self.time.now();
+        let mut hold = looked;
         loop {
-            let offset = self.shared.clock_offset().unwrap_or(offset);
-            match self.frames.recv_timeout(POLL) {
-                Ok(frame) => self.push(&mut grid, frame, offset),
-                Err(mpsc::RecvTimeoutError::Timeout) => {}
-                // The camera is closed only after this thread has ended; a camera that failed
-                // leaves slots that repeat its last picture.
-                Err(mpsc::RecvTimeoutError::Disconnected) => std::thread::sleep(POLL),
+            let map = self.shared.clock_map().unwrap_or(map);
+            if let Some(queued) = self.time.wait(&self.frames) {
+                self.push(&mut grid, queued, &map);
             }
             while let Ok(frame) = self.frames.try_recv() {
-                self.push(&mut grid, frame, offset);
+                self.push(&mut grid, frame, &map);
             }
             grid.withhold(self.shared.camera_off.load(Relaxed));
-            let local = clock::now();
+            let local = self.time.now();
             if local.since(looked) > STALL {
                 hold = local + RECOVERY;
             }
@@ -171,7 +216,7 @@ impl VideoRecorder {
             if local < hold {
                 continue;
             }
-            let now = SessionMicros(local.0 + offset);
+            let now = map.to_session(local);
             if let Some(&end) = self.record.end_slot.get()
                 && !finishing
                 // Pictures of the last slots may still be on their way.
@@ -196,10 +241,10 @@ impl VideoRecorder {
                 return;
             }
             if behind > 0 || finishing {
-                self.drain(&mut grid, &start, now, offset);
+                self.drain(&mut grid, &start, now, &map);
             }
             // Encoding is no stall.
-            looked = clock::now();
+            looked = self.time.now();
         }
         if let Err(e) = self.encoder.finish() {
             let what = format!("the H.264 encoder failed at the end: {e}");
@@ -207,46 +252,51 @@ impl VideoRecorder {
         }
         self.hand_over();
         self.publish(&grid);
+        self.book.close();
         self.shared.shed_live_video.store(false, Relaxed);
-        let _ = self.mux.send(MuxItem::VideoEnd);
+        self.mux.send(MuxItem::VideoEnd);
     }
 
     /// Encodes all that is due without waiting for the camera in between.
-    fn drain(&mut self, grid: &mut Grid<Queued>, start: &Start, now: SessionMicros, offset: i64) {
+    fn drain(
+        &mut self,
+        grid: &mut Grid<Queued>,
+        start: &Start,
+        now: SessionMicros,
+        map: &ClockMap,
+    ) {
         while let Some(slot) = grid.next(now) {
             self.encode(start, slot);
             self.hand_over();
             while let Ok(frame) = self.frames.try_recv() {
-                self.push(grid, frame, offset);
+                self.push(grid, frame, map);
             }
             if self.shared.abort.load(Relaxed) {
                 return;
             }
-            let behind = clock::now().0 + offset - now.0;
+            let behind = map.to_session(self.time.now()).since(now);
             self.relieve(behind);
             self.publish(grid);
         }
     }
 
     /// Keeps the last moments until somebody says from where on to record.
-    fn wait_for_start(&mut self) -> Option<(Start, i64, VecDeque<Queued>)> {
+    fn wait_for_start(&mut self) -> Option<(Start, ClockMap, VecDeque<Queued>)> {
         let mut waiting: VecDeque<Queued> = VecDeque::new();
         loop {
-            match self.frames.recv_timeout(POLL) {
-                Ok(queued) => {
-                    let newest = queued.frame.captured;
-                    waiting.push_back(queued);
-                    while waiting.front().is_some_and(|q| newest.since(q.frame.captured) > KEEP) {
-                        waiting.pop_front();
-                    }
+            if let Some(queued) = self.time.wait(&self.frames) {
+                let newest = queued.captured;
+                waiting.push_back(queued);
+                let kept = self.record.keep_from.get().copied().unwrap_or(newest);
+                while waiting.front().is_some_and(|q| {
+                    let age = newest.since(q.captured);
+                    age > KEEP && (q.captured < kept || age > KEEP_MOST)
+                }) {
+                    waiting.pop_front();
                 }
-                Err(mpsc::RecvTimeoutError::Timeout) => {}
-                Err(mpsc::RecvTimeoutError::Disconnected) => std::thread::sleep(POLL),
             }
-            if let (Some(start), Some(offset)) =
-                (self.record.start.get(), self.shared.clock_offset())
-            {
-                return Some((*start, offset, waiting));
+            if let (Some(start), Some(map)) = (self.record.start.get(), self.shared.clock_map()) {
+                return Some((*start, map, waiting));
             }
             if self.record.end_slot.get().is_some() || self.shared.abort.load(Relaxed) {
                 return None;
@@ -254,13 +304,14 @@ impl VideoRecorder {
         }
     }
 
-    fn push(&mut self, grid: &mut Grid<Queued>, queued: Queued, offset: i64) {
+    fn push(&mut self, grid: &mut Grid<Queued>, queued: Queued, map: &ClockMap) {
         // Camera-off is a promise: looked at for each picture, however long encoding keeps us.
         grid.withhold(self.shared.camera_off.load(Relaxed));
-        let captured = SessionMicros(queued.frame.captured.0 + offset);
-        let late = grid.counts().late;
-        grid.push(captured, queued);
-        if grid.counts().late > late && !self.warned_late {
+        let source = queued.captured;
+        let captured = map.to_session(source);
+        let fate = grid.push(captured, queued);
+        self.book.pushed(&self.record, source, captured, fate);
+        if fate == Fate::Late && !self.warned_late {
             self.warned_late = true;
             self.record.note(captured, "a picture came too late for its place and was lost");
             self.events.error(
@@ -271,42 +322,53 @@ impl VideoRecorder {
     }
 
     fn encode(&mut self, start: &Start, slot: Slot<Queued>) {
-        let began = clock::now();
+        let began = self.time.now();
         let captured = slot.captured.is_some();
+        self.book.slot(&self.record, &slot, |queued| queued.captured);
         let black = match slot.content {
             Content::Picture(queued) => {
-                self.convert(&queued.frame);
+                match queued.take() {
+                    Ok(held) => self.convert(held),
+                    Err(e) => self.lost(&e),
+                }
                 !self.have_picture
             }
             Content::Repeat => !self.have_picture,
             Content::Black => true,
         };
-        let image = if black { &self.black } else { &self.picture };
         let pts = (slot.index - start.first_slot) as i64;
-        let planes = Planes {
-            y: image.y(),
-            u: image.u(),
-            v: image.v(),
-            stride_y: image.width as usize,
-            stride_uv: image.width as usize / 2,
+        let planes = match (&self.shown, black) {
+            (_, true) => planes(&self.black),
+            (None, _) => planes(&self.picture),
+            (Some((frame, left)), _) => {
+                let (y, u, v) = left.planes(frame, &self.picture);
+                Planes { y, u, v, ..planes(&self.picture) }
+            }
         };
         if let Err(e) = self.encoder.submit(planes, pts) {
             self.record.encode_failed.fetch_add(u64::from(captured), Relaxed);
             self.record.fail(&self.events, format!("the H.264 encoder failed: {e}"));
         }
-        let took = clock::now().since(began).max(0) as u64;
+        let took = self.time.now().since(began).max(0) as u64;
         self.record.encode_micros.fetch_add(took, Relaxed);
         self.record.encode_count.fetch_add(1, Relaxed);
     }
 
-    fn convert(&mut self, frame: &Frame) {
+    fn convert(&mut self, held: Held) {
+        let frame = &held.frame;
         let same = (frame.width, frame.height) == (self.picture.width, self.picture.height);
         let into = if same { &mut self.picture } else { &mut self.native };
-        match self.converter.to_i420(frame, into) {
-            Ok(()) => {
+        let result = match (held.squeezed, same) {
+            (true, _) => self.unsqueezer.expand(&frame.data, into).map(|()| Left::Nothing),
+            (false, true) => self.converter.prepare(frame, into),
+            (false, false) => self.converter.to_i420(frame, into).map(|()| Left::Nothing),
+        };
+        match result {
+            Ok(left) => {
                 if !same {
                     self.scaler.fit(&self.native, &mut self.picture);
                 }
+                self.shown = (left != Left::Nothing).then_some((held.frame, left));
                 self.have_picture = true;
             }
             Err(e) if !self.warned_damaged => {
@@ -322,15 +384,22 @@ impl VideoRecorder {
         }
     }
 
+    /// A picture did not come back from the scratch file; the one before stands for it.
+    fn lost(&self, e: &std::io::Error) {
+        self.record.encode_failed.fetch_add(1, Relaxed);
+        self.record.fail(&self.events, format!("the scratch file does not read back: {e}"));
+    }
+
     /// Passes what the encoder has ready to the writer.
     fn hand_over(&mut self) {
         if !self.announced {
             let Some((sps, pps)) = self.encoder.parameter_sets() else { return };
             self.announced = true;
-            let _ = self.mux.send(MuxItem::VideoFormat { sps, pps });
+            self.mux.send(MuxItem::VideoFormat { sps, pps });
         }
         while let Some(sample) = self.encoder.poll() {
-            let _ = self.mux.send(MuxItem::Video(sample));
+            self.record.unwritten.fetch_add(sample.data.len() as u64, Relaxed);
+            self.mux.send(MuxItem::Video(sample));
         }
     }
 
@@ -338,41 +407,32 @@ impl VideoRecorder {
         *self.record.grid.lock().unwrap_or_else(|e| e.into_inner()) = grid.counts();
     }
 
-    /// What being behind leads to, in the PRD's order.
+    /// What being behind leads to, in the PRD's order; the spill is a thread of its own.
     fn relieve(&mut self, behind: i64) {
         let behind = behind.max(0);
-        let fill = self.record.queue.lock().unwrap_or_else(|e| e.into_inner()).fill();
         self.record.behind_micros.store(behind as u64, Relaxed);
-        if behind > SHED_LIVE || fill > HALF_FULL {
-            if !self.shared.shed_live_video.swap(true, Relaxed) {
-                self.events.warn(
-                    "the recording's encoder is behind; live video makes room for it",
-                    "close other programs or record a smaller picture; nothing is lost",
-                );
-            }
-        } else if behind < RELAXED {
-            self.shared.shed_live_video.store(false, Relaxed);
-        }
-        let low = if self.effort_low {
-            behind > RELAXED
-        } else {
-            behind > LESS_EFFORT || fill > HALF_FULL
-        };
-        if low != self.effort_low {
-            self.effort_low = low;
-            self.encoder.set_effort(if low { Effort::Low } else { Effort::Medium });
-        }
-        let over = self.record.over_budget.load(Relaxed);
-        if over > 0 && !self.warned_budget {
-            self.warned_budget = true;
-            let limit = self.record.queue.lock().unwrap_or_else(|e| e.into_inner()).limit();
-            self.events.error(
-                format!(
-                    "the encoder cannot keep up: more than {} MiB of pictures wait",
-                    limit >> 20
-                ),
-                "close other programs now, or record a smaller picture; nothing is lost yet",
+        let before = self.relief;
+        self.relief = before.next(behind, self.record.fill());
+        let Relief { shed_live, low_effort } = self.relief;
+        self.shared.shed_live_video.store(shed_live, Relaxed);
+        if shed_live && !before.shed_live {
+            self.events.warn(
+                "the recording's encoder is behind; live video makes room for it",
+                "close other programs or record a smaller picture; nothing is lost",
             );
         }
+        if low_effort != before.low_effort {
+            self.encoder.set_effort(if low_effort { Effort::Low } else { Effort::Medium });
+        }
+    }
+}
+
+fn planes(image: &I420) -> Planes<'_> {
+    Planes {
+        y: image.y(),
+        u: image.u(),
+        v: image.v(),
+        stride_y: image.width as usize,
+        stride_uv: image.chroma_width() as usize,
     }
 }

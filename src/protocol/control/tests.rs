@@ -84,7 +84,11 @@ fn every_message_comes_back_also_from_a_row() {
             jitter_micros: 900,
             playout_micros: 12_000,
         }],
-        clock: Some(ClockReport { offset_micros: -12_340_567, uncertainty_micros: 250 }),
+        clock: Some(ClockReport {
+            offset_micros: -12_340_567,
+            uncertainty_micros: 250,
+            skew_ppb: -41_250,
+        }),
     };
     let row = vec![
         Message::Confirm { epoch: 9 },
@@ -136,14 +140,16 @@ fn every_message_comes_back_also_from_a_row() {
 
 #[test]
 fn a_clock_report_stands_behind_everything_that_earlier_versions_read() {
-    let clock = Some(ClockReport { offset_micros: -2, uncertainty_micros: 3 });
+    let clock = Some(ClockReport { offset_micros: -2, uncertainty_micros: 3, skew_ppb: 4 });
     let status = Status { clock, ..Status::default() };
     let bytes = encoded(&Message::Heartbeat { count: 1, roster: 0, status });
     let plain = encoded(&Message::Heartbeat { count: 1, roster: 0, status: Status::default() });
-    assert_eq!(bytes.len(), plain.len() + 12);
-    assert_eq!(bytes[11], 32, "its flag");
+    assert_eq!(bytes.len(), plain.len() + 16);
+    assert_eq!(bytes[11], 32 + 64, "its flags");
     assert_eq!(bytes[12..plain.len()], plain[12..]);
-    assert_eq!(bytes[plain.len()..], [255, 255, 255, 255, 255, 255, 255, 254, 0, 0, 0, 3]);
+    let report = &bytes[plain.len()..];
+    assert_eq!(report[..12], [255, 255, 255, 255, 255, 255, 255, 254, 0, 0, 0, 3]);
+    assert_eq!(report[12..], [0, 0, 0, 4]);
 }
 
 #[test]

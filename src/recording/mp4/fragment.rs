@@ -139,6 +139,18 @@ impl Fragment {
         }
     }
 
+    /// The track's newest sample lasts that long. False when it has none here.
+    pub fn set_last(&mut self, track: Track, ticks: u32) -> bool {
+        let runs = self.runs.iter_mut().filter(|run| run.track == track);
+        match runs.flat_map(|run| &mut run.samples).next_back() {
+            Some(sample) => {
+                sample.1 = ticks;
+                true
+            }
+            None => false,
+        }
+    }
+
     /// Media ticks of the track here.
     pub fn duration(&self, track: Track) -> u64 {
         let runs = self.runs.iter().filter(|run| run.track == track);

@@ -18,6 +18,8 @@ pub enum Operation {
     },
     /// The length was set.
     SetLen(u64),
+    /// Space was asked for up to here.
+    Reserve(u64),
     /// Everything before this is on the disk.
     Sync,
 }
@@ -36,7 +38,7 @@ impl Operation {
             Self::SetLen(length) => {
                 bytes.resize(usize::try_from(*length).expect("the file fits into memory"), 0);
             }
-            Self::Sync => {}
+            Self::Sync | Self::Reserve(_) => {}
         }
     }
 }
@@ -96,6 +98,14 @@ impl RecordingFile for MemoryFile {
         Ok(self.bytes.len() as u64)
     }
 
+    fn reserve(&mut self, until: u64) -> io::Result<()> {
+        if self.capacity.is_some_and(|capacity| until > capacity) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.do_it(Operation::Reserve(until));
+        Ok(())
+    }
+
     fn set_len(&mut self, length: u64) -> io::Result<()> {
         if self.capacity.is_some_and(|capacity| length > capacity) {
             return Err(io::ErrorKind::StorageFull.into());
@@ -112,6 +122,9 @@ impl RecordingFile for &mut MemoryFile {
     }
     fn sync(&mut self) -> io::Result<()> {
         (**self).sync()
+    }
+    fn reserve(&mut self, until: u64) -> io::Result<()> {
+        (**self).reserve(until)
     }
     fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
         (**self).read_at(offset, buffer)

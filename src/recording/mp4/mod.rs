@@ -16,11 +16,16 @@
 //! up to the final `moov`. No media byte moves. The large size was put into the `free`'s content
 //! before, so this write may be torn as well.
 //!
+//! **Space** is asked for ahead, and given back at the end. **The journal** beside the file (see
+//! [`crate::recording::journal`]) tells of each sample in the open fragment.
+//!
 //! Pure: the file is a [`RecordingFile`] that the caller brings, time comes in as parameters.
 
 mod boxes;
 mod entries;
+mod finish;
 mod fragment;
+mod interrupted;
 mod memory;
 mod moov;
 mod read;
@@ -30,9 +35,16 @@ mod writer;
 
 use std::io;
 
+use serde::{Deserialize, Serialize};
+
+pub use finish::beginning;
+pub use fragment::Track;
+pub use interrupted::Salvage;
 pub use memory::{MemoryFile, Operation};
-pub use read::{ReadError, Summary, TimecodeSummary, TrackKind, TrackSummary};
-pub use writer::{Counts, Finished, Mp4Writer};
+pub use read::{
+    Index, ReadError, SampleAt, Summary, Tail, TimecodeSummary, TrackKind, TrackSummary,
+};
+pub use writer::{Counts, Finished, Mp4Writer, Placed};
 
 use crate::units::{RECORDING_FPS, SAMPLE_RATE, SAMPLES_PER_FRAME};
 
@@ -60,12 +72,28 @@ pub const FRAMES_PER_DAY: u32 = 24 * 60 * 60 * RECORDING_FPS;
 /// The file under the writer. Offsets are bytes from its start.
 ///
 /// Writes may reach the disk in any order until `sync` returns; the writer orders what must be
-/// ordered by syncing in between.
+/// ordered by syncing in between. Where nobody has to wait for that, it uses [`Self::order`] and
+/// [`Self::write_ordered`], which a file may do later, on a thread of its own.
 pub trait RecordingFile {
     /// Writes all of `data` at `offset`, growing the file as needed.
     fn write_at(&mut self, offset: u64, data: &[u8]) -> io::Result<()>;
-    /// Returns when everything written is on the disk (fdatasync).
+    /// Returns when everything written, also what was ordered, is on the disk (fdatasync).
     fn sync(&mut self) -> io::Result<()>;
+    /// What was written before this call is on the disk before anything that
+    /// [`Self::write_ordered`] writes after it. An error may be one of an earlier order.
+    fn order(&mut self) -> io::Result<()> {
+        self.sync()
+    }
+    /// Writes `data` at `offset`, as soon as what was ordered before it has come about.
+    fn write_ordered(&mut self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.write_at(offset, data)
+    }
+    /// Asks the disk for space up to `until` without making the file longer. Only a wish: a file
+    /// that knows no such thing does nothing. [`Self::set_len`] gives back what is not needed.
+    fn reserve(&mut self, until: u64) -> io::Result<()> {
+        let _ = until;
+        Ok(())
+    }
     /// Fills `buffer` from `offset`; an error when the file is shorter.
     fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
     /// The file's length in bytes.
@@ -74,7 +102,7 @@ pub trait RecordingFile {
     fn is_empty(&mut self) -> io::Result<bool> {
         Ok(self.len()? == 0)
     }
-    /// Cuts the file, or extends it with zeros.
+    /// Cuts the file, or extends it with zeros; space reserved behind the length is given back.
     fn set_len(&mut self, length: u64) -> io::Result<()>;
 }
 
@@ -84,6 +112,15 @@ impl<F: RecordingFile + ?Sized> RecordingFile for Box<F> {
     }
     fn sync(&mut self) -> io::Result<()> {
         (**self).sync()
+    }
+    fn order(&mut self) -> io::Result<()> {
+        (**self).order()
+    }
+    fn write_ordered(&mut self, offset: u64, data: &[u8]) -> io::Result<()> {
+        (**self).write_ordered(offset, data)
+    }
+    fn reserve(&mut self, until: u64) -> io::Result<()> {
+        (**self).reserve(until)
     }
     fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
         (**self).read_at(offset, buffer)
@@ -97,7 +134,7 @@ impl<F: RecordingFile + ?Sized> RecordingFile for Box<F> {
 }
 
 /// What the file will hold, told before its first sample.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MovieParameters {
     /// The picture; `None` for a recording without a camera.
     pub video: Option<VideoTrack>,
@@ -110,7 +147,7 @@ pub struct MovieParameters {
 }
 
 /// An H.264 track at 30 fps (PRD 4.3.1), BT.709 limited range, square pixels.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VideoTrack {
     /// Width in pixels.
     pub width: u16,
@@ -125,7 +162,7 @@ pub struct VideoTrack {
 }
 
 /// An AAC-LC mono track at 48 kHz (PRD 4.3.2).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AudioTrack {
     /// AudioSpecificConfig (ISO 14496-3, 1.6.2.1), as the encoder gives it.
     pub asc: Vec<u8>,
@@ -138,7 +175,7 @@ pub struct AudioTrack {
 }
 
 /// SMPTE timecode, 30 fps non-drop, wrapping at 24 hours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Timecode {
     /// The first frame's number since midnight, at 30 frames a second.
     pub start_frame: u32,

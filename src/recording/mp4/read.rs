@@ -1,15 +1,21 @@
 //! A small reader of finished and of interrupted recordings, independent of the writer.
 //!
-//! Pure but for the reader that comes in as a parameter. Never panics on any bytes; memory stays
-//! bounded (a few hundred KiB) whatever sizes the file claims, because tables are streamed.
+//! Pure but for the reader that comes in as a parameter. Never panics on any bytes. A [`Summary`]
+//! takes a few hundred KiB whatever sizes the file claims, because tables are streamed; an
+//! [`Index`] some 32 bytes a sample that the file really has a table entry for.
 
 mod fragments;
+mod index;
 mod input;
+mod parameters;
+mod samples;
 mod tables;
 
 use std::io::{Read, Seek};
 
-use input::{BoxAt, Input, children, u16_at, u32_at, u64_at};
+pub use index::{Index, Tail};
+use input::{BoxAt, Input, children, u32_at, u64_at};
+pub use samples::SampleAt;
 
 use super::Timecode;
 
@@ -118,46 +124,8 @@ impl Summary {
     /// Reads a finished or interrupted file.
     pub fn read<R: Read + Seek>(reader: &mut R) -> Result<Self, ReadError> {
         let mut input = Input::new(reader)?;
-        let length = input.length();
-        let mut movie: Option<Movie> = None;
-        let mut fragments = 0;
-        let mut whole_until = 0;
-        let mut position = 0;
-        let mut first = true;
-        while let Some(found) = input.box_at(position, length)? {
-            if first && &found.kind != b"ftyp" {
-                return Err(ReadError::NotMp4("it does not begin with ftyp"));
-            }
-            first = false;
-            match &found.kind {
-                b"moov" if movie.is_none() && !found.cut => {
-                    movie = Some(Movie::read(&mut input, found)?);
-                }
-                b"moof" if !found.cut => {
-                    if let Some(movie) = &mut movie
-                        && fragments::read(&mut input, found, movie)?
-                    {
-                        fragments += 1;
-                    }
-                }
-                _ => {}
-            }
-            if found.cut || found.open {
-                break;
-            }
-            position = found.end;
-            whole_until = position;
-        }
-        let movie = movie.ok_or(ReadError::NotMp4("it has no whole moov"))?;
-        Ok(Self {
-            bytes: length,
-            finalised: !movie.fragmented,
-            fragments,
-            whole_until,
-            created_utc_seconds: movie.created,
-            timecode: movie.timecode(&mut input)?,
-            tracks: movie.tracks.into_iter().map(|t| t.summary).collect(),
-        })
+        let walk = Walk::through(&mut input, false)?;
+        walk.summary(&mut input)
     }
 
     /// The first track of a kind.
@@ -181,6 +149,71 @@ impl Summary {
     }
 }
 
+/// Top-level boxes that are remembered: a finished file has three.
+const MOST_BOXES: usize = 16;
+
+/// What one way through the top-level boxes brings.
+struct Walk {
+    movie: Movie,
+    fragments: u32,
+    whole_until: u64,
+    /// The first boxes.
+    boxes: Vec<BoxAt>,
+    /// The box that goes on to or beyond the file's end.
+    last: Option<BoxAt>,
+}
+
+impl Walk {
+    /// `collect`: keep every sample.
+    fn through<R: Read + Seek>(input: &mut Input<'_, R>, collect: bool) -> Result<Self, ReadError> {
+        let length = input.length();
+        let mut movie: Option<Movie> = None;
+        let (mut boxes, mut last) = (Vec::new(), None);
+        let mut fragments = 0;
+        let mut position = 0;
+        while let Some(found) = input.box_at(position, length)? {
+            if position == 0 && &found.kind != b"ftyp" {
+                return Err(ReadError::NotMp4("it does not begin with ftyp"));
+            }
+            if boxes.len() < MOST_BOXES {
+                boxes.push(found);
+            }
+            match &found.kind {
+                b"moov" if movie.is_none() && !found.cut => {
+                    movie = Some(Movie::read(input, found, collect)?);
+                }
+                b"moof" if !found.cut => {
+                    if let Some(movie) = &mut movie
+                        && fragments::read(input, found, movie)?
+                    {
+                        fragments += 1;
+                    }
+                }
+                _ => {}
+            }
+            if found.cut || found.open {
+                last = Some(found);
+                break;
+            }
+            position = found.end;
+        }
+        let movie = movie.ok_or(ReadError::NotMp4("it has no whole moov"))?;
+        Ok(Self { movie, fragments, whole_until: position, boxes, last })
+    }
+
+    fn summary<R: Read + Seek>(&self, input: &mut Input<'_, R>) -> Result<Summary, ReadError> {
+        Ok(Summary {
+            bytes: input.length(),
+            finalised: !self.movie.fragmented,
+            fragments: self.fragments,
+            whole_until: self.whole_until,
+            created_utc_seconds: self.movie.created,
+            timecode: self.movie.timecode(input)?,
+            tracks: self.movie.tracks.iter().map(|t| t.summary.clone()).collect(),
+        })
+    }
+}
+
 /// What `trex` says of a track's samples in fragments.
 #[derive(Clone, Copy, Debug, Default)]
 struct Defaults {
@@ -198,6 +231,14 @@ struct TrackState {
     /// Of a `tmcd` entry: frames per second and flags.
     timecode: Option<(u8, u32)>,
     rate: tables::Constant,
+    /// Every sample, when they are asked for.
+    samples: Option<Vec<SampleAt>>,
+    /// Decode time of the next sample of a fragment.
+    next_time: u64,
+    /// What its tables say that cannot be.
+    faults: Vec<String>,
+    /// Contents of the sample entry's boxes that describe the codec, and of `btrt`.
+    description: Vec<([u8; 4], Vec<u8>)>,
 }
 
 #[derive(Debug)]
@@ -211,7 +252,11 @@ struct Movie {
 const EPOCH_1904: u64 = 2_082_844_800;
 
 impl Movie {
-    fn read<R: Read + Seek>(input: &mut Input<'_, R>, moov: BoxAt) -> Result<Self, ReadError> {
+    fn read<R: Read + Seek>(
+        input: &mut Input<'_, R>,
+        moov: BoxAt,
+        collect: bool,
+    ) -> Result<Self, ReadError> {
         let mut movie = Self { created: 0, fragmented: false, tracks: Vec::new() };
         let inside = children(input, moov.content, moov.end)?;
         for part in &inside {
@@ -225,7 +270,7 @@ impl Movie {
                     movie.created = raw.unwrap_or(0).saturating_sub(EPOCH_1904);
                 }
                 b"trak" if movie.tracks.len() < MOST_TRACKS => {
-                    if let Some(track) = tables::track(input, *part)? {
+                    if let Some(track) = tables::track(input, *part, collect)? {
                         movie.tracks.push(track);
                     }
                 }
@@ -276,61 +321,4 @@ impl Movie {
         }
         Ok(None)
     }
-}
-
-/// The RFC 6381 string of an `avc1` entry's `avcC`.
-fn avc_codec(avcc: &[u8]) -> Option<String> {
-    let [_, profile, constraints, level, ..] = avcc else { return None };
-    Some(format!("avc1.{profile:02x}{constraints:02x}{level:02x}"))
-}
-
-/// The RFC 6381 string of an `mp4a` entry's `esds` (version and flags included).
-fn aac_codec(esds: &[u8]) -> Option<String> {
-    let mut rest = esds.get(4..)?;
-    let es = descriptor(&mut rest, 0x03)?;
-    let flags = *es.get(2)?;
-    let mut skip = 3;
-    if flags & 0x80 != 0 {
-        skip += 2;
-    }
-    if flags & 0x40 != 0 {
-        skip += 1 + usize::from(*es.get(skip)?);
-    }
-    if flags & 0x20 != 0 {
-        skip += 2;
-    }
-    let mut rest = es.get(skip..)?;
-    let decoder = descriptor(&mut rest, 0x04)?;
-    let object_type = *decoder.first()?;
-    if object_type != 0x40 {
-        return Some(format!("mp4a.{object_type:02x}"));
-    }
-    let mut rest = decoder.get(13..)?;
-    let asc = descriptor(&mut rest, 0x05)?;
-    let first = u16_at(asc, 0)?;
-    let audio_object = match first >> 11 {
-        31 => 32 + (first >> 5 & 0x3F),
-        short => short,
-    };
-    Some(format!("mp4a.40.{audio_object}"))
-}
-
-/// Takes a descriptor off `bytes` (ISO 14496-1, 8.3.3); `None` when it is another or cut.
-fn descriptor<'a>(bytes: &mut &'a [u8], tag: u8) -> Option<&'a [u8]> {
-    let (found, mut rest) = bytes.split_first()?;
-    if *found != tag {
-        return None;
-    }
-    let mut length = 0;
-    for _ in 0..4 {
-        let (byte, more) = rest.split_first()?;
-        rest = more;
-        length = length << 7 | usize::from(byte & 0x7F);
-        if byte & 0x80 == 0 {
-            break;
-        }
-    }
-    let content = rest.get(..length)?;
-    *bytes = &rest[length..];
-    Some(content)
 }

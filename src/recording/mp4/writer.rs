@@ -1,18 +1,20 @@
 //! Writes the file: samples as they come, a commit a second, the end. See the module's page for
 //! the layout and for why each order of writes and syncs is as it is.
 //!
-//! Runs on the engine's disk thread, because `commit` waits for the disk. Pure: the file comes
-//! in as a parameter, no clock is read.
+//! Runs on the engine's writer thread. What must wait for the disk is ordered, not waited for (see
+//! [`RecordingFile::order`]), except at the end. Pure: the file comes in as a parameter, no clock
+//! is read.
 
-use super::boxes::{Boxes, OPEN_FREE};
+use blake2::{Blake2s256, Digest};
+
+use super::boxes::OPEN_FREE;
 use super::entries;
+use super::finish::{FinalIndex, beginning, measure};
 use super::fragment::{Fragment, Track, slot_for};
-use super::moov::{Recorded, default_durations, has, moov, timescale, track_duration};
+use super::moov::{Recorded, default_durations, has, timescale};
 use super::{FRAME_TICKS, MovieParameters, Mp4Error, RecordingFile, Result};
 use crate::units::{RECORDING_FPS, SAMPLE_RATE};
 
-/// Where `free(16)` begins: right behind the 32-byte `ftyp`, so that it is 16-aligned.
-const FREE_AT: u64 = 32;
 /// A fragment is one second (PRD 4.3.3), in frames.
 const FRAGMENT_FRAMES: u64 = RECORDING_FPS as u64;
 /// A fragment that should have met a keyframe after a second, or whose video stalls while audio
@@ -20,9 +22,8 @@ const FRAGMENT_FRAMES: u64 = RECORDING_FPS as u64;
 const OVERDUE_FRAMES: u64 = FRAGMENT_FRAMES * 3 / 2;
 /// Commits early above this, so that offsets within a fragment stay far below 2 GiB.
 const LARGEST_PAYLOAD: u64 = 512 << 20;
-/// Bytes read back at once.
-const READ_BACK: usize = 64 * 1024;
-
+/// Space is asked for in such steps, some 14 s of 1080p: few enough calls, little to give back.
+const RESERVE: u64 = 32 << 20;
 /// What was recorded so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -51,6 +52,25 @@ pub struct Finished {
     pub fragments: u32,
     /// Length of the movie, in 1/48,000 s.
     pub duration_samples: u64,
+    /// BLAKE2s-256 over the bytes of all pictures and packets, in the order they lie in the file.
+    pub media_hash: [u8; 32],
+}
+
+/// Where a sample was put.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// Whose it is.
+    pub track: Track,
+    /// Where it begins, from the start of the file.
+    pub offset: u64,
+    /// Bytes.
+    pub size: u32,
+    /// Decode time, media ticks of its track.
+    pub time: u64,
+    /// Media ticks of its track.
+    pub duration: u32,
+    /// Decoding can begin with it.
+    pub sync: bool,
 }
 
 /// The writer.
@@ -64,6 +84,7 @@ pub struct Mp4Writer<F: RecordingFile> {
     open: Option<Fragment>,
     /// Where the next slot begins while none is open.
     next_start: u64,
+    timecode: Placed,
     recorded: Recorded,
     fragments: u32,
     /// The frame that would come next; `None` before the first.
@@ -71,6 +92,11 @@ pub struct Mp4Writer<F: RecordingFile> {
     frames: u64,
     packets: u64,
     audio_time: u64,
+    /// Of the newest packet.
+    packet_duration: u32,
+    media: Blake2s256,
+    /// Space was asked for up to here; `u64::MAX` once that has failed.
+    reserved: u64,
     /// The write that makes the file an ordinary one was begun: no more samples.
     swallowing: bool,
     finished: Option<Finished>,
@@ -92,34 +118,30 @@ impl<F: RecordingFile> Mp4Writer<F> {
         let packets = if packet == 0 { 0 } else { SAMPLE_RATE.div_ceil(packet) };
         let slot = slot_for(RECORDING_FPS as usize, packets as usize);
 
-        let mut b = Boxes::new();
-        b.put(b"ftyp", |b| {
-            b.raw(b"mp42");
-            b.u32(0);
-            b.raw(b"mp42isomiso6avc1");
-        });
-        // The content reads as a 64-bit size of 16 should only "size 1" of the last write land.
-        b.put(b"free", |b| b.u64(16));
-        moov(&mut b, &parameters, None);
-        let gap = b.len().next_multiple_of(8) - b.len();
-        if gap > 0 {
-            b.free(gap + 8);
-        }
+        let mut b = beginning(&parameters);
         let mut fragment = Fragment::new(b.len() as u64, slot);
-        b.raw(&OPEN_FREE);
-        b.zeros(slot - OPEN_FREE.len());
-        let start = parameters.timecode.plus(0).start_frame;
-        b.u32(start);
+        b.extend_from_slice(&OPEN_FREE);
+        b.resize(b.len() + slot - OPEN_FREE.len(), 0);
+        b.extend_from_slice(&parameters.timecode.plus(0).start_frame.to_be_bytes());
         let [.., a_fragment] = default_durations(&parameters);
+        let timecode = Placed {
+            track: Track::Timecode,
+            offset: fragment.end,
+            size: 4,
+            time: 0,
+            duration: a_fragment,
+            sync: true,
+        };
         fragment.add(Track::Timecode, 4, 0, a_fragment, true);
 
-        file.write_at(0, &b.into_bytes()).map_err(|e| Mp4Error::io("beginning the file", e))?;
+        file.write_at(0, &b).map_err(|e| Mp4Error::io("beginning the file", e))?;
         file.sync().map_err(|e| Mp4Error::io("syncing the file's beginning", e))?;
-        Ok(Self {
+        let mut writer = Self {
             file,
             slot,
             next_start: fragment.start,
             open: Some(fragment),
+            timecode,
             parameters,
             recorded: Recorded::default(),
             fragments: 0,
@@ -127,15 +149,20 @@ impl<F: RecordingFile> Mp4Writer<F> {
             frames: 0,
             packets: 0,
             audio_time: 0,
+            packet_duration: 0,
+            media: Blake2s256::new(),
+            reserved: 0,
             swallowing: false,
             finished: None,
-        })
+        };
+        writer.reserve();
+        Ok(writer)
     }
 
     /// Appends one picture: NAL units, each with a 4-byte length. `pts` counts frames from the
     /// file's start and rises from call to call; a hole is shown as the picture before it. On an
     /// error the sample is not in the file and may be given again.
-    pub fn video(&mut self, sample: &[u8], pts: i64, keyframe: bool) -> Result<()> {
+    pub fn video(&mut self, sample: &[u8], pts: i64, keyframe: bool) -> Result<Placed> {
         self.check(Track::Video, sample)?;
         let frame = u64::try_from(pts).map_err(|_| Mp4Error::Sample("a frame before the file"))?;
         if self.next_frame.is_some_and(|next| frame < next) {
@@ -153,19 +180,20 @@ impl<F: RecordingFile> Mp4Writer<F> {
         let first = self.next_frame.is_none();
         let base = if first { frame } else { self.recorded.first_frame };
         // In fragments the decode time tells a late beginning, at the end an edit list does.
-        self.append(Track::Video, sample, frame * u64::from(FRAME_TICKS), FRAME_TICKS, keyframe)?;
+        let time = frame * u64::from(FRAME_TICKS);
+        let placed = self.append(Track::Video, sample, time, FRAME_TICKS, keyframe)?;
         if let Some(missing) = self.next_frame.and_then(|next| frame.checked_sub(next)) {
             self.lengthen_previous(missing);
         }
         self.recorded.first_frame = base;
         self.next_frame = Some(frame + 1);
         self.frames += 1;
-        Ok(())
+        Ok(placed)
     }
 
-    /// Appends one packet of that many samples (1,024; the last may be told shorter). On an error
-    /// the packet is not in the file and may be given again.
-    pub fn audio(&mut self, packet: &[u8], duration: u32) -> Result<()> {
+    /// Appends one packet of that many samples. On an error the packet is not in the file and may
+    /// be given again.
+    pub fn audio(&mut self, packet: &[u8], duration: u32) -> Result<Placed> {
         self.check(Track::Audio, packet)?;
         if duration == 0 {
             return Err(Mp4Error::Sample("an audio packet without duration"));
@@ -176,10 +204,34 @@ impl<F: RecordingFile> Mp4Writer<F> {
         if self.open.as_ref().is_some_and(|open| open.duration(Track::Audio) >= samples) {
             self.commit()?;
         }
-        self.append(Track::Audio, packet, self.audio_time, duration, true)?;
+        let placed = self.append(Track::Audio, packet, self.audio_time, duration, true)?;
         self.audio_time += u64::from(duration);
+        self.packet_duration = duration;
         self.packets += 1;
-        Ok(())
+        Ok(placed)
+    }
+
+    /// Ends the sound after that many samples of its track, within the newest packet: what of it
+    /// lies behind does not count.
+    pub fn end_audio(&mut self, samples: u64) {
+        if self.packets == 0 {
+            return;
+        }
+        let from = self.audio_time - u64::from(self.packet_duration);
+        let duration = samples.saturating_sub(from).clamp(1, self.packet_duration.into());
+        let duration = u32::try_from(duration).expect("it is no longer than the packet");
+        let in_fragment =
+            self.open.as_mut().is_some_and(|open| open.set_last(Track::Audio, duration));
+        if !in_fragment {
+            self.recorded.tables[Track::Audio.index()].set_last_duration(duration);
+        }
+        self.audio_time = from + u64::from(duration);
+        self.packet_duration = duration;
+    }
+
+    /// Where the start timecode is, which the file begins with.
+    pub fn timecode_placed(&self) -> Placed {
+        self.timecode
     }
 
     /// Makes everything appended so far permanent and opens the next fragment. On an error
@@ -202,14 +254,30 @@ impl<F: RecordingFile> Mp4Writer<F> {
             // No room for another. End the file behind this one; the next append tries again.
             self.file.set_len(next).map_err(|e| Mp4Error::io("closing the last fragment", e))?;
         }
-        self.file.sync().map_err(|e| Mp4Error::io("syncing a fragment", e))?;
-        self.file.write_at(start, head).map_err(|e| Mp4Error::io("committing a fragment", e))?;
+        self.file.order().map_err(|e| Mp4Error::io("syncing a fragment", e))?;
+        self.file
+            .write_ordered(start, head)
+            .map_err(|e| Mp4Error::io("committing a fragment", e))?;
 
         let fragment = self.open.take().expect("it was open above");
         self.note_committed(fragment);
         self.next_start = next;
         self.open = opened.then(|| Fragment::new(next, self.slot));
-        self.file.sync().map_err(|e| Mp4Error::io("syncing a committed fragment", e))
+        self.file.order().map_err(|e| Mp4Error::io("syncing a committed fragment", e))?;
+        self.reserve();
+        Ok(())
+    }
+
+    /// Keeps space ahead. A disk that has none says so when something is written.
+    fn reserve(&mut self) {
+        let end = self.bytes();
+        if self.reserved >= end + RESERVE / 2 {
+            return;
+        }
+        self.reserved = match self.file.reserve(end + RESERVE) {
+            Ok(()) => end + RESERVE,
+            Err(_) => u64::MAX,
+        };
     }
 
     /// The file's length, without what is allocated ahead.
@@ -262,28 +330,20 @@ impl<F: RecordingFile> Mp4Writer<F> {
             return Ok(finished);
         }
         self.commit()?;
-        let duration = self.measure();
+        let duration = measure(&self.parameters, &mut self.recorded, self.next_frame);
         let at = self.open.as_ref().map_or(self.next_start, |open| open.start);
-        let mut b = Boxes::new();
-        b.raw(&OPEN_FREE);
-        moov(&mut b, &self.parameters, Some(&self.recorded));
-        let index = b.into_bytes();
-        let length = at + index.len() as u64;
-
-        // The large size goes first, into the content of `free(16)`, where no reader looks.
-        let swallowed = at + OPEN_FREE.len() as u64 - FREE_AT;
-        let mut head = *b"\0\0\0\x01mdat\0\0\0\0\0\0\0\0";
-        head[8..].copy_from_slice(&swallowed.to_be_bytes());
-
-        self.write_final_index(at, &index, length, &head)?;
+        let index = FinalIndex::new(&self.parameters, &self.recorded, at);
+        let (give_back, keep) = (self.reserved > index.length(), at.max(self.bytes()));
+        index.write(&mut self.file, give_back, keep)?;
         self.swallowing = true;
-        self.file.write_at(FREE_AT, &head).map_err(|e| Mp4Error::io("finalising the file", e))?;
+        index.swallow(&mut self.file)?;
         let finished = Finished {
-            bytes: length,
+            bytes: index.length(),
             video_samples: self.frames,
             audio_samples: self.packets,
             fragments: self.fragments,
             duration_samples: duration,
+            media_hash: self.media.clone().finalize().into(),
         };
         // Only now: should the sync fail, writing the same again is harmless.
         self.file.sync().map_err(|e| Mp4Error::io("syncing the final file", e))?;
@@ -306,59 +366,6 @@ impl<F: RecordingFile> Mp4Writer<F> {
         self.file
     }
 
-    fn write_final_index(
-        &mut self,
-        at: u64,
-        index: &[u8],
-        length: u64,
-        head: &[u8; 16],
-    ) -> Result<()> {
-        const DOING: &str = "writing the final index";
-        if let Err(error) = self.file.write_at(at, index) {
-            // What did fit lies in an open `free` and harms nobody, but its space is better free.
-            let _ = self.file.set_len(at.max(self.bytes()));
-            return Err(Mp4Error::io(DOING, error));
-        }
-        if self.file.len().map_err(|e| Mp4Error::io(DOING, e))? != length {
-            self.file.set_len(length).map_err(|e| Mp4Error::io(DOING, e))?;
-        }
-        self.file.write_at(FREE_AT + 8, &head[8..]).map_err(|e| Mp4Error::io(DOING, e))?;
-        self.file.sync().map_err(|e| Mp4Error::io("syncing the final index", e))?;
-
-        let mut buffer = vec![0; READ_BACK.min(index.len())];
-        let mut position = at;
-        for part in index.chunks(READ_BACK) {
-            let read = &mut buffer[..part.len()];
-            self.file
-                .read_at(position, read)
-                .map_err(|e| Mp4Error::io("reading the final index back", e))?;
-            if read != part {
-                return Err(Mp4Error::ReadBack);
-            }
-            position += part.len() as u64;
-        }
-        Ok(())
-    }
-
-    /// Gives the timecode the whole length; answers the movie's duration in 1/48,000 s.
-    fn measure(&mut self) -> u64 {
-        let duration = Track::ALL
-            .into_iter()
-            .filter(|track| has(&self.parameters, *track))
-            .map(|track| track_duration(&self.parameters, &self.recorded, track))
-            .max()
-            .unwrap_or(0);
-        let per_frame = u64::from(SAMPLE_RATE / RECORDING_FPS);
-        let frames = match self.next_frame {
-            Some(next) => next,
-            None => duration.div_ceil(per_frame),
-        };
-        let ticks = frames.saturating_mul(u64::from(FRAME_TICKS));
-        let table = &mut self.recorded.tables[Track::Timecode.index()];
-        table.set_last_duration(u32::try_from(ticks).unwrap_or(u32::MAX));
-        duration
-    }
-
     fn check(&self, track: Track, sample: &[u8]) -> Result<()> {
         if self.swallowing {
             return Err(Mp4Error::Sample("the file is finished"));
@@ -379,7 +386,7 @@ impl<F: RecordingFile> Mp4Writer<F> {
         time: u64,
         duration: u32,
         sync: bool,
-    ) -> Result<()> {
+    ) -> Result<Placed> {
         let full = |open: &Fragment| {
             !open.has_room() || open.payload() + sample.len() as u64 > LARGEST_PAYLOAD
         };
@@ -395,9 +402,11 @@ impl<F: RecordingFile> Mp4Writer<F> {
             self.open = Some(Fragment::new(self.next_start, self.slot));
         }
         let open = self.open.as_mut().expect("opened above");
-        self.file.write_at(open.end, sample).map_err(|e| Mp4Error::io("writing a sample", e))?;
-        open.add(track, sample.len() as u32, time, duration, sync);
-        Ok(())
+        let (offset, size) = (open.end, sample.len() as u32);
+        self.file.write_at(offset, sample).map_err(|e| Mp4Error::io("writing a sample", e))?;
+        open.add(track, size, time, duration, sync);
+        self.media.update(sample);
+        Ok(Placed { track, offset, size, time, duration, sync })
     }
 
     /// The picture before a hole of that many frames goes on until the newest.

@@ -196,14 +196,16 @@ pub fn file(s: &Snapshot, palette: &Palette) -> Line<'static> {
         }
         None => spans.push(Span::styled("  nothing recorded yet", palette.quiet)),
     }
-    if let Some(free) = s.disk_free_bytes {
+    if let Some(free) = s.disk.free_bytes {
         let style = if free < LITTLE_SPACE { palette.bad } else { Style::new() };
         spans.push(Span::styled(format!("   {} free", bytes(free)), style));
-        // A rate from the first seconds would promise nonsense.
-        if let Some(r) = s.recording.filter(|r| r.seconds >= 5.0 && r.bytes > 0) {
-            let left = free as f64 / (r.bytes as f64 / r.seconds);
+        if let Some(left) = s.disk.seconds_left {
             spans.push(Span::styled(format!(" for {}", about(left)), palette.quiet));
         }
+    }
+    if s.disk.silent_seconds >= 1.0 {
+        let text = format!("   no answer for {:.0} s", s.disk.silent_seconds);
+        spans.push(Span::styled(text, palette.bad));
     }
     Line::from(spans)
 }
@@ -229,6 +231,12 @@ pub fn frames(r: &RecordingStats, width: usize, palette: &Palette) -> Line<'stat
     // 33 ms is what one picture may take at 30 fps.
     value("encoder", format!("{:.1} ms", r.encode_ms), palette.judge(r.encode_ms, 28.0, 33.4));
     value("queue", format!("{:.0} ms", r.queue_ms), palette.judge(r.queue_ms, 500.0, 2_000.0));
+    // Some of it is always in use: the grid's half second.
+    let fill = r.queued_bytes as f64 / r.queued_limit_bytes.max(1) as f64;
+    if fill > 0.5 {
+        let text = format!("{} of {}", bytes(r.queued_bytes), bytes(r.queued_limit_bytes));
+        value("memory", text, palette.judge(fill, 0.5, 0.875));
+    }
     Line::from(spans)
 }
 

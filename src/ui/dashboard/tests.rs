@@ -9,7 +9,9 @@ use super::draw::draw;
 use super::keys::{Action, action};
 use super::palette::Palette;
 use super::state::DashboardState;
-use crate::ui::model::{Command, PeerStats, PeerVideo, PeerView, RecordingStats, Snapshot};
+use crate::ui::model::{
+    Command, DiskStats, PeerStats, PeerVideo, PeerView, RecordingStats, Snapshot,
+};
 use crate::units::Micros;
 
 const INVITE: &str = "hyperzoom join '203.0.113.57:7000#AAAQEAYEAUDAOCAJBIFQYDIOB4'";
@@ -26,7 +28,11 @@ fn waiting() -> Snapshot {
         camera_name: "Logitech BRIO, 1920x1080 MJPEG, 30 fps".into(),
         mic_peak_db: -18.4,
         mic_rms_db: -29.0,
-        disk_free_bytes: Some(182_400_000_000),
+        disk: DiskStats {
+            free_bytes: Some(182_400_000_000),
+            seconds_left: Some(79_000.0),
+            silent_seconds: 0.0,
+        },
         priorities: vec![
             "capture: SCHED_FIFO 12".into(),
             "talk: SCHED_FIFO 10".into(),
@@ -110,12 +116,16 @@ fn in_trouble() -> Snapshot {
     s.camera_off = true;
     s.clipped = 1_204;
     s.mic_peak_db = -0.4;
-    s.disk_free_bytes = Some(812_000_000);
+    s.disk =
+        DiskStats { free_bytes: Some(812_000_000), seconds_left: Some(262.0), silent_seconds: 3.2 };
     s.recording_trouble = Some("the disk is slower than the recording; 41 pictures wait".into());
     if let Some(r) = &mut s.recording {
         r.frames_dropped = 2;
         r.encode_ms = 36.1;
         r.queue_ms = 2_410.0;
+        r.spilled = 41;
+        r.queued_bytes = 231_000_000;
+        r.queued_limit_bytes = 256 << 20;
     }
     s.peers[0].silent = true;
     s.peers[1].stats.loss_percent = 7.3;

@@ -76,13 +76,13 @@ fn record(writer: &mut Mp4Writer<Faulty>) -> usize {
     for frame in 0..62 {
         let (sample, keyframe) = &media.video[frame];
         loop {
-            let result = writer.video(sample, frame as i64, *keyframe);
+            let result = writer.video(sample, frame as i64, *keyframe).map(drop);
             if tell(result, writer.file()) {
                 break;
             }
         }
         loop {
-            let result = writer.audio(&media.audio[frame], 1024);
+            let result = writer.audio(&media.audio[frame], 1024).map(drop);
             if tell(result, writer.file()) {
                 break;
             }

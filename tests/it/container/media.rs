@@ -1,9 +1,13 @@
 //! Real H.264 and AAC for the container's tests, and the writer fed with them as a call would.
 
+use std::collections::VecDeque;
+use std::io;
 use std::sync::OnceLock;
 
+use hyperzoom::recording::journal::{self, Record};
 use hyperzoom::recording::mp4::{
-    AudioTrack, MemoryFile, MovieParameters, Mp4Writer, Timecode, VideoTrack,
+    AudioTrack, MemoryFile, MovieParameters, Mp4Writer, Operation, RecordingFile, Timecode,
+    VideoTrack,
 };
 use openh264::OpenH264API;
 use openh264::encoder::{
@@ -152,4 +156,115 @@ pub fn written(parameters: MovieParameters) -> Mp4Writer<MemoryFile> {
         }
     }
     writer
+}
+
+/// One thing that a recorder does to the file or to the journal beside it.
+#[derive(Clone, Debug)]
+pub enum Deed {
+    File(Operation),
+    Journal(Vec<u8>),
+}
+
+/// Everything that a recorder does to make the four seconds, in order. What it orders comes about
+/// `lag` writes later, as where a thread waits for the disk. `ended`: up to the clean end.
+pub fn deeds(lag: usize, ended: bool) -> Vec<Deed> {
+    let media = media();
+    let parameters = parameters();
+    let mut deeds = vec![Deed::Journal(journal::header(&parameters).unwrap())];
+    let mut writer = Mp4Writer::create(Late::new(lag), parameters).unwrap();
+    let timecode = writer.timecode_placed();
+    let mut note = |writer: &mut Mp4Writer<Late>, placed, sample: &[u8]| {
+        deeds.extend(writer.file_mut().inner.log.drain(..).map(Deed::File));
+        deeds.push(Deed::Journal(Record::new(placed, sample).to_bytes().to_vec()));
+    };
+    note(&mut writer, timecode, &START_FRAME.to_be_bytes());
+    let mut packets = media.audio.iter().enumerate().peekable();
+    for (frame, (sample, keyframe)) in media.video.iter().enumerate() {
+        let placed = writer.video(sample, frame as i64, *keyframe).unwrap();
+        note(&mut writer, placed, sample);
+        while let Some((_, packet)) = packets.next_if(|(n, _)| n * 1024 < (frame + 1) * 1600) {
+            let placed = writer.audio(packet, 1024).unwrap();
+            note(&mut writer, placed, packet);
+        }
+    }
+    if ended {
+        writer.end_audio(FRAMES as u64 * 1600);
+        writer.finalise().unwrap();
+    }
+    deeds.extend(writer.into_file().inner.log.into_iter().map(Deed::File));
+    deeds
+}
+
+/// What lies on the disk after these deeds: file and journal.
+pub fn done(deeds: &[Deed]) -> (MemoryFile, Vec<u8>) {
+    let (mut file, mut journal) = (MemoryFile::new(), Vec::new());
+    for deed in deeds {
+        match deed {
+            Deed::File(operation) => operation.apply(&mut file.bytes),
+            Deed::Journal(bytes) => journal.extend_from_slice(bytes),
+        }
+    }
+    (file, journal)
+}
+
+/// A file in memory that does what was ordered some writes later.
+pub struct Late {
+    pub inner: MemoryFile,
+    orders: VecDeque<Option<(u64, Vec<u8>)>>,
+    lag: usize,
+    waited: usize,
+}
+
+impl Late {
+    pub fn new(lag: usize) -> Self {
+        Self { inner: MemoryFile::new(), orders: VecDeque::new(), lag, waited: 0 }
+    }
+
+    fn one(&mut self) -> io::Result<()> {
+        match self.orders.pop_front() {
+            Some(Some((offset, data))) => self.inner.write_at(offset, &data),
+            Some(None) => self.inner.sync(),
+            None => Ok(()),
+        }
+    }
+
+    fn enqueue(&mut self, order: Option<(u64, Vec<u8>)>) -> io::Result<()> {
+        if self.orders.is_empty() {
+            self.waited = 0;
+        }
+        self.orders.push_back(order);
+        if self.lag == 0 { self.one() } else { Ok(()) }
+    }
+}
+
+impl RecordingFile for Late {
+    fn write_at(&mut self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.inner.write_at(offset, data)?;
+        self.waited += 1;
+        if self.waited >= self.lag { self.one() } else { Ok(()) }
+    }
+    fn sync(&mut self) -> io::Result<()> {
+        while !self.orders.is_empty() {
+            self.one()?;
+        }
+        self.inner.sync()
+    }
+    fn order(&mut self) -> io::Result<()> {
+        self.enqueue(None)
+    }
+    fn write_ordered(&mut self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.enqueue(Some((offset, data.to_vec())))
+    }
+    fn reserve(&mut self, until: u64) -> io::Result<()> {
+        self.inner.reserve(until)
+    }
+    fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.inner.read_at(offset, buffer)
+    }
+    fn len(&mut self) -> io::Result<u64> {
+        self.inner.len()
+    }
+    fn set_len(&mut self, length: u64) -> io::Result<()> {
+        self.inner.set_len(length)
+    }
 }

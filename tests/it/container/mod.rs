@@ -5,7 +5,13 @@ mod faults;
 mod foreign;
 mod full_disk;
 mod large;
+#[cfg(unix)]
+mod long;
 mod media;
+#[cfg(target_os = "linux")]
+mod pyav;
+mod recover;
+mod verify;
 
 use std::io::Cursor;
 

@@ -1,6 +1,7 @@
 //! Calls of up to four in virtual time: everybody with everybody, and without the host.
 
 mod doors;
+mod fuzz;
 mod ways;
 mod weather;
 

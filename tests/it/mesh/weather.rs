@@ -300,7 +300,7 @@ fn in_all_weathers_the_living_end_up_hearing_each_other_and_nobody_is_a_zombie_o
     let seeds: u64 = std::env::var("HYPERZOOM_SEEDS")
         .ok()
         .and_then(|n| n.parse().ok())
-        .unwrap_or(if soak { 5_000 } else { 12 });
+        .unwrap_or(if soak { 3_000 } else { 12 });
     let first: u64 =
         std::env::var("HYPERZOOM_FIRST_SEED").ok().and_then(|n| n.parse().ok()).unwrap_or(0);
     for seed in first..first + seeds {

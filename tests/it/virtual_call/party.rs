@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use hyperzoom::clock::{Estimate, OffsetEstimator, SessionClock};
+use hyperzoom::clock::{Estimate, Follower};
 use hyperzoom::protocol::{
     Demux, Demuxed, LeaveReason, MAX_DATAGRAM, MediaSealer, Mesh, MeshEvent, PairKeys, Status,
 };
@@ -27,11 +27,6 @@ const CAMERA_DELAY: i64 = 20_000;
 const DELIVERED: i64 = 250_000;
 /// Callbacks come up to so much late: microphone and speaker.
 const CALLBACK_JITTER: u64 = 800;
-/// As the engine: exchanges of the burst, or so long, or an estimate so good.
-const BURST: usize = 8;
-const CLOCK_PATIENCE: i64 = 1_000_000;
-const CLOCK_GOOD: i64 = 200;
-
 /// A monotonic clock with an origin and a crystal of its own.
 #[derive(Clone, Copy)]
 pub struct LocalClock {
@@ -81,8 +76,7 @@ pub struct Party {
     /// With the local time of each.
     pub events: Vec<(Micros, MeshEvent)>,
 
-    estimator: OffsetEstimator,
-    pub session: SessionClock,
+    pub session: Follower,
     /// What is published of the clock.
     pub estimate: Option<Estimate>,
     welcomed: Option<Micros>,
@@ -116,7 +110,7 @@ impl Party {
         address: SocketAddr,
         kind: Kind,
         mesh: Mesh,
-        session: Option<SessionClock>,
+        session: Option<Follower>,
         seed: u64,
     ) -> Self {
         let now = kind.clock.at(Micros(0));
@@ -133,7 +127,6 @@ impl Party {
             keys: Vec::new(),
             peer: None,
             events: Vec::new(),
-            estimator: OffsetEstimator::default(),
             session: session.unwrap_or_default(),
             estimate: None,
             welcomed: None,
@@ -185,22 +178,23 @@ impl Party {
 
     /// Does everything that is due.
     pub fn act(&mut self, now: Micros, out: &mut Outbox) {
-        let offset = self.session.offset();
-        let stamp = |local: Micros| offset.map_or(0, |o| (local.0.wrapping_add(o) / 1_000) as u32);
+        self.follow_clock(now);
+        let map = self.session.map();
+        let stamp = |local: Micros| map.map_or(0, |m| (m.to_session(local).0 / 1_000) as u32);
         while self.camera_due() <= now {
             let number = self.camera_number;
             let captured = self.camera_captured(number);
             self.camera_number += 1;
-            self.tape.picture(number, captured, offset);
+            self.tape.picture(number, captured, map.as_ref());
             if !self.camera_off {
-                self.live.picture(number, captured, self.session.at(captured));
+                self.live.picture(number, captured, map.map(|m| m.to_session(captured)));
             }
         }
         let mut woken = self.tick <= now;
         while self.mic.due <= now {
             let late = (self.rng.next_u64() % CALLBACK_JITTER) as i64;
             let (block, captured) = self.mic.block(late);
-            self.tape.sound(block, captured, offset);
+            self.tape.sound(block, captured, map.as_ref());
             self.talk.talk(block, captured, stamp, out);
             woken = true;
         }
@@ -223,7 +217,7 @@ impl Party {
         if self.poll <= now {
             self.poll = now + POLL;
             self.finish(now);
-            if let Some(session) = self.session.at(now) {
+            if let Some(session) = map.map(|m| m.to_session(now)) {
                 self.tape.poll(session, self.camera_off);
             }
         }
@@ -291,7 +285,7 @@ impl Party {
             return;
         };
         if now.since(at) >= DELIVERED {
-            let end = slot_from(start.t0, self.session.at(at).expect("a recording has a clock"));
+            let end = slot_from(start.t0, self.at(at).expect("a recording has a clock"));
             self.tape.finish(end);
             self.end = Some(end);
         }
@@ -315,17 +309,25 @@ impl Party {
                 break;
             }
         }
-        if let (Some(t0), Some(session), None) = (self.t0, self.session.at(now), self.tape.start())
+        if let (Some(t0), Some(map), None) = (self.t0, self.session.map(), self.tape.start())
+            && self.session.good(now)
             && self.leaving.is_none()
         {
-            let first_slot = if self.host { 0 } else { slot_from(t0, session) };
-            self.tape.begin(Start { t0, first_slot }, session.0 - now.0);
+            let first_slot = match self.welcomed {
+                Some(welcomed) if !self.host => slot_from(t0, map.to_session(welcomed)),
+                _ => 0,
+            };
+            self.tape.begin(Start { t0, first_slot }, &map);
         }
     }
 
     fn carry_out(&mut self, event: &MeshEvent, now: Micros) {
         match event {
-            MeshEvent::Welcomed { .. } => self.welcomed = Some(now),
+            MeshEvent::Welcomed { .. } => {
+                self.welcomed = Some(now);
+                self.session.welcomed(now);
+                self.tape.keep_from(now);
+            }
             MeshEvent::KeysReady { peer, keys, .. } => {
                 self.demux.add_peer(*peer, keys);
                 self.keys.retain(|(p, _)| p != peer);
@@ -361,7 +363,7 @@ impl Party {
                 peer, sent, remote_received, remote_sent, received, ..
             } => {
                 if !self.host && *peer == ParticipantId::HOST {
-                    self.estimator.add(*sent, *remote_received, *remote_sent, *received);
+                    self.session.exchange(now, *sent, *remote_received, *remote_sent, *received);
                     self.follow_clock(now);
                 }
             }
@@ -380,18 +382,15 @@ impl Party {
     }
 
     fn follow_clock(&mut self, now: Micros) {
-        let Some(estimate) = self.estimator.estimate() else { return };
-        if self.estimator.len() < BURST && self.session.offset().is_none() {
-            let waited = self.welcomed.map_or(0, |at| now.since(at));
-            if waited < CLOCK_PATIENCE && estimate.uncertainty > CLOCK_GOOD {
-                return;
-            }
+        self.session.tick(now);
+        if let (false, Some(map)) = (self.host, self.session.map()) {
+            self.estimate = self.session.estimate(now);
+            self.mesh.set_clock(map.offset_at(now));
         }
-        self.session.follow(estimate, now);
-        let offset = self.session.offset().expect("it follows an estimate");
-        let behind = (estimate.offset - offset).abs();
-        let uncertainty = estimate.uncertainty + behind;
-        self.estimate = Some(Estimate { offset, uncertainty, ..estimate });
-        self.mesh.set_clock(offset);
+    }
+
+    /// What its session clock says at a local instant.
+    pub fn at(&self, local: Micros) -> Option<SessionMicros> {
+        self.session.map().map(|map| map.to_session(local))
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use hyperzoom::clock::ClockMap;
 use hyperzoom::recording::grid::{Grid, GridCounts, Slot};
 use hyperzoom::recording::timeline::{AudioTimeline, TimelineCounts};
 use hyperzoom::units::{MediaTime, Micros, SAMPLES_PER_FRAME, SessionMicros};
@@ -43,6 +44,8 @@ struct Running {
 pub struct Tape {
     running: Option<Running>,
     finished: bool,
+    /// Nothing captured since then is given up.
+    kept: Option<Micros>,
     early_sound: VecDeque<(Micros, Vec<f32>)>,
     early_pictures: VecDeque<(Micros, u64)>,
     /// The file's sound.
@@ -56,23 +59,27 @@ impl Tape {
         self.running.as_ref().map(|r| r.start)
     }
 
-    pub fn begin(&mut self, start: Start, offset: i64) {
+    pub fn keep_from(&mut self, at: Micros) {
+        self.kept.get_or_insert(at);
+    }
+
+    pub fn begin(&mut self, start: Start, map: &ClockMap) {
         let grid = Grid::new(start.t0, start.first_slot);
         let timeline = AudioTimeline::new(start.file());
         self.running = Some(Running { start, grid, timeline });
         for (at, block) in std::mem::take(&mut self.early_sound) {
-            self.sound(&block, at, Some(offset));
+            self.sound(&block, at, Some(map));
         }
         for (at, number) in std::mem::take(&mut self.early_pictures) {
-            self.picture(number, at, Some(offset));
+            self.picture(number, at, Some(map));
         }
     }
 
-    pub fn sound(&mut self, block: &[f32], captured: Micros, offset: Option<i64>) {
-        match (&mut self.running, offset) {
+    pub fn sound(&mut self, block: &[f32], captured: Micros, map: Option<&ClockMap>) {
+        match (&mut self.running, map) {
             _ if self.finished => {}
-            (Some(running), Some(offset)) => {
-                let at = SessionMicros(captured.0 + offset);
+            (Some(running), Some(map)) => {
+                let at = map.to_session(captured);
                 running.timeline.push(block, at, &mut self.samples);
                 let c = running.timeline.counts();
                 assert_eq!(c.written, self.samples.len() as u64);
@@ -81,7 +88,8 @@ impl Tape {
             }
             _ => {
                 self.early_sound.push_back((captured, block.to_vec()));
-                let old = |(at, _): &(Micros, _)| captured.since(*at) > KEEP_SOUND;
+                let kept = self.kept.unwrap_or(captured);
+                let old = |(at, _): &(Micros, _)| captured.since(*at) > KEEP_SOUND && *at < kept;
                 while self.early_sound.front().is_some_and(old) {
                     self.early_sound.pop_front();
                 }
@@ -89,14 +97,16 @@ impl Tape {
         }
     }
 
-    pub fn picture(&mut self, number: u64, captured: Micros, offset: Option<i64>) {
-        match (&mut self.running, offset) {
-            (Some(running), Some(offset)) => {
-                running.grid.push(SessionMicros(captured.0 + offset), number);
+    pub fn picture(&mut self, number: u64, captured: Micros, map: Option<&ClockMap>) {
+        match (&mut self.running, map) {
+            (Some(running), Some(map)) => {
+                running.grid.push(map.to_session(captured), number);
             }
             _ => {
                 self.early_pictures.push_back((captured, number));
-                let old = |(at, _): &(Micros, u64)| captured.since(*at) > KEEP_PICTURES;
+                let kept = self.kept.unwrap_or(captured);
+                let old =
+                    |(at, _): &(Micros, u64)| captured.since(*at) > KEEP_PICTURES && *at < kept;
                 while self.early_pictures.front().is_some_and(old) {
                     self.early_pictures.pop_front();
                 }

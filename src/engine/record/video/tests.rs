@@ -62,7 +62,7 @@ fn bench(refuses: Vec<i64>, on_submit: Box<dyn FnMut(i64) + Send>) -> Bench {
     let (events, _) = Events::new(shared.clone());
     let (frames, frame_end) = mpsc::channel();
     let tap = CameraTap::new(record.clone(), frames, Arc::default(), Arc::default());
-    let (mux, items) = mpsc::channel();
+    let (mux, items) = MuxInput::new();
     let recorder = VideoRecorder::new(
         shared.clone(),
         record.clone(),
@@ -71,6 +71,7 @@ fn bench(refuses: Vec<i64>, on_submit: Box<dyn FnMut(i64) + Send>) -> Bench {
         mux,
         VideoParameters::for_size(SIZE, SIZE),
         Box::new(Encoder { ready: VecDeque::new(), refuses, on_submit }),
+        None,
     );
     let start = Start {
         t0: SessionMicros(t0.0),

@@ -5,7 +5,7 @@
 use std::io::{Read, Seek};
 
 use super::input::{BoxAt, Input, children, u32_at, u64_at};
-use super::{Defaults, Movie, ReadError, SMALL_BOX, TrackState};
+use super::{Defaults, Movie, ReadError, SMALL_BOX, SampleAt, TrackState};
 
 /// `sample_is_non_sync_sample` (ISO 14496-12, 8.8.3.1).
 const NON_SYNC: u32 = 0x0001_0000;
@@ -34,6 +34,8 @@ pub fn read<R: Read + Seek>(
         let (Some(flags), Some(id)) = (u32_at(&b, 0), u32_at(&b, 4)) else { continue };
         let Some(track) = movie.track(id) else { continue };
         let mut header = track_header(&b, flags, moof.start, track.defaults);
+        // A track fragment without a time goes on where the one before it ended.
+        header.time = Some(track.next_time);
         for part in &parts {
             match &part.kind {
                 b"tfdt" => {
@@ -42,6 +44,7 @@ pub fn read<R: Read + Seek>(
                         Some(1) => u64_at(&b, 4),
                         _ => u32_at(&b, 4).map(u64::from),
                     };
+                    track.next_time = header.time.unwrap_or(track.next_time);
                 }
                 b"trun" => whole &= run(input, *part, &header, track)?,
                 _ => {}
@@ -125,6 +128,11 @@ fn run<R: Read + Seek>(
         summary.duration = summary.duration.saturating_add(u64::from(duration));
         summary.bytes = summary.bytes.saturating_add(u64::from(size));
         track.rate.see(duration);
+        if let Some(samples) = &mut track.samples {
+            let (time, sync) = (track.next_time, flags & NON_SYNC == 0);
+            samples.push(SampleAt { offset, time, size, duration, sync });
+        }
+        track.next_time = track.next_time.saturating_add(u64::from(duration));
         offset = end;
         true
     };

@@ -5,9 +5,9 @@
 use std::io::{Read, Seek};
 
 use super::input::{BoxAt, Input, children, u16_at, u32_at, u64_at};
-use super::{
-    Defaults, ReadError, SMALL_BOX, TrackKind, TrackState, TrackSummary, aac_codec, avc_codec,
-};
+use super::parameters::{aac_codec, avc_codec};
+use super::samples::Tables;
+use super::{Defaults, ReadError, SMALL_BOX, TrackKind, TrackState, TrackSummary};
 
 /// Whether all samples seen so far have one duration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,6 +44,7 @@ impl Constant {
 pub fn track<R: Read + Seek>(
     input: &mut Input<'_, R>,
     trak: BoxAt,
+    collect: bool,
 ) -> Result<Option<TrackState>, ReadError> {
     let mut state = TrackState {
         summary: TrackSummary {
@@ -67,6 +68,10 @@ pub fn track<R: Read + Seek>(
         first_sample: None,
         timecode: None,
         rate: Constant::None,
+        samples: collect.then(Vec::new),
+        next_time: 0,
+        faults: Vec::new(),
+        description: Vec::new(),
     };
     for part in children(input, trak.content, trak.end)? {
         match &part.kind {
@@ -158,6 +163,7 @@ fn sample_table<R: Read + Seek>(
     state: &mut TrackState,
 ) -> Result<(), ReadError> {
     let mut sync = None;
+    let mut tables = Tables::default();
     for part in children(input, stbl.content, stbl.end)? {
         let mut head = [0; 12];
         let read = part.end.saturating_sub(part.content).min(12) as usize;
@@ -166,6 +172,9 @@ fn sample_table<R: Read + Seek>(
         }
         let count = u64::from(u32_at(&head, 4).unwrap_or(0));
         let table = part.content + 8;
+        if state.samples.is_some() {
+            tables.read(input, part, count)?;
+        }
         match &part.kind {
             b"stsd" => {
                 if let Some(entry) = input.box_at(table, part.end)? {
@@ -214,6 +223,9 @@ fn sample_table<R: Read + Seek>(
         }
     }
     state.summary.sync_samples = sync.unwrap_or(state.summary.samples);
+    if let Some(samples) = &mut state.samples {
+        tables.combine(samples, &mut state.faults);
+    }
     Ok(())
 }
 
@@ -244,14 +256,19 @@ fn sample_entry<R: Read + Seek>(
         TrackKind::Other => return Ok(()),
     };
     for child in children(input, entry.content.saturating_add(fixed), entry.end)? {
+        if !matches!(&child.kind, b"avcC" | b"esds" | b"dfLa" | b"btrt") {
+            continue;
+        }
+        let content = input.load(child, SMALL_BOX)?;
         let codec = match &child.kind {
-            b"avcC" => avc_codec(&input.load(child, SMALL_BOX)?),
-            b"esds" => aac_codec(&input.load(child, SMALL_BOX)?),
+            b"avcC" => avc_codec(&content),
+            b"esds" => aac_codec(&content),
             _ => None,
         };
         if let Some(codec) = codec {
             state.summary.codec = codec;
         }
+        state.description.push((child.kind, content));
     }
     Ok(())
 }

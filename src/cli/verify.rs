@@ -1,0 +1,121 @@
+//! `hyperzoom verify`: checks recordings and says what holds.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, ValueHint};
+use serde_json::{Value, json};
+
+use super::error::CliError;
+use super::recover::{Bar, find};
+use crate::recording::metadata::Metadata;
+use crate::recording::verify::{Report, Verdict, verify};
+use crate::ui::format;
+
+/// Flags of `verify`.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Exit codes:
+  0  everything holds
+  1  something does not, or a recording cannot be read
+  2  usage")]
+pub struct VerifyArgs {
+    /// Recordings, session folders, or folders of those
+    #[arg(value_name = "PATH", required = true, value_hint = ValueHint::AnyPath)]
+    pub paths: Vec<PathBuf>,
+
+    /// One JSON object for each recording
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Runs the subcommand.
+pub fn run(args: &VerifyArgs) -> Result<ExitCode, CliError> {
+    let mut failed = false;
+    for path in find(&args.paths, "verify")? {
+        let report = check(&path);
+        failed |= !report.as_ref().is_ok_and(Report::holds);
+        let text = match args.json {
+            true => format!("{}\n", as_json(&path, &report)),
+            false => as_text(&path, &report),
+        };
+        // A closed pipe (`verify | head`) is no error of ours.
+        let _ = std::io::stdout().write_all(text.as_bytes());
+    }
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn check(path: &Path) -> Result<Report, String> {
+    let mut file = File::open(path).map_err(|e| e.to_string())?;
+    let beside = path.with_file_name("session_metadata.json");
+    let metadata = match fs::read_to_string(&beside) {
+        Ok(text) => Some(
+            Metadata::from_json(&text)
+                .map_err(|e| format!("session_metadata.json cannot be read: {e}"))?,
+        ),
+        Err(_) => None,
+    };
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut bar = Bar::new(path);
+    let mut progress = |done, total| bar.show(done, total);
+    let report = verify(&mut file, &name, metadata.as_ref(), &mut progress);
+    bar.clear();
+    report.map_err(|e| e.to_string())
+}
+
+fn word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Holds => "ok",
+        Verdict::Fails => "FAILED",
+        Verdict::Skipped => "-",
+    }
+}
+
+fn as_text(path: &Path, report: &Result<Report, String>) -> String {
+    let report = match report {
+        Ok(report) => report,
+        Err(e) => return format!("{}\n  FAILED  {e}\n", path.display()),
+    };
+    let s = &report.summary;
+    let mut text = format!(
+        "{}: {}, {}\n",
+        path.display(),
+        format::clock_frames(s.seconds()),
+        format::bytes(s.bytes)
+    );
+    for check in &report.checks {
+        text.push_str(&format!("  {:6}  {:9} {}\n", word(check.verdict), check.name, check.detail));
+    }
+    text
+}
+
+fn as_json(path: &Path, report: &Result<Report, String>) -> Value {
+    let path = path.display().to_string();
+    let report = match report {
+        Ok(report) => report,
+        Err(e) => return json!({ "event": "verified", "path": path, "ok": false, "error": e }),
+    };
+    let checks: Vec<Value> = report
+        .checks
+        .iter()
+        .map(|check| {
+            let state = match check.verdict {
+                Verdict::Holds => "ok",
+                Verdict::Fails => "failed",
+                Verdict::Skipped => "skipped",
+            };
+            json!({ "name": check.name, "state": state, "detail": check.detail })
+        })
+        .collect();
+    let s = &report.summary;
+    json!({
+        "event": "verified", "path": path, "ok": report.holds(), "checks": checks,
+        "seconds": s.seconds(), "bytes": s.bytes,
+        "frames": s.video().map_or(0, |t| t.samples),
+        "samples": s.audio().map_or(0, |t| t.duration),
+        "timecode": s.timecode.map(|t| t.start.to_string()),
+        "media_blake2s": crate::recording::media::hex(&report.media_hash),
+    })
+}

@@ -1,0 +1,274 @@
+//! Interrupted recordings on the disk: finding them, and ending them in place or as a copy.
+//!
+//! Runs on the thread of `hyperzoom recover`, or (finding only) on one of its own at a start. Never
+//! touches a recording that another process is still writing.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use super::disk;
+use super::metadata::{METADATA, TIMECODES};
+use super::record::{DiskFile, FILE_NAME, journal::path_of};
+use crate::platform::lock;
+use crate::recording::journal::Journal;
+use crate::recording::media::{Progress, hex};
+use crate::recording::metadata::{FileEntry, Metadata};
+use crate::recording::mp4::{Finished, Mp4Error, Summary};
+use crate::recording::recover::{self, Examined, Plan, RecoverError, Saved};
+use crate::recording::timecodes;
+
+/// Why a recording was not recovered.
+#[derive(Debug, thiserror::Error)]
+pub enum RecoveryError {
+    /// Another process has it.
+    #[error("it is still being written by another process; try again when that has ended")]
+    Busy,
+    /// There is nothing to save, or it is no recording.
+    #[error(transparent)]
+    Recover(#[from] RecoverError),
+    /// It could not be ended.
+    #[error(transparent)]
+    Write(#[from] Mp4Error),
+    /// What a player shows of it now would become less.
+    #[error(
+        "its index is damaged, and a player may show more of it now than can be saved; try --to with a place for a copy"
+    )]
+    Less,
+    /// What was asked for is there already.
+    #[error("{} exists already; try another --to", .0.display())]
+    Exists(PathBuf),
+    /// The system refused something.
+    #[error("{doing} failed: {source}; check the disk and your rights there")]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// The system's word.
+        source: io::Error,
+    },
+}
+
+fn io_error(doing: &'static str) -> impl FnOnce(io::Error) -> RecoveryError {
+    move |source| RecoveryError::Io { doing, source }
+}
+
+/// What became of a recording.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It was whole before.
+    Whole(Summary),
+    /// It is whole now.
+    Recovered(Recovered),
+}
+
+/// A recording that was ended.
+#[derive(Debug)]
+pub struct Recovered {
+    /// The whole file: the recording itself, or the copy asked for.
+    pub path: PathBuf,
+    /// What was saved.
+    pub saved: Saved,
+    /// There was a journal.
+    pub journal: bool,
+    /// Length, seconds.
+    pub seconds: f64,
+    /// Size of the file.
+    pub bytes: u64,
+    /// The session's metadata could not be brought up to date: why.
+    pub metadata: Option<String>,
+}
+
+/// The recordings that a path means: itself, or those in the folder and in the folders in it.
+pub fn recordings(path: &Path) -> io::Result<Vec<PathBuf>> {
+    if !fs::metadata(path)?.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut found = in_folder(path)?;
+    for entry in fs::read_dir(path)?.flatten() {
+        // A folder that may not be read holds no recording of ours.
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            found.extend(in_folder(&entry.path()).unwrap_or_default());
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn in_folder(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let (stem, extension) = FILE_NAME.split_once('.').unwrap_or((FILE_NAME, ""));
+    let ours = |path: &PathBuf| {
+        path.file_stem().is_some_and(|name| name.to_string_lossy().starts_with(stem))
+            && path.extension().is_some_and(|e| e == extension)
+    };
+    Ok(fs::read_dir(folder)?.flatten().map(|entry| entry.path()).filter(ours).collect())
+}
+
+/// Recordings below `output` that were interrupted and that nobody is writing.
+pub fn unfinished(output: &Path) -> Vec<PathBuf> {
+    let mut found = recordings(output).unwrap_or_default();
+    found.retain(|path| is_interrupted(path).unwrap_or(false));
+    found
+}
+
+/// Looks at the 16 bytes that the end of a recording changes; cheap.
+fn is_interrupted(path: &Path) -> io::Result<bool> {
+    let mut head = [0; 48];
+    File::open(path)?.read_exact(&mut head)?;
+    let open = &head[4..8] == b"ftyp" && &head[32..40] == b"\0\0\0\x10free";
+    // Who can open it for writing is its only writer, for a moment.
+    Ok(open && lock::open(OpenOptions::new().read(true).write(true), path).is_ok())
+}
+
+/// Ends an interrupted recording. `to`: as a copy there, a file or a folder; the recording itself
+/// is then left alone. What is whole is left alone in any case.
+pub fn recover(
+    path: &Path,
+    to: Option<&Path>,
+    progress: Progress<'_>,
+) -> Result<Outcome, RecoveryError> {
+    let mut file = DiskFile::open(path).map_err(|e| match lock::is_locked(&e) {
+        true => RecoveryError::Busy,
+        false => RecoveryError::Io { doing: "opening the file", source: e },
+    })?;
+    let journal_path = path_of(path);
+    let journal = fs::read(&journal_path).map(|bytes| Journal::read(&bytes));
+    let with_journal = journal.is_ok();
+    let journal = journal.unwrap_or_default();
+    let mut reader = file.reader().map_err(io_error("reading the file"))?;
+    let plan = match recover::examine(&mut reader, &journal, progress)? {
+        Examined::Finished(summary) => {
+            if to.is_none() {
+                tidy_up(path, &journal_path, &summary);
+            }
+            return Ok(Outcome::Whole(*summary));
+        }
+        Examined::Interrupted(plan) => plan,
+    };
+    let (path, finished) = match to {
+        Some(to) => {
+            let target = target(path, to)?;
+            (target.clone(), copy_and_end(path, &target, &plan)?)
+        }
+        None if plan.shows_less => return Err(RecoveryError::Less),
+        None if plan.in_place => (path.to_owned(), plan.carry_out(&mut file)?),
+        None => (path.to_owned(), replace_by_copy(path, file, &plan)?),
+    };
+    let seconds = finished.duration_samples as f64 / 48_000.0;
+    let metadata = update_metadata(&path, &plan.saved, &finished, seconds).err();
+    if to.is_none() && with_journal {
+        // Whoever stops us here finds a whole file, and the journal is removed the next time.
+        let _ = fs::remove_file(&journal_path);
+    }
+    Ok(Outcome::Recovered(Recovered {
+        path,
+        saved: plan.saved,
+        journal: with_journal,
+        seconds,
+        bytes: finished.bytes,
+        metadata: metadata.map(|e| e.to_string()),
+    }))
+}
+
+/// Where a copy goes: into a folder of the session's name, or to the file that was named.
+fn target(path: &Path, to: &Path) -> Result<PathBuf, RecoveryError> {
+    let target = if to.is_dir() {
+        let session = path.parent().and_then(Path::file_name);
+        let folder = session.map_or_else(|| to.to_owned(), |session| to.join(session));
+        let name = path.file_name().unwrap_or(FILE_NAME.as_ref());
+        let target = folder.join(name);
+        if target.exists() {
+            return Err(RecoveryError::Exists(target));
+        }
+        fs::create_dir_all(&folder).map_err(io_error("making the folder for the copy"))?;
+        for name in [METADATA, TIMECODES] {
+            let from = path.with_file_name(name);
+            if from.exists() {
+                fs::copy(from, folder.join(name)).map_err(io_error("copying the metadata"))?;
+            }
+        }
+        target
+    } else {
+        to.to_owned()
+    };
+    if target.exists() {
+        return Err(RecoveryError::Exists(target));
+    }
+    Ok(target)
+}
+
+fn copy_and_end(from: &Path, to: &Path, plan: &Plan) -> Result<Finished, RecoveryError> {
+    fs::copy(from, to).map_err(io_error("copying the recording"))?;
+    let end = || -> Result<Finished, RecoveryError> {
+        let mut copy = DiskFile::open(to).map_err(io_error("opening the copy"))?;
+        Ok(plan.carry_out(&mut copy)?)
+    };
+    end().inspect_err(|_| {
+        let _ = fs::remove_file(to);
+    })
+}
+
+/// The file's beginning or end is damaged: a copy is ended and takes its place.
+fn replace_by_copy(path: &Path, file: DiskFile, plan: &Plan) -> Result<Finished, RecoveryError> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".recovering");
+    let scratch = path.with_file_name(name);
+    let finished = copy_and_end(path, &scratch, plan)?;
+    // Windows replaces no file that somebody has open.
+    drop(file);
+    fs::rename(&scratch, path).map_err(io_error("putting the copy in its place"))?;
+    Ok(finished)
+}
+
+/// A recording whose end came between its last write and the small files.
+fn tidy_up(path: &Path, journal: &Path, summary: &Summary) {
+    let _ = fs::remove_file(journal);
+    let finalised = read_metadata(path).is_none_or(|metadata| metadata.hyperzoom.finalised);
+    if !finalised {
+        let _ = update(path, entry(path, summary, None), summary.seconds());
+    }
+}
+
+fn entry(path: &Path, summary: &Summary, hash: Option<&[u8; 32]>) -> FileEntry {
+    FileEntry {
+        name: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        bytes: summary.bytes,
+        frames: summary.video().map_or(0, |track| track.samples),
+        samples: summary.audio().map_or(0, |track| track.duration),
+        media_blake2s: hash.map(hex),
+    }
+}
+
+fn read_metadata(recording: &Path) -> Option<Metadata> {
+    let text = fs::read_to_string(recording.with_file_name(METADATA)).ok()?;
+    Metadata::from_json(&text).ok()
+}
+
+fn update_metadata(
+    path: &Path,
+    saved: &Saved,
+    finished: &Finished,
+    seconds: f64,
+) -> io::Result<()> {
+    let entry = FileEntry {
+        name: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        bytes: finished.bytes,
+        frames: saved.frames,
+        samples: saved.samples,
+        media_blake2s: Some(hex(&finished.media_hash)),
+    };
+    update(path, entry, seconds)
+}
+
+fn update(path: &Path, entry: FileEntry, seconds: f64) -> io::Result<()> {
+    let text = match fs::read_to_string(path.with_file_name(METADATA)) {
+        Ok(text) => text,
+        // A recording on its own has none.
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(e),
+    };
+    let mut metadata = Metadata::from_json(&text).map_err(io::Error::other)?;
+    metadata.recover(entry, seconds);
+    let folder = path.parent().unwrap_or(Path::new("."));
+    disk::replace(&folder.join(METADATA), &metadata.to_json())?;
+    disk::replace(&folder.join(TIMECODES), &timecodes::text(&metadata))
+}
