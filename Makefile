@@ -2,8 +2,9 @@
 SHELL := /bin/bash
 CARGO ?= cargo
 SECONDS_OF_DEMO ?= 15
+SOAK_MINUTES ?= 30
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak release cross measure bench install-deps fmt clean
+.PHONY: help demo test soak release cross measure measure-latency bench install-deps fmt clean
 
 # Where libvpx is and how it is linked is found out after it has been installed.
 with_env := . scripts/build-env &&
@@ -45,6 +46,11 @@ cross: ## build for Windows and try that under Wine, type-check for macOS (Debia
 
 measure: release ## CPU, memory and start time of a call on this machine
 	@scripts/measure
+
+measure-latency: release ## mouth to ear on virtual sound cables, as tables (Linux; bad lines need root)
+	@scripts/setup test
+	@scripts/measure-latency $(if $(filter 0,$(shell id -u)),--lines)
+	@scripts/measure-latency --soak $(SOAK_MINUTES) --periods 480 --no-load-check --svg tests/lab/latency-soak.svg
 
 bench: ## time per frame of the audio, video and sealing paths
 	@$(with_env) set -x && $(CARGO) bench --locked $$FEATURES

@@ -1,9 +1,13 @@
-//! What recording costs: an H.264 picture and an AAC packet.
+//! What recording costs: an H.264 picture, an AAC packet, and a second of sound through the
+//! resampler, AAC and FLAC.
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use hyperzoom::recording::aac::AacEncoder;
 use hyperzoom::recording::h264::{OpenH264, VideoEncoder, VideoParameters};
+use hyperzoom::recording::sound::{SoundEncoder, SoundFormat};
+use hyperzoom::recording::timeline::AudioTimeline;
 use hyperzoom::recording::trial::TestPicture;
+use hyperzoom::units::{Micros, SessionMicros};
 
 fn video(c: &mut Criterion) {
     let mut group = c.benchmark_group("h264");
@@ -41,5 +45,40 @@ fn audio(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, video, audio);
+/// One second of sound in blocks of 5 ms, as the audio thread works it.
+fn sound(c: &mut Criterion) {
+    let mut group = c.benchmark_group("a second of sound");
+    for rate in [44_100u32, 48_000, 96_000] {
+        let mut timeline = AudioTimeline::new();
+        timeline.begin(SessionMicros(0));
+        let per_block = rate as usize / 200;
+        let block: Vec<f32> = (0..per_block).map(|i| (i as f32 * 0.06).sin() * 0.5).collect();
+        let (mut n, mut out) = (0i64, Vec::new());
+        group.bench_function(format!("resampled from {rate} Hz"), |b| {
+            b.iter(|| {
+                out.clear();
+                for _ in 0..200 {
+                    // A card that is 100 ppm slow: every sample lies between two others.
+                    let at = Micros(n * 5_000 + n / 2);
+                    timeline.push(&block, rate, at, &|local| local, &mut out);
+                    n += 1;
+                }
+                out.len()
+            });
+        });
+    }
+    let second: Vec<f32> = (0..48_000).map(|i| (i as f32 * 0.06).sin() * 0.5).collect();
+    for format in [SoundFormat::Aac, SoundFormat::Flac] {
+        let mut encoder = SoundEncoder::new(format).expect("both are bundled");
+        let mut packets = Vec::new();
+        group.bench_function(format!("encoded as {}", format.name()), |b| {
+            b.iter(|| {
+                packets.clear();
+                encoder.push(&second, &mut packets).expect("encodes");
+            });
+        });
+    }
+}
+
+criterion_group!(benches, video, audio, sound);
 criterion_main!(benches);

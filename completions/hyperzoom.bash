@@ -92,7 +92,7 @@ _hyperzoom() {
             return 0
             ;;
         hyperzoom__subcmd__host)
-            opts="-h --listen --admit --key --public --record-now --name --session --output --mic --camera --speaker --period --loop-files --audio-bitrate --video-bitrate --mute --camera-off --duration --record-while-muted --encoder --window --no-window --no-tui --json --log --help"
+            opts="-h --listen --admit --key --public --record-now --name --session --output --mic --camera --speaker --period --loop-files --audio-bitrate --video-bitrate --mute --camera-off --duration --record-while-muted --audio-format --raw-audio --av-offset --no-tone --encoder --window --no-window --no-tui --json --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -157,6 +157,14 @@ _hyperzoom() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --audio-format)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --av-offset)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --encoder)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -184,7 +192,7 @@ _hyperzoom() {
             return 0
             ;;
         hyperzoom__subcmd__join)
-            opts="-h --listen --name --session --output --mic --camera --speaker --period --loop-files --audio-bitrate --video-bitrate --mute --camera-off --duration --record-while-muted --encoder --window --no-window --no-tui --json --log --help"
+            opts="-h --listen --name --session --output --mic --camera --speaker --period --loop-files --audio-bitrate --video-bitrate --mute --camera-off --duration --record-while-muted --audio-format --raw-audio --av-offset --no-tone --encoder --window --no-window --no-tui --json --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -237,6 +245,14 @@ _hyperzoom() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --audio-format)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --av-offset)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --encoder)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -278,7 +294,7 @@ _hyperzoom() {
             return 0
             ;;
         hyperzoom__subcmd__record)
-            opts="-h --name --session --output --mic --camera --speaker --period --loop-files --audio-bitrate --video-bitrate --mute --camera-off --duration --record-while-muted --encoder --window --no-window --no-tui --json --log --help"
+            opts="-h --name --session --output --mic --camera --speaker --period --loop-files --audio-bitrate --video-bitrate --mute --camera-off --duration --record-while-muted --audio-format --raw-audio --av-offset --no-tone --encoder --window --no-window --no-tui --json --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -324,6 +340,14 @@ _hyperzoom() {
                     return 0
                     ;;
                 --duration)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --audio-format)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --av-offset)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -51,6 +51,8 @@ complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l period -d '
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l audio-bitrate -d 'Bitrate of the live audio in kbit/s, 24 to 96' -r
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l video-bitrate -d 'Bitrate of the live picture in kbit/s, 80 to 4000' -r
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l duration -d 'End by itself this long after the recording\'s start: 10s, 5m, 1h30m' -r
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l audio-format -d 'Sound of the recording: aac (192 kbit/s) or flac (24 bit, lossless; fewer editors read it)' -r
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l av-offset -d 'Move the recorded picture this many milliseconds later (negative: earlier) against the sound' -r
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l encoder -d 'Encoder of the recording: auto (the best one here) or its name' -r
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l log -d 'Also write what happens to this file' -r -F
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l record-now -d 'Record at once instead of from the first guest on'
@@ -58,6 +60,8 @@ complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l loop-files 
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l mute -d 'Start with the microphone muted'
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l camera-off -d 'Start with the camera off'
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l record-while-muted -d 'Keep in the file what you say while muted (the others never hear it)'
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l raw-audio -d 'Also keep the sound card\'s own samples, not resampled, as FLAC with a list of their times'
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l no-tone -d 'No sync tones in the recording and the headphones'
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l window -d 'Show the preview window (default: where there is a display and standard output is a terminal)'
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l no-window -d 'Do not show the preview window'
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l no-tui -d 'Plain lines instead of the dashboard (default where standard output is no terminal)'
@@ -74,12 +78,16 @@ complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l period -d '
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l audio-bitrate -d 'Bitrate of the live audio in kbit/s, 24 to 96' -r
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l video-bitrate -d 'Bitrate of the live picture in kbit/s, 80 to 4000' -r
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l duration -d 'End by itself this long after the recording\'s start: 10s, 5m, 1h30m' -r
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l audio-format -d 'Sound of the recording: aac (192 kbit/s) or flac (24 bit, lossless; fewer editors read it)' -r
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l av-offset -d 'Move the recorded picture this many milliseconds later (negative: earlier) against the sound' -r
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l encoder -d 'Encoder of the recording: auto (the best one here) or its name' -r
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l log -d 'Also write what happens to this file' -r -F
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l loop-files -d 'Start files that serve as inputs over at their end'
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l mute -d 'Start with the microphone muted'
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l camera-off -d 'Start with the camera off'
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l record-while-muted -d 'Keep in the file what you say while muted (the others never hear it)'
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l raw-audio -d 'Also keep the sound card\'s own samples, not resampled, as FLAC with a list of their times'
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l no-tone -d 'No sync tones in the recording and the headphones'
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l window -d 'Show the preview window (default: where there is a display and standard output is a terminal)'
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l no-window -d 'Do not show the preview window'
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l no-tui -d 'Plain lines instead of the dashboard (default where standard output is no terminal)'
@@ -95,12 +103,16 @@ complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l period -d
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l audio-bitrate -d 'Bitrate of the live audio in kbit/s, 24 to 96' -r
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l video-bitrate -d 'Bitrate of the live picture in kbit/s, 80 to 4000' -r
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l duration -d 'End by itself this long after the recording\'s start: 10s, 5m, 1h30m' -r
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l audio-format -d 'Sound of the recording: aac (192 kbit/s) or flac (24 bit, lossless; fewer editors read it)' -r
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l av-offset -d 'Move the recorded picture this many milliseconds later (negative: earlier) against the sound' -r
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l encoder -d 'Encoder of the recording: auto (the best one here) or its name' -r
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l log -d 'Also write what happens to this file' -r -F
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l loop-files -d 'Start files that serve as inputs over at their end'
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l mute -d 'Start with the microphone muted'
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l camera-off -d 'Start with the camera off'
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l record-while-muted -d 'Keep in the file what you say while muted (the others never hear it)'
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l raw-audio -d 'Also keep the sound card\'s own samples, not resampled, as FLAC with a list of their times'
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l no-tone -d 'No sync tones in the recording and the headphones'
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l window -d 'Show the preview window (default: where there is a display and standard output is a terminal)'
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l no-window -d 'Do not show the preview window'
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l no-tui -d 'Plain lines instead of the dashboard (default where standard output is no terminal)'

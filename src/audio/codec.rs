@@ -17,6 +17,34 @@ pub const FRAME_MICROS: i64 = 5_000;
 /// 2.5 ms (measured; VOIP and AUDIO 6.5 ms).
 pub const LOOK_AHEAD: usize = 120;
 
+/// How long the live frames of a stream are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FrameLength {
+    /// 5 ms.
+    #[default]
+    Full,
+    /// 2.5 ms: 2.5 ms sooner, for twice the headers and at least 80 kbit/s.
+    Half,
+}
+
+impl FrameLength {
+    /// Samples at 48 kHz.
+    pub const fn samples(self) -> usize {
+        match self {
+            Self::Full => FRAME,
+            Self::Half => HALF_FRAME,
+        }
+    }
+
+    /// Duration, microseconds.
+    pub const fn micros(self) -> i64 {
+        match self {
+            Self::Full => FRAME_MICROS,
+            Self::Half => FRAME_MICROS / 2,
+        }
+    }
+}
+
 /// The codec refused something.
 #[derive(Debug, thiserror::Error)]
 pub enum CodecError {
@@ -37,9 +65,13 @@ pub enum CodecError {
     Decode(#[source] opus::Error),
 }
 
+/// Longest Opus packet of a frame of silence: its first byte alone, or with an empty length.
+const SILENCE_BYTES: usize = 2;
+
 /// The live encoder. One per program: all peers get the same frames.
 pub struct TalkEncoder {
     inner: Encoder,
+    quiet: Option<Quiet>,
 }
 
 impl TalkEncoder {
@@ -51,9 +83,23 @@ impl TalkEncoder {
         // 5 and 10 sound alike (PESQ 3.96, 3.94) and cost 25 us a frame; DTX engages at 10 only.
         inner.set_complexity(10).map_err(CodecError::Setup)?;
         // In-band FEC is not asked for: below 10 ms frames libopus never writes any (measured).
-        let mut encoder = Self { inner };
+        let mut encoder = Self { inner, quiet: None };
         encoder.set_bitrate(bitrate_bps)?;
         Ok(encoder)
+    }
+
+    /// The same with discontinuous transmission (PRD 4.2.1): after 0.2 s of silence frames come
+    /// out as 1 byte, for which [`Self::is_silence`] is true.
+    pub fn with_dtx(bitrate_bps: i32) -> Result<Self, CodecError> {
+        let mut encoder = Self::new(bitrate_bps)?;
+        encoder.inner.set_dtx(true).map_err(CodecError::Setup)?;
+        encoder.quiet = Some(Quiet::new());
+        Ok(encoder)
+    }
+
+    /// Whether an encoded frame says nothing but that there is silence.
+    pub fn is_silence(encoded: &[u8]) -> bool {
+        encoded.len() <= SILENCE_BYTES
     }
 
     /// Changes the constant bitrate, in bit/s, from the next frame on.
@@ -70,7 +116,44 @@ impl TalkEncoder {
         if pcm.len() != FRAME && pcm.len() != HALF_FRAME {
             return Err(CodecError::FrameLength(pcm.len()));
         }
+        if let Some(quiet) = &mut self.quiet {
+            let allowed = quiet.push(pcm);
+            if allowed != quiet.allowed {
+                quiet.allowed = allowed;
+                // Opus listens for 20 ms before it calls a soft onset speech; that would cut it.
+                let _ = self.inner.set_dtx(allowed);
+            }
+        }
         self.inner.encode_float(pcm, out).map_err(CodecError::Encode)
+    }
+}
+
+/// Says when a frame stands out of the room's noise, so that no onset is taken for silence.
+struct Quiet {
+    /// Mean square of the noise: falls at once, rises by 3 dB a second.
+    floor: f32,
+    allowed: bool,
+}
+
+impl Quiet {
+    /// So far above the noise a frame is no silence: 6 dB.
+    const ABOVE: f32 = 4.0;
+    /// Below this nobody hears anything: -70 dBFS.
+    const INAUDIBLE: f32 = 1e-7;
+    /// How much the floor rises in a sample: 3 dB in a second.
+    const RISE: f32 = 1.0 + 0.693 / 48_000.0;
+
+    fn new() -> Self {
+        Self { floor: Self::INAUDIBLE, allowed: true }
+    }
+
+    /// Whether this frame may be silence.
+    fn push(&mut self, pcm: &[f32]) -> bool {
+        let power = pcm.iter().map(|s| s * s).sum::<f32>() / pcm.len() as f32;
+        let allowed = power <= self.floor.max(Self::INAUDIBLE) * Self::ABOVE;
+        let risen = self.floor * (1.0 + (Self::RISE - 1.0) * pcm.len() as f32);
+        self.floor = if power.is_finite() { risen.min(power).max(Self::INAUDIBLE) } else { risen };
+        allowed
     }
 }
 
@@ -86,18 +169,18 @@ impl TalkDecoder {
         Ok(Self { inner })
     }
 
-    /// Decodes one frame of exactly 5 ms.
-    pub fn decode(&mut self, frame: &[u8], out: &mut [f32; FRAME]) -> Result<(), CodecError> {
+    /// Decodes one frame of exactly `out`'s length, 240 or 120 samples.
+    pub fn decode(&mut self, frame: &[u8], out: &mut [f32]) -> Result<(), CodecError> {
         match self.inner.decode_float(frame, out, false) {
-            Ok(FRAME) => Ok(()),
-            Ok(shorter) => Err(CodecError::FrameLength(shorter)),
+            Ok(samples) if samples == out.len() => Ok(()),
+            Ok(other) => Err(CodecError::FrameLength(other)),
             Err(error) => Err(CodecError::Decode(error)),
         }
     }
 
-    /// Makes up 5 ms from what was decoded last; silence when the decoder cannot.
-    pub fn conceal(&mut self, out: &mut [f32; FRAME]) {
-        if self.inner.decode_float(&[], out, false).ok() != Some(FRAME) {
+    /// Makes up 240 or 120 samples from what was decoded last; silence when the decoder cannot.
+    pub fn conceal(&mut self, out: &mut [f32]) {
+        if self.inner.decode_float(&[], out, false).ok() != Some(out.len()) {
             out.fill(0.0);
         }
     }

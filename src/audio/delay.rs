@@ -1,48 +1,100 @@
-//! How late packets are: each one's delay against the fastest recent one, and the playout depth
-//! that follows from it.
+//! How late frames are: each one's need against the least recent one, and the playout depth that
+//! follows from it.
 //!
-//! Pure arithmetic, no allocation. Lost frames never come in here: loss is not jitter, and a buffer
-//! that takes it for jitter never shrinks again.
+//! Pure arithmetic, no allocation. A frame's *need* is the sample of the speaker's output at which
+//! the callback that had it first began, less the frame's own position in the sound: who plays each
+//! sample that much after its position has the frame in time, with a sample less he has not. So a
+//! callback's period counts exactly as far as it costs something, and callbacks that run late do not
+//! count at all. Of a frame that comes more than once, as copies do, the first counts. Lost frames
+//! never come in here: loss is not jitter, and a buffer that takes it for jitter never shrinks
+//! again.
 
-use super::codec::FRAME_MICROS;
-use crate::units::Micros;
-
-/// Width of a histogram bin, in microseconds.
-const BIN: i64 = 500;
-/// Bins below the ceiling; one more holds everything above it.
-const BINS: usize = 60;
-/// Deepest playout, in microseconds (PRD 4.2.1: 30 ms).
+/// Width of a histogram bin, in samples: 0.25 ms.
+const BIN: i64 = 12;
+/// Bins up to the ceiling; bin 0 holds exactly the least, the last one everything above.
+const BINS: usize = 120;
+/// Deepest playout, in samples (PRD 4.2.1: 30 ms).
 pub const CEILING: i64 = BIN * BINS as i64;
-/// Depth at the start, in microseconds (PRD 4.2.1: 5 ms).
-const START: i64 = 5_000;
+/// Depth at the start, in samples (PRD 4.2.1: 5 ms).
+const START: i64 = 240;
 /// What the start depth weighs, in frames: it is forgotten after some 3 s of a calm path.
 const START_WEIGHT: f32 = 20.0;
-/// Frames after which an observation weighs 1/e: 1.25 s. Long enough to meet the tail of ordinary
+/// So much must have been seen before less than the start depth is believed, in samples: 2 s.
+const START_SEEN: i64 = 96_000;
+/// Samples after which an observation weighs 1/e: 1.25 s. Long enough to meet the tail of ordinary
 /// jitter, short enough that the depth follows within seconds when a path has calmed down.
-const MEMORY: f32 = 250.0;
-/// What a share of unplayable frames costs, in milliseconds of depth for all of them: one percent
-/// is worth 4 ms.
-const UNPLAYABLE_WEIGHT: f32 = 400.0;
-/// The fastest packet is looked for in the last one to two of these stretches, in microseconds.
-const STRETCH: i64 = 2_000_000;
-/// So many packets in a row beyond the ceiling mean that the path has changed, not that they are
-/// late: 80 ms of them.
-const PATH_CHANGE: u32 = 16;
+const MEMORY: f32 = 60_000.0;
+/// What a share of unplayable frames costs, in samples of depth for all of them: one percent is
+/// worth 4 ms.
+const UNPLAYABLE_WEIGHT: f32 = 400.0 * 48.0;
+/// The least need is looked for in the last one to two of these stretches, in samples: 2 s.
+const STRETCH: i64 = 96_000;
+/// What nothing has needed for one to two of these stretches is no longer kept, in samples: 0.375 s.
+/// Half a second of calm, and the depth of a spike is taken back.
+const RECENT: i64 = 18_000;
+/// Needs beyond the ceiling for so long mean that the path has changed, not that frames are late:
+/// 80 ms, in samples.
+const PATH_CHANGE: i64 = 3_840;
 
-/// Sliding minimum, histogram and jitter of one peer's packets.
+/// The least of the values of the last one to two stretches.
+#[derive(Clone, Debug)]
+pub struct Least {
+    stretch: i64,
+    least: [i64; 2],
+    began: Option<i64>,
+}
+
+impl Least {
+    /// Over stretches of that many units of `at`.
+    pub fn over(stretch: i64) -> Self {
+        Self { stretch, least: [i64::MAX; 2], began: None }
+    }
+
+    /// A value at a place that does not go back.
+    pub fn push(&mut self, at: i64, value: i64) {
+        let began = *self.began.get_or_insert(at);
+        let lasted = at.wrapping_sub(began);
+        if lasted >= self.stretch {
+            // After a long gap the stretch before is too old as well.
+            let stale = lasted >= 2 * self.stretch;
+            self.least = [i64::MAX, if stale { i64::MAX } else { self.least[0] }];
+            self.began = Some(at);
+        }
+        // The highest value stands for none.
+        self.least[0] = self.least[0].min(value).min(i64::MAX - 1);
+    }
+
+    /// `None` before the first value.
+    pub fn get(&self) -> Option<i64> {
+        let least = self.least[0].min(self.least[1]);
+        (least != i64::MAX).then_some(least)
+    }
+
+    /// As after `over`.
+    pub fn forget(&mut self) {
+        *self = Self::over(self.stretch);
+    }
+
+    fn replace(&mut self, value: i64) {
+        self.least = [value; 2];
+    }
+}
+
+/// Sliding minimum and histogram of one peer's needs.
 #[derive(Clone, Debug)]
 pub struct DelayTracker {
-    /// Least (arrival - sequence x 5 ms) of this stretch and of the one before.
-    least: [i64; 2],
-    stretch_began: Option<Micros>,
-    bins: [f32; BINS + 1],
+    least: Least,
+    /// The highest recent need, negated.
+    most: Least,
+    bins: [f32; BINS + 2],
     /// The base that the bins were filled against.
-    bins_base: i64,
-    beyond: u32,
+    bins_base: Option<i64>,
+    /// Samples of sound in a row that came beyond the ceiling, and the least need among them.
+    beyond: i64,
     beyond_least: i64,
-    last: Option<i64>,
-    jitter: f32,
-    target: i64,
+    depth: i64,
+    /// Samples of sound seen since the start, up to [`START_SEEN`].
+    seen: i64,
 }
 
 impl Default for DelayTracker {
@@ -52,44 +104,45 @@ impl Default for DelayTracker {
 }
 
 impl DelayTracker {
-    /// A tracker that expects 5 ms of jitter until packets show otherwise.
+    /// A tracker that expects 5 ms of jitter until frames show otherwise.
     pub fn new() -> Self {
-        let mut bins = [0.0; BINS + 1];
-        bins[(START / BIN - 1) as usize] = START_WEIGHT;
+        let mut bins = [0.0; BINS + 2];
+        bins[(START / BIN) as usize] = START_WEIGHT;
         Self {
-            least: [i64::MAX; 2],
-            stretch_began: None,
+            least: Least::over(STRETCH),
+            most: Least::over(RECENT),
             bins,
-            bins_base: 0,
+            bins_base: None,
             beyond: 0,
             beyond_least: i64::MAX,
-            last: None,
-            jitter: 0.0,
-            target: START,
+            depth: START,
+            seen: 0,
         }
     }
 
-    /// Forgets where the fastest packet lay but not how packets spread: the stream was interrupted.
+    /// Forgets where the least need lay but not how needs spread: the stream was interrupted.
     pub fn forget_base(&mut self) {
-        self.least = [i64::MAX; 2];
-        self.stretch_began = None;
+        self.least.forget();
+        self.most.forget();
+        self.bins_base = None;
         self.beyond = 0;
-        self.last = None;
+        self.beyond_least = i64::MAX;
     }
 
-    /// Takes the arrival of a frame, also of one that came too late to be played.
-    pub fn push(&mut self, sequence: u64, arrival: Micros) {
-        let offset = offset(arrival, sequence);
-        self.slide(arrival, offset);
-        let base = self.base().expect("slide has taken this packet in");
+    /// Takes the need of a frame of `frame` samples that was had at sample `at` of the output, also
+    /// of one that came too late to be played.
+    pub fn push(&mut self, need: i64, at: i64, frame: i64) {
+        self.least.push(at, need);
+        self.most.push(at, need.saturating_neg());
+        let base = self.base().expect("this need has been taken in");
         self.move_bins(base);
 
-        let late = offset.wrapping_sub(base).max(0);
+        let late = need.saturating_sub(base).max(0);
         if late > CEILING {
-            self.beyond += 1;
-            self.beyond_least = self.beyond_least.min(offset);
+            self.beyond += frame;
+            self.beyond_least = self.beyond_least.min(need);
             if self.beyond >= PATH_CHANGE {
-                self.least = [self.beyond_least; 2];
+                self.least.replace(self.beyond_least);
                 self.beyond = 0;
             }
         } else {
@@ -99,63 +152,55 @@ impl DelayTracker {
             self.beyond_least = i64::MAX;
         }
 
+        let keep = 1.0 - frame as f32 / MEMORY;
         for bin in &mut self.bins {
-            *bin *= 1.0 - 1.0 / MEMORY;
+            *bin *= keep;
         }
-        self.bins[((late / BIN) as usize).min(BINS)] += 1.0;
-        self.target = self.cheapest_depth();
-
-        // RFC 3550, 6.4.1: the mean difference of neighbours' delays, smoothed over 16.
-        if let Some(last) = self.last.replace(offset) {
-            let difference = offset.wrapping_sub(last).unsigned_abs() as f32 / 1_000.0;
-            self.jitter += (difference.min(1_000.0) - self.jitter) / 16.0;
-        }
+        let bin = late.saturating_add(BIN - 1) / BIN;
+        self.bins[(bin as usize).min(BINS + 1)] += frame as f32 / START as f32;
+        let most =
+            self.most.get().map_or(CEILING, |most| most.saturating_add(base).saturating_neg());
+        self.seen = (self.seen + frame).min(START_SEEN);
+        let enough = if self.seen < START_SEEN { CEILING } else { (most + BIN - 1) / BIN * BIN };
+        self.depth = self.cheapest_depth().min(enough.max(0));
     }
 
-    /// Least recent (arrival - sequence x 5 ms), in microseconds; `None` before the first packet.
+    /// Least recent need; `None` before the first frame.
     pub fn base(&self) -> Option<i64> {
-        let base = self.least[0].min(self.least[1]);
-        (base != i64::MAX).then_some(base)
+        self.least.get()
     }
 
-    /// The depth to keep, 0 to 30,000 microseconds over the fastest recent packet.
-    pub fn target(&self) -> i64 {
-        self.target
+    /// The depth to keep over [`Self::base`], 0 to [`CEILING`] samples.
+    pub fn depth(&self) -> i64 {
+        self.depth
     }
 
-    /// Interarrival jitter (RFC 3550), in milliseconds.
-    pub fn jitter_ms(&self) -> f32 {
-        self.jitter
-    }
-
-    fn slide(&mut self, arrival: Micros, offset: i64) {
-        let began = *self.stretch_began.get_or_insert(arrival);
-        let lasted = arrival.0.wrapping_sub(began.0);
-        if lasted >= STRETCH {
-            // After a long gap the stretch before is too old as well.
-            let stale = lasted >= 2 * STRETCH;
-            self.least = [i64::MAX, if stale { i64::MAX } else { self.least[0] }];
-            self.stretch_began = Some(arrival);
+    /// The depth that this share of the frames needs, in samples.
+    pub fn quantile(&self, share: f32) -> i64 {
+        let enough = self.bins.iter().sum::<f32>() * share;
+        let mut sum = 0.0;
+        for (i, bin) in self.bins.iter().enumerate() {
+            sum += bin;
+            if sum >= enough {
+                return (i as i64 * BIN).min(CEILING);
+            }
         }
-        self.least[0] = self.least[0].min(offset);
+        CEILING
     }
 
     /// Keeps the bins relative to the base when that moves: a path that has become slower as a
     /// whole has no more jitter than before.
     fn move_bins(&mut self, base: i64) {
-        let moved = base.wrapping_sub(self.bins_base) / BIN;
-        if self.last.is_none() {
-            self.bins_base = base;
-            return;
-        }
+        let bins_base = *self.bins_base.get_or_insert(base);
+        let moved = base.saturating_sub(bins_base) / BIN;
         if moved == 0 {
             return;
         }
-        self.bins_base = self.bins_base.wrapping_add(moved * BIN);
+        self.bins_base = Some(bins_base.saturating_add(moved * BIN));
         let old = self.bins;
-        self.bins = [0.0; BINS + 1];
+        self.bins = [0.0; BINS + 2];
         for (i, weight) in old.into_iter().enumerate() {
-            let to = (i as i64).saturating_sub(moved).clamp(0, BINS as i64);
+            let to = (i as i64).saturating_sub(moved).clamp(0, BINS as i64 + 1);
             self.bins[to as usize] += weight;
         }
     }
@@ -165,80 +210,74 @@ impl DelayTracker {
         let total: f32 = self.bins.iter().sum();
         let mut unplayable = total;
         let mut best = (f32::MAX, 0);
-        for (i, bin) in self.bins.iter().enumerate() {
-            let depth_ms = (i as i64 * BIN) as f32 / 1_000.0;
-            let cost = unplayable / total * UNPLAYABLE_WEIGHT + depth_ms;
-            if cost < best.0 {
-                best = (cost, i as i64 * BIN);
-            }
+        for (i, bin) in self.bins[..=BINS].iter().enumerate() {
             unplayable -= bin;
+            let depth = i as i64 * BIN;
+            let cost = unplayable.max(0.0) / total * UNPLAYABLE_WEIGHT + depth as f32;
+            if cost < best.0 {
+                best = (cost, depth);
+            }
         }
         best.1
     }
-}
-
-/// (arrival - sequence x 5 ms): the same for all packets of a path without jitter.
-pub fn offset(at: Micros, sequence: u64) -> i64 {
-    at.0.wrapping_sub((sequence as i64).wrapping_mul(FRAME_MICROS))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn feed(tracker: &mut DelayTracker, from: u64, count: u64, delay: impl Fn(u64) -> i64) {
+    /// Frames of 240 samples whose needs spread as `late` says, in milliseconds.
+    fn feed(tracker: &mut DelayTracker, from: u64, count: u64, late: impl Fn(u64) -> f64) {
         for n in from..from + count {
-            tracker.push(n, Micros(n as i64 * FRAME_MICROS + delay(n)));
+            tracker.push((late(n) * 48.0) as i64, n as i64 * 240, 240);
         }
     }
 
     #[test]
     fn depth_starts_at_5_ms_and_a_calm_path_brings_it_down_within_4_s() {
         let mut tracker = DelayTracker::new();
-        assert_eq!(tracker.target(), 5_000);
-        feed(&mut tracker, 0, 20, |_| 20_000);
-        assert_eq!(tracker.target(), 5_000);
-        feed(&mut tracker, 20, 800, |_| 20_000);
-        assert!(tracker.target() <= 500, "{}", tracker.target());
-        assert_eq!(tracker.jitter_ms(), 0.0);
+        assert_eq!(tracker.depth(), START);
+        feed(&mut tracker, 0, 20, |_| 20.0);
+        assert_eq!(tracker.depth(), START);
+        feed(&mut tracker, 20, 800, |_| 20.0);
+        assert_eq!(tracker.depth(), 0, "needs that are all the same need no depth");
     }
 
     #[test]
     fn depth_covers_ordinary_jitter_and_one_spike_does_not_move_it() {
         let mut tracker = DelayTracker::new();
-        feed(&mut tracker, 0, 1000, |n| (n as i64 * 7_919) % 10_000);
-        assert!((9_000..=10_500).contains(&tracker.target()), "{}", tracker.target());
+        feed(&mut tracker, 0, 1000, |n| ((n * 7_919) % 10_000) as f64 / 1e3);
+        assert!((9 * 48..=10 * 48 + 24).contains(&tracker.depth()), "{}", tracker.depth());
+        assert!((7 * 48..8 * 48).contains(&tracker.quantile(0.75)), "{}", tracker.quantile(0.75));
         let mut tracker = DelayTracker::new();
-        feed(&mut tracker, 0, 1000, |_| 0);
-        feed(&mut tracker, 1000, 1, |_| 25_000);
-        assert!(tracker.target() <= 500, "{}", tracker.target());
+        feed(&mut tracker, 0, 1000, |_| 0.0);
+        feed(&mut tracker, 1000, 1, |_| 25.0);
+        assert_eq!(tracker.depth(), 0);
     }
 
     #[test]
     fn a_slower_path_is_a_new_base_and_no_jitter() {
         let mut tracker = DelayTracker::new();
-        feed(&mut tracker, 0, 1000, |_| 0);
-        feed(&mut tracker, 1000, 1500, |_| 20_000);
-        assert_eq!(tracker.base(), Some(20_000));
-        assert!(tracker.target() <= 500, "{}", tracker.target());
+        feed(&mut tracker, 0, 1000, |_| 0.0);
+        feed(&mut tracker, 1000, 1500, |_| 20.0);
+        assert_eq!(tracker.base(), Some(960));
+        assert!(tracker.depth() <= BIN, "{}", tracker.depth());
     }
 
     #[test]
     fn a_step_beyond_the_ceiling_is_taken_as_a_new_path_within_100_ms() {
         let mut tracker = DelayTracker::new();
-        feed(&mut tracker, 0, 1000, |_| 0);
-        feed(&mut tracker, 1000, 20, |_| 400_000);
-        assert_eq!(tracker.base(), Some(400_000));
+        feed(&mut tracker, 0, 1000, |_| 0.0);
+        feed(&mut tracker, 1000, 20, |_| 400.0);
+        assert_eq!(tracker.base(), Some(19_200));
     }
 
     #[test]
-    fn no_arrival_leads_outside_of_the_bounds() {
+    fn no_need_leads_outside_of_the_bounds() {
         let mut tracker = DelayTracker::new();
-        for (sequence, arrival) in
-            [(u64::MAX, i64::MIN), (0, i64::MAX), (1 << 63, 0), (5, i64::MIN), (6, 7)]
-        {
-            tracker.push(sequence, Micros(arrival / 2));
-            assert!((0..=CEILING).contains(&tracker.target()));
+        for (need, at) in [(i64::MAX - 1, 0), (i64::MIN, 9), (0, i64::MAX), (5, i64::MAX), (7, 0)] {
+            tracker.push(need, at, 240);
+            assert!((0..=CEILING).contains(&tracker.depth()));
         }
     }
 }

@@ -16,10 +16,11 @@ use super::packet::MAX_AUDIO_PAYLOAD;
 use super::playout::{PlayoutBuffer, PlayoutStats, ReceivedAudio};
 use crate::units::{Micros, SAMPLE_RATE};
 
-/// Packets between two callbacks: 320 ms, more than any callback's block (4,096 samples, 85 ms).
-const RING: usize = 64;
-/// Samples rendered at a time; longer blocks go in parts.
-const MAX_BLOCK: usize = 4_096;
+/// Packets between two callbacks: 640 ms, of 2.5 ms frames half of it, more than any callback's
+/// block (4,096 samples, 85 ms).
+const RING: usize = 128;
+/// Samples rendered at a time; longer blocks, a third of a second, go in parts.
+const MAX_BLOCK: usize = 16_384;
 /// Samples over which a leaving peer fades: 5 ms.
 const FADE: f32 = 240.0;
 /// The limiter leaves everything below this as it is: -1 dBFS.
@@ -266,7 +267,7 @@ macro_rules! shared_stats {
     };
 }
 shared_stats! {
-    floats: depth_ms, target_ms, jitter_ms, level_db, rate_ppm;
+    floats: depth_ms, target_ms, held_ms, jitter_ms, level_db, rate_ppm;
     counters: received, lost, late, duplicates, rejected, concealed_samples, played_samples
 }
 
@@ -423,11 +424,11 @@ mod tests {
     fn a_full_ring_refuses_and_counts_and_playing_goes_on_later() {
         let (mut mixer, mut feeds) = mixer(1).unwrap();
         let mut talker = [Talker::new(400.0, 0.3)];
-        for n in 0..100 {
+        for n in 0..200 {
             assert_eq!(talker[0].say(&mut feeds[0], Micros(n * 5_000)), n < RING as i64);
         }
-        assert_eq!(feeds[0].overflows(), 36);
-        let heard = call(&mut mixer, &mut feeds, &mut talker, 100, 200);
+        assert_eq!(feeds[0].overflows(), 72);
+        let heard = call(&mut mixer, &mut feeds, &mut talker, 200, 200);
         assert!((rms(&heard[24_000..]) - 0.3 / 2f32.sqrt()).abs() < 0.02);
         assert!(feeds[0].stats().depth_ms < 30.0);
     }

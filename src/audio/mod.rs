@@ -12,6 +12,7 @@
 //! microphone whose position can be found again.
 
 pub mod codec;
+pub mod copies;
 pub mod delay;
 pub mod fraction;
 pub mod framer;
@@ -19,9 +20,11 @@ pub mod meter;
 pub mod mixer;
 pub mod packet;
 pub mod playout;
+pub mod reception;
+pub mod redundancy;
 pub mod test_sound;
 
-pub use codec::{CodecError, FRAME, TalkDecoder, TalkEncoder};
+pub use codec::{CodecError, FRAME, FrameLength, TalkDecoder, TalkEncoder};
 pub use framer::Framer;
 pub use meter::{Level, Meter, SharedMeter};
 pub use mixer::{Mixer, PeerFeed, mixer};

@@ -7,7 +7,7 @@
 //! ```text
 //!  0 1 2 3 4 5 6 7
 //! +-+-+-+-+-+-+-+-+
-//! | C | N |H|S|0 0|  flags
+//! | C | N |H|S|B|0|  flags
 //! +-+-+-+-+-+-+-+-+
 //! |    offset     |  \ for each of the C copies: 1 to 5, rising,
 //! +-+-+-+-+-+-+-+-+   > and the copy's length in bytes, 1 to 128
@@ -25,7 +25,9 @@
 //! - **N** (2 bits): newest frames in this packet: 0 is one, 1 is two, 2 is four, 3 is reserved.
 //! - **H** (1 bit): the frames are 2.5 ms long instead of 5 ms.
 //! - **S** (1 bit): silence follows: the frames after this packet are not sent and not lost.
-//! - The last two bits are reserved and zero.
+//! - **B** (1 bit): silence before: the frame before the oldest of the newest was not sent. Without
+//!   it, that frame was sent and, if it is not here, is lost or late.
+//! - The last bit is reserved and zero.
 //!
 //! The header's sequence number counts frames and is that of the last frame in the packet. The
 //! newest frames end there; a copy at offset k is k frames before the oldest of the newest.
@@ -44,7 +46,8 @@ pub const MAX_AUDIO_PAYLOAD: usize =
 
 const HALF_FRAMES: u8 = 0b0000_1000;
 const SILENCE_FOLLOWS: u8 = 0b0000_0100;
-const RESERVED: u8 = 0b0000_0011;
+const SILENCE_BEFORE: u8 = 0b0000_0010;
+const RESERVED: u8 = 0b0000_0001;
 
 /// Why a payload is not one of ours. Such a packet is counted and dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -86,6 +89,8 @@ pub struct AudioPayload<'a> {
     pub half_frames: bool,
     /// The frames after this packet are silence and not sent.
     pub silence_follows: bool,
+    /// The frame before the oldest of the newest was silence and not sent.
+    pub silence_before: bool,
 }
 
 impl<'a> AudioPayload<'a> {
@@ -98,6 +103,30 @@ impl<'a> AudioPayload<'a> {
     pub fn newest(&self) -> FrameRef<'a> {
         self.frames[self.count - 1]
     }
+
+    /// Frames that this packet is the first to carry: 1, 2 or 4.
+    pub fn fresh(&self) -> u8 {
+        self.frames().iter().filter(|f| !f.copy).count() as u8
+    }
+
+    /// The farthest that a copy lies before the oldest of the newest frames; 0 without copies.
+    pub fn reach(&self) -> u8 {
+        match self.frames().first() {
+            Some(oldest) if oldest.copy => oldest.back + 1 - self.fresh(),
+            _ => 0,
+        }
+    }
+}
+
+/// What a packet says about itself beside its frames.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PacketFlags {
+    /// The frames are 2.5 ms long instead of 5 ms.
+    pub half_frames: bool,
+    /// The frames after this packet are silence and not sent.
+    pub silence_follows: bool,
+    /// The frame before the oldest of the newest was silence and not sent.
+    pub silence_before: bool,
 }
 
 /// Writes a payload with one frame and no copies; returns its length in bytes.
@@ -105,13 +134,60 @@ impl<'a> AudioPayload<'a> {
 /// Returns 0, with `out` untouched, when the frame is empty, longer than [`MAX_FRAME_BYTES`] or
 /// does not fit.
 pub fn write_payload(newest: &[u8], out: &mut [u8]) -> usize {
-    let len = newest.len() + 1;
-    if newest.is_empty() || newest.len() > MAX_FRAME_BYTES || out.len() < len {
+    write_packet(PacketFlags::default(), &[], &[newest], out)
+}
+
+/// Writes a payload: `copies` with their offsets, rising, and 1, 2 or 4 newest frames, oldest
+/// first; returns its length in bytes.
+///
+/// Returns 0, with `out` untouched, when the layout has no room for it: too many copies or frames,
+/// offsets that do not rise from 1 to 5, a frame that is empty or too long, or `out` too short.
+pub fn write_packet(
+    flags: PacketFlags,
+    copies: &[(u8, &[u8])],
+    newest: &[&[u8]],
+    out: &mut [u8],
+) -> usize {
+    let fits = |frame: &[u8]| (1..=MAX_FRAME_BYTES).contains(&frame.len());
+    let count = match newest.len() {
+        1 => 0,
+        2 => 1,
+        4 => 2,
+        _ => return 0,
+    };
+    let rising = copies.windows(2).all(|w| w[0].0 < w[1].0);
+    let reached = copies.iter().all(|c| (1..=MAX_OFFSET).contains(&c.0) && fits(c.1));
+    if copies.len() > MAX_COPIES || !rising || !reached || !newest.iter().all(|f| fits(f)) {
         return 0;
     }
-    out[0] = 0;
-    out[1..len].copy_from_slice(newest);
-    len
+    let bytes = copies.iter().map(|c| 2 + c.1.len()).sum::<usize>()
+        + newest.iter().map(|f| 1 + f.len()).sum::<usize>();
+    if bytes > out.len() {
+        return 0;
+    }
+    out[0] = (copies.len() as u8) << 6 | count << 4;
+    for (set, flag) in [
+        (flags.half_frames, HALF_FRAMES),
+        (flags.silence_follows, SILENCE_FOLLOWS),
+        (flags.silence_before, SILENCE_BEFORE),
+    ] {
+        out[0] |= if set { flag } else { 0 };
+    }
+    let mut at = 1;
+    for (offset, frame) in copies {
+        out[at..at + 2].copy_from_slice(&[*offset, frame.len() as u8]);
+        at += 2;
+    }
+    // The last one takes what is left, so its length is not said.
+    for frame in &newest[..newest.len() - 1] {
+        out[at] = frame.len() as u8;
+        at += 1;
+    }
+    for frame in copies.iter().map(|c| c.1).chain(newest.iter().copied()) {
+        out[at..at + frame.len()].copy_from_slice(frame);
+        at += frame.len();
+    }
+    at
 }
 
 /// Reads a payload; everything that does not follow the layout exactly is an error.
@@ -170,6 +246,7 @@ pub fn parse_payload(payload: &[u8]) -> Result<AudioPayload<'_>, PayloadError> {
         count,
         half_frames: flags & HALF_FRAMES != 0,
         silence_follows: flags & SILENCE_FOLLOWS != 0,
+        silence_before: flags & SILENCE_BEFORE != 0,
     })
 }
 
@@ -242,6 +319,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_written_has_the_layout_above_bit_for_bit() {
+        let mut out = [0; 32];
+        let flags = PacketFlags { silence_follows: true, ..PacketFlags::default() };
+        let copies: [(u8, &[u8]); 2] = [(1, &[0xA1, 0xA2]), (3, &[0xB1])];
+        let len = write_packet(flags, &copies, &[&[0xC1, 0xC2]], &mut out);
+        assert_eq!(out[..len], [0b1000_0100, 1, 2, 3, 1, 0xA1, 0xA2, 0xB1, 0xC1, 0xC2]);
+
+        let flags = PacketFlags { half_frames: true, silence_before: true, ..flags };
+        let frames: [&[u8]; 4] = [&[1], &[2, 2], &[3], &[4]];
+        let len = write_packet(flags, &[], &frames, &mut out);
+        assert_eq!(out[..len], [0b0010_1110, 1, 2, 1, 1, 2, 2, 3, 4]);
+        let parsed = parse_payload(&out[..len]).unwrap();
+        assert!(parsed.silence_before && parsed.silence_follows && parsed.half_frames);
+        assert_eq!((parsed.fresh(), parsed.reach()), (4, 0));
+    }
+
+    #[test]
     fn what_breaks_the_layout_is_refused() {
         use PayloadError::*;
         assert_eq!(parse_payload(&[]), Err(Truncated));
@@ -259,6 +353,13 @@ mod tests {
 
     #[test]
     fn a_frame_that_does_not_fit_is_not_written() {
+        let none = PacketFlags::default();
+        let frame: &[u8] = &[1];
+        for copies in [&[(0, frame)][..], &[(6, frame)], &[(2, frame), (1, frame)], &[(1, &[])]] {
+            assert_eq!(write_packet(none, copies, &[frame], &mut [0; 99]), 0, "{copies:?}");
+        }
+        assert_eq!(write_packet(none, &[(1, frame); 4], &[frame], &mut [0; 99]), 0);
+        assert_eq!(write_packet(none, &[], &[frame; 3], &mut [0; 99]), 0, "three frames");
         assert_eq!(write_payload(&[], &mut [0; 8]), 0);
         assert_eq!(write_payload(&[1, 2], &mut [0; 2]), 0);
         assert_eq!(write_payload(&[0; MAX_FRAME_BYTES + 1], &mut [0; 200]), 0);
@@ -286,6 +387,40 @@ mod tests {
             let mut out = [0; MAX_AUDIO_PAYLOAD];
             let len = write_payload(&frame, &mut out);
             prop_assert_eq!(parse_payload(&out[..len]).unwrap().newest().data, &frame[..]);
+        }
+
+        #[test]
+        fn every_packet_that_is_written_is_read_back(
+            frames in proptest::collection::vec(
+                proptest::collection::vec(any::<u8>(), 1..=MAX_FRAME_BYTES), 7),
+            offsets in proptest::sample::subsequence(vec![1u8, 2, 3, 4, 5], 0..=MAX_COPIES),
+            count in proptest::sample::select(vec![1usize, 2, 4]),
+            half_frames: bool, silence_follows: bool, silence_before: bool
+        ) {
+            let flags = PacketFlags { half_frames, silence_follows, silence_before };
+            let newest: Vec<&[u8]> = frames[..count].iter().map(|f| &f[..]).collect();
+            let copies: Vec<(u8, &[u8])> =
+                offsets.iter().zip(&frames[4..]).map(|(k, f)| (*k, &f[..])).collect();
+            let mut out = [0; MAX_AUDIO_PAYLOAD];
+            let len = write_packet(flags, &copies, &newest, &mut out);
+            let parsed = parse_payload(&out[..len]).unwrap();
+            let read = PacketFlags {
+                half_frames: parsed.half_frames,
+                silence_follows: parsed.silence_follows,
+                silence_before: parsed.silence_before,
+            };
+            prop_assert_eq!(read, flags);
+            prop_assert_eq!(usize::from(parsed.fresh()), count);
+            prop_assert_eq!(parsed.reach(), offsets.last().copied().unwrap_or(0));
+            let read: Vec<_> = parsed.frames().iter().map(|f| (f.back, f.copy, f.data)).collect();
+            let oldest = count as u8 - 1;
+            let written: Vec<_> = copies
+                .iter()
+                .rev()
+                .map(|(k, f)| (oldest + k, true, *f))
+                .chain(newest.iter().enumerate().map(|(i, f)| (oldest - i as u8, false, *f)))
+                .collect();
+            prop_assert_eq!(read, written);
         }
     }
 }

@@ -4,32 +4,34 @@
 //! Lives in the speaker callback: after `new` nothing here allocates, locks, logs, waits or panics.
 //! Pure: instants come in as parameters.
 //!
-//! Depth is the margin over the fastest recent packet. It grows by concealing until a late frame
-//! comes, which is then played; it shrinks by playing up to 0.5 % faster, or at once in silence.
-//! A lost frame leaves the depth as it is: its place is concealed and counted.
+//! Everything is counted in samples of the output: a stream's *level* is the output sample at which
+//! a sample of the sound is given out less that sample's position in the sound, and
+//! [`super::delay`] says which level each frame needed. Depth is the level over the least recent
+//! need. It grows when the newest frame is late as well (then the path has become slower, and what
+//! is late is played after a gap), a frame at a gap and by playing slower when more is wanted; it
+//! shrinks by playing up to 0.5 % faster after half a second of calm, or at once in silence. One
+//! stall whose frames then come all together, or a lost frame, leaves the level as it is: positions
+//! come from the sequence.
 
+mod clock;
 mod control;
+mod play;
 mod store;
 #[cfg(test)]
 mod tests;
 
+use self::clock::Clock;
 use self::control::Control;
 use self::store::{Fate, SLOTS, Store};
-use super::codec::{CodecError, FRAME, FRAME_MICROS, TalkDecoder};
-use super::delay::{CEILING, DelayTracker, offset};
+use super::codec::{CodecError, FRAME, FrameLength, TalkDecoder};
+use super::delay::DelayTracker;
 use super::fraction::FractionalReader;
 use super::meter::{FLOOR_DB, decibels};
-use super::packet::parse_payload;
-use crate::units::{Micros, SAMPLE_RATE};
+use super::packet::{AudioPayload, parse_payload};
+use crate::units::Micros;
 
 /// Taps of the fractional reader: 16 give -60 dB at 3 kHz and better below, for 0.17 ms of delay.
 const TAPS: usize = 16;
-/// Concealed frames after which the made-up sound begins to fade: 60 ms.
-const FADE_AFTER: u32 = 12;
-/// Frames that the fade takes: 60 ms.
-const FADE_FRAMES: f32 = 12.0;
-/// Concealed frames after which the stream counts as interrupted: 500 ms.
-const INTERRUPTED: u32 = 100;
 /// A number so far off is another stream's: 1 s.
 const ANOTHER_STREAM: u64 = 200;
 /// So many packets of an older stream in a row are believed.
@@ -38,12 +40,17 @@ const OLDER_STREAM: u32 = 3;
 const MOST_FRAMES: u64 = 1 << 48;
 /// How far a first packet may have overtaken earlier ones, in frames.
 const OVERTAKEN: u64 = 8;
-/// A frame whose samples all lie below this (-60 dBFS) can be left out unheard.
-const SILENCE: f32 = 1e-3;
-/// Most frames that one gap makes the buffer deeper, beyond the wait for what is late.
-const MOST_GROWTH: u32 = 4;
 /// Samples over which the level is averaged: 50 ms.
 const LEVEL_WINDOW: f32 = 2_400.0;
+/// Packets between two pulls whose arrival is looked at; more are beyond any callback's period.
+const ARRIVALS: usize = 64;
+/// So long after the last packet with copies room is kept for them, samples: 2 s.
+const COPIES: i64 = 96_000;
+/// Kept beyond what the frames need, so that the controller's reach never makes one late, samples:
+/// 0.25 ms.
+const MARGIN: i64 = 12;
+/// Share of the frames whose jitter has room beside a copy's offset.
+const BESIDE_COPIES: f32 = 0.75;
 
 /// One audio packet as it came out of the seal.
 #[derive(Clone, Copy, Debug)]
@@ -57,15 +64,18 @@ pub struct ReceivedAudio<'a> {
 /// What a playout buffer has done. Counters count from `new` on, also over a `reset`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PlayoutStats {
-    /// Least margin over the fastest recent packet, milliseconds.
+    /// Level over the least recent need: what is waited for the others, milliseconds.
     pub depth_ms: f32,
     /// Depth that is aimed at, milliseconds.
     pub target_ms: f32,
+    /// From the fastest packet's arrival to the callback that gives its first sample out: depth and
+    /// the wait for that callback, milliseconds.
+    pub held_ms: f32,
     /// Interarrival jitter (RFC 3550), milliseconds.
     pub jitter_ms: f32,
     /// Packets, duplicates left out.
     pub received: u64,
-    /// Frames that never came, counted 320 ms after their turn.
+    /// Frames that never came, counted 320 ms after their turn or later.
     pub lost: u64,
     /// Frames that came after their turn or were passed over to get less deep.
     pub late: u64,
@@ -88,6 +98,7 @@ impl Default for PlayoutStats {
         Self {
             depth_ms: 0.0,
             target_ms: 0.0,
+            held_ms: 0.0,
             jitter_ms: 0.0,
             received: 0,
             lost: 0,
@@ -111,20 +122,48 @@ enum State {
     Playing,
 }
 
+/// A frame that has come since the last pull.
+#[derive(Clone, Copy, Default)]
+struct Arrival {
+    number: u64,
+    at: Micros,
+    /// It was the newest of its packet.
+    newest: bool,
+}
+
 /// One peer's playout buffer.
 pub struct PlayoutBuffer {
     decoder: TalkDecoder,
     store: Store,
     delay: DelayTracker,
+    clock: Clock,
     control: Control,
     reader: FractionalReader,
     state: State,
+    length: FrameLength,
+    /// Samples given out, silence included: the output's position.
+    output: i64,
+    /// Frames that have come since, and how many.
+    arrivals: [Arrival; ARRIVALS],
+    arrived: usize,
+    /// Where the output was when a packet came last.
+    heard: i64,
+    /// Highest number that has come, and the level that it needed.
+    newest: u64,
+    newest_need: i64,
     /// Number of the frame whose turn is next.
     next: u64,
-    /// Frames concealed since the last decoded one.
+    /// Frames concealed since the last one that was played.
     pending: u32,
-    /// How many of them are to make the buffer deeper rather than to stand for a lost frame.
-    growth: u32,
+    /// The level before them.
+    level_before: i64,
+    /// From this number on silence was announced, and nothing has come since.
+    silent_from: Option<u64>,
+    /// First number that went by because of that.
+    assumed: Option<u64>,
+    /// Farthest offset of a copy, in frames, and where the output was when one came last.
+    reach: u8,
+    reached: i64,
     /// Samples of the first frame that lie before the place to start from.
     discard: usize,
     /// Loudness of what is made up, 1 until it fades.
@@ -149,12 +188,24 @@ impl PlayoutBuffer {
             decoder: TalkDecoder::new()?,
             store: Store::new(),
             delay: DelayTracker::new(),
+            clock: Clock::new(),
             control: Control::new(),
             reader: FractionalReader::new(TAPS, 1.0, FRAME),
             state: State::Idle,
+            length: FrameLength::Full,
+            output: 0,
+            arrivals: [Arrival::default(); ARRIVALS],
+            arrived: 0,
+            heard: 0,
+            newest: 0,
+            newest_need: 0,
             next: 0,
             pending: 0,
-            growth: 0,
+            level_before: 0,
+            silent_from: None,
+            assumed: None,
+            reach: 0,
+            reached: 0,
             discard: 0,
             gain: 1.0,
             silent_before: false,
@@ -177,6 +228,7 @@ impl PlayoutBuffer {
         self.delay = DelayTracker::new();
         self.next = 0;
         self.power = 0.0;
+        self.reach = 0;
     }
 
     /// Takes a packet that arrived at `arrival`, in whatever order, any number of times.
@@ -185,60 +237,78 @@ impl PlayoutBuffer {
             self.rejected += 1;
             return;
         };
-        if payload.half_frames || packet.sequence >= MOST_FRAMES {
+        let sequence = packet.sequence;
+        if sequence >= MOST_FRAMES {
             self.rejected += 1;
             return;
         }
-        if !self.find_stream(packet.sequence) {
+        let length = if payload.half_frames { FrameLength::Half } else { FrameLength::Full };
+        if length != self.length {
+            self.reset();
+            self.length = length;
+        }
+        let Some(first) = sequence.checked_sub(u64::from(payload.fresh()) - 1) else { return };
+        if !self.find_stream(sequence, payload.silence_before) {
             return;
         }
-        match self.store.fate(packet.sequence) {
-            Fate::Held | Fate::Done => self.duplicates += 1,
-            Fate::Unknown | Fate::Missed => {
-                self.received += 1;
-                self.delay.push(packet.sequence, arrival);
+        let fresh =
+            matches!(self.store.fate(sequence), Fate::Unknown | Fate::Missed | Fate::Silent);
+        if fresh {
+            self.received += 1;
+        } else {
+            self.duplicates += 1;
+        }
+        self.note_silence(sequence, first, &payload);
+        for frame in payload.frames() {
+            if let Some(number) = sequence.checked_sub(u64::from(frame.back)) {
+                let says_silence = payload.silence_follows && frame.back == 0;
+                self.accept(number, frame.data, says_silence, arrival);
             }
         }
-        for frame in payload.frames() {
-            if let Some(number) = packet.sequence.checked_sub(u64::from(frame.back)) {
-                self.accept(number, frame.data);
-            }
+        if payload.reach() > 0 {
+            self.reach = payload.reach();
+            self.reached = self.output;
         }
     }
 
     /// Fills `out` with what is to be heard from `now` on; silence when there is no stream.
     pub fn pull(&mut self, out: &mut [f32], now: Micros) {
+        self.clock.callback(now, self.output);
+        self.take_in(out.len());
         let lead = match self.state {
             State::Idle => out.len(),
-            State::Starting => self.start(out.len(), now),
+            State::Starting => self.start(out.len()),
             State::Playing => 0,
         };
         out[..lead].fill(0.0);
         let heard = &mut out[lead..];
-        let len = heard.len();
+        let begin = self.output + lead as i64;
         for (i, sample) in heard.iter_mut().enumerate() {
             while !self.reader.ready() {
-                // Every sample but the last is used before its time: when it would be pulled one
-                // by one, it would be that much earlier.
-                let ahead = (len - i) as i64 * 1_000_000 / i64::from(SAMPLE_RATE);
-                self.step(Micros(now.0.wrapping_sub(ahead)));
+                self.step(begin + i as i64);
             }
             *sample = self.reader.next(1.0 + self.control.rate());
         }
-        self.played_samples += len as u64;
+        self.played_samples += heard.len() as u64;
+        self.output += out.len() as i64;
         self.measure(out);
     }
 
     /// What it has done so far.
     pub fn stats(&self) -> PlayoutStats {
-        let depth = match self.delay.base() {
-            Some(base) if self.state == State::Playing => self.control.margin(base).max(0.0),
-            _ => 0.0,
+        let (depth, held) = match self.delay.base() {
+            Some(base) if self.state == State::Playing => {
+                // What is concealed so far may as well be lost as late.
+                let level = self.level().saturating_sub(i64::from(self.pending) * self.samples());
+                (level.saturating_sub(base).max(0), self.clock.held_ms(level))
+            }
+            _ => (0, 0.0),
         };
         PlayoutStats {
-            depth_ms: depth as f32 / 1_000.0,
-            target_ms: self.delay.target() as f32 / 1_000.0,
-            jitter_ms: self.delay.jitter_ms(),
+            depth_ms: depth as f32 / 48.0,
+            target_ms: self.depth_wanted() as f32 / 48.0,
+            held_ms: held,
+            jitter_ms: self.clock.jitter_ms(),
             received: self.received,
             lost: self.store.lost() + self.lost_in_pauses,
             late: self.late,
@@ -256,12 +326,58 @@ impl PlayoutBuffer {
         self.state != State::Idle
     }
 
+    fn samples(&self) -> i64 {
+        self.length.samples() as i64
+    }
+
+    /// A frame's position in the sound, in samples.
+    fn position(&self, number: u64) -> i64 {
+        (number as i64).wrapping_mul(self.samples())
+    }
+
+    /// Where the output is, less where the sound is.
+    fn level(&self) -> i64 {
+        let ahead = self.reader.ahead() as i64 - self.reader.look_ahead() as i64;
+        self.output.wrapping_sub(self.position(self.next)).wrapping_add(ahead)
+    }
+
+    /// The depth that the path and the copies need, in samples.
+    fn depth_wanted(&self) -> i64 {
+        let depth = self.delay.depth() + MARGIN;
+        if self.reach == 0 || self.output - self.reached >= COPIES {
+            return depth;
+        }
+        // A copy is worth its room only if it is awaited.
+        let reach = i64::from(self.reach) * self.samples();
+        let copies = reach + self.delay.quantile(BESIDE_COPIES) + MARGIN;
+        depth.max(copies).min(super::delay::CEILING)
+    }
+
+    /// Takes the needs of what has come since the last pull, in a callback of `len` samples.
+    fn take_in(&mut self, len: usize) {
+        let (output, samples) = (self.output, self.samples());
+        for i in 0..std::mem::take(&mut self.arrived) {
+            let Arrival { number, at, newest } = self.arrivals[i];
+            let position = self.position(number);
+            let need = output.wrapping_sub(position);
+            let put_off = self.clock.put_off(at, output, len);
+            self.delay.push(need.saturating_add(put_off), output, samples);
+            if newest {
+                self.clock.packet(at, position, output);
+                if number >= self.newest {
+                    (self.newest, self.newest_need) = (number, need);
+                }
+            }
+            self.heard = output;
+        }
+    }
+
     /// Begins a stream or notices that another one has begun; false when the packet is to be left.
-    fn find_stream(&mut self, sequence: u64) -> bool {
+    fn find_stream(&mut self, sequence: u64, after_silence: bool) -> bool {
         if self.state == State::Idle {
-            // What went by in the pause was lost, unless the numbers began anew.
+            // What went by in the pause was lost, unless it was silence or the numbers began anew.
             let gap = sequence.wrapping_sub(self.next);
-            if self.next > 0 && gap < 10 * ANOTHER_STREAM {
+            if self.next > 0 && !after_silence && gap < 10 * ANOTHER_STREAM {
                 self.lost_in_pauses += gap;
             }
             self.begin(sequence);
@@ -284,8 +400,12 @@ impl PlayoutBuffer {
     fn begin(&mut self, sequence: u64) {
         self.interrupt();
         self.delay.forget_base();
+        self.clock.forget_packets();
+        self.arrived = 0;
         self.state = State::Starting;
         self.next = sequence;
+        self.newest = 0;
+        self.heard = self.output;
     }
 
     fn interrupt(&mut self) {
@@ -295,17 +415,55 @@ impl PlayoutBuffer {
         self.reader.clear();
         self.decoder.reset();
         self.pending = 0;
-        self.growth = 0;
+        self.silent_from = None;
+        self.assumed = None;
         self.discard = 0;
         self.gain = 0.0;
         self.silent_before = false;
         self.older_stream = 0;
     }
 
-    fn accept(&mut self, number: u64, data: &[u8]) {
+    /// What the packet with fresh frames `first..=sequence` says of frames that were not sent.
+    fn note_silence(&mut self, sequence: u64, first: u64, payload: &AudioPayload<'_>) {
+        let lowest = self.next.max(first.saturating_sub(SLOTS / 2));
+        let kept_back = match self.silent_from {
+            _ if payload.silence_before => lowest..first,
+            // The frame before the first one was sent, or the packet would say so.
+            Some(from) => lowest.max(from)..first.saturating_sub(1),
+            None => first..first,
+        };
+        for number in kept_back.rev() {
+            if payload.silence_before && self.store.fate(number) != Fate::Unknown {
+                break;
+            }
+            self.store.silent(number);
+        }
+        if self.silent_from.is_none_or(|from| sequence >= from) && sequence >= self.newest_known() {
+            self.silent_from = payload.silence_follows.then_some(sequence + 1);
+        }
+    }
+
+    /// Highest number that has come, also since the last pull.
+    fn newest_known(&self) -> u64 {
+        let arrived = self.arrivals[..self.arrived].iter().map(|a| a.number).max();
+        self.newest.max(arrived.unwrap_or(0))
+    }
+
+    fn accept(&mut self, number: u64, data: &[u8], says_silence: bool, at: Micros) {
+        let first_copy =
+            matches!(self.store.fate(number), Fate::Unknown | Fate::Missed | Fate::Silent);
+        if first_copy && self.arrived < ARRIVALS && number.saturating_add(SLOTS) > self.next {
+            let newest = number >= self.newest_known();
+            self.arrivals[self.arrived] = Arrival { number, at, newest };
+            self.arrived += 1;
+        }
         if number < self.next {
             if self.state == State::Starting && self.next - number <= OVERTAKEN {
                 self.next = number;
+            } else if !says_silence && self.assumed.is_some_and(|from| number >= from) {
+                // The first syllable is late, and what went by in its place was silence.
+                self.next = number;
+                self.assumed = None;
             } else {
                 if self.store.fate(number) == Fate::Missed {
                     self.store.came_late(number);
@@ -314,7 +472,9 @@ impl PlayoutBuffer {
                 return;
             }
         }
-        if number - self.next < SLOTS && self.store.fate(number) == Fate::Unknown {
+        if number - self.next < SLOTS
+            && matches!(self.store.fate(number), Fate::Unknown | Fate::Silent)
+        {
             self.store.hold(number, data);
         }
     }
@@ -330,132 +490,6 @@ impl PlayoutBuffer {
         self.next = number;
     }
 
-    /// Finds the place to start from so that the depth is right at once; returns how many samples
-    /// of silence come before it in a block of `len`.
-    fn start(&mut self, len: usize, now: Micros) -> usize {
-        let Some(base) = self.delay.base() else { return len };
-        let due = offset(now, self.next).wrapping_sub(base).wrapping_sub(self.delay.target());
-        // Samples of the stream, from the next frame on, that may have been heard by the end of
-        // this block.
-        let samples = due.clamp(-1_000_000, 1_000_000) * i64::from(SAMPLE_RATE) / 1_000_000
-            - self.reader.look_ahead() as i64;
-        if samples <= 0 {
-            return len;
-        }
-        let samples = samples as usize;
-        if samples < len {
-            self.state = State::Playing;
-            return len - samples;
-        }
-        let excess = samples - len;
-        let last = self.store.newest().max(self.next);
-        let number = (self.next + (excess / FRAME) as u64).min(last);
-        if number - self.next == (excess / FRAME) as u64 {
-            self.discard = excess % FRAME;
-        }
-        self.pass_until(number);
-        self.state = State::Playing;
-        0
-    }
-
-    /// Gives the reader the next 5 ms, used at `at`.
-    fn step(&mut self, at: Micros) {
-        let base = self.delay.base().unwrap_or(0);
-        let Some(oldest) = self.store.oldest_from(self.next) else {
-            self.conceal();
-            return;
-        };
-        let number = self.not_too_deep(oldest, offset(at, oldest).wrapping_sub(base));
-        let missing = number - self.next;
-        if missing > 0 && self.pending == 0 {
-            // A gap is where the buffer gets deeper without a gap more.
-            let wanted = self.delay.target() as f64 - self.control.margin(base);
-            let frames = (wanted / FRAME_MICROS as f64).max(0.0) as u32;
-            self.growth = frames.min(MOST_GROWTH);
-        }
-        if missing + u64::from(self.growth) > u64::from(self.pending) && missing > 0 {
-            self.conceal();
-            return;
-        }
-        self.control.moved((i64::from(self.pending) - missing as i64) as f64 * FRAME_MICROS as f64);
-        self.pass_until(number);
-        self.play(number, at, base);
-    }
-
-    /// The frame to go on with when `oldest`, used now, would be `margin` behind the fastest.
-    fn not_too_deep(&self, oldest: u64, margin: i64) -> u64 {
-        if margin <= CEILING + FRAME_MICROS / 2 {
-            return oldest;
-        }
-        let skip = (margin - CEILING) as u64 / FRAME_MICROS as u64 + 1;
-        let number = oldest.saturating_add(skip).min(self.store.newest().max(oldest));
-        self.store.oldest_from(number).unwrap_or(oldest)
-    }
-
-    fn play(&mut self, number: u64, at: Micros, base: i64) {
-        let decoded = match self.store.take(number) {
-            Some(data) => self.decoder.decode(data, &mut self.pcm).is_ok(),
-            None => false,
-        };
-        if decoded {
-            self.next = number + 1;
-            self.pending = 0;
-            self.growth = 0;
-            if self.gain < 1.0 {
-                ramp(&mut self.pcm, self.gain, 1.0);
-                self.gain = 1.0;
-            }
-        } else {
-            self.rejected += 1;
-            self.conceal();
-            self.next = number + 1;
-            self.pending = 0;
-            self.growth = 0;
-            return;
-        }
-        self.control.frame(offset(at, number), base, self.delay.target());
-        if self.may_leave_out(base) {
-            self.control.moved(-(FRAME_MICROS as f64));
-            return;
-        }
-        let from = std::mem::take(&mut self.discard).min(FRAME);
-        self.reader.push(&self.pcm[from..]);
-    }
-
-    /// Whether this frame is silence that only makes the way longer.
-    fn may_leave_out(&mut self, base: i64) -> bool {
-        let silent = self.pcm.iter().all(|s| s.abs() < SILENCE);
-        let before = std::mem::replace(&mut self.silent_before, silent);
-        let excess = self.control.margin(base) - self.delay.target() as f64;
-        silent
-            && before
-            && excess >= FRAME_MICROS as f64
-            && self.store.fate(self.next) == Fate::Held
-    }
-
-    /// Makes up 5 ms and waits with the next frame.
-    fn conceal(&mut self) {
-        self.pending += 1;
-        self.control.disturbed();
-        if self.pending > INTERRUPTED {
-            self.interrupt();
-        }
-        let before = self.gain;
-        if self.pending > FADE_AFTER {
-            self.gain = (self.gain - 1.0 / FADE_FRAMES).max(0.0);
-        }
-        if before > 0.0 {
-            self.decoder.conceal(&mut self.pcm);
-            ramp(&mut self.pcm, before, self.gain);
-        } else {
-            self.pcm.fill(0.0);
-        }
-        if self.state == State::Playing {
-            self.concealed_samples += FRAME as u64;
-        }
-        self.reader.push(&self.pcm);
-    }
-
     fn measure(&mut self, out: &[f32]) {
         if out.is_empty() {
             return;
@@ -463,16 +497,5 @@ impl PlayoutBuffer {
         let power = out.iter().map(|s| s * s).sum::<f32>() / out.len() as f32;
         let share = 1.0 - (-(out.len() as f32) / LEVEL_WINDOW).exp();
         self.power += (power - self.power) * share;
-    }
-}
-
-/// Multiplies by a gain that goes evenly from `from` to `to`.
-fn ramp(samples: &mut [f32], from: f32, to: f32) {
-    if from == 1.0 && to == 1.0 {
-        return;
-    }
-    let slope = (to - from) / samples.len().max(1) as f32;
-    for (i, sample) in samples.iter_mut().enumerate() {
-        *sample *= from + slope * i as f32;
     }
 }

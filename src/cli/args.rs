@@ -7,8 +7,10 @@ use std::time::Duration;
 use clap::{Args, ValueHint};
 
 use super::error::CliError;
+use crate::devices::SoundPath;
 use crate::devices::spec::{CameraSpec, MicSpec, SpeakerSpec};
 use crate::engine::config::{CallConfig, Period, Role};
+use crate::recording::sound::SoundFormat;
 
 /// Longest display and session name, in characters: it has to fit a dashboard column, a file name
 /// and one packet together with everything else in the handshake.
@@ -54,6 +56,12 @@ pub struct CommonArgs {
     #[arg(help_heading = "Devices")]
     pub period: Period,
 
+    /// Way to the sound devices: auto, direct (Linux: read and written without a shell between, least
+    /// delay), system (in whole periods, as other programs do)
+    #[arg(long, value_name = "WAY", default_value = "auto", value_parser = parse_sound)]
+    #[arg(help_heading = "Devices")]
+    pub sound: SoundPath,
+
     /// Start files that serve as inputs over at their end
     #[arg(long, help_heading = "Devices")]
     pub loop_files: bool,
@@ -83,6 +91,23 @@ pub struct CommonArgs {
     /// Keep in the file what you say while muted (the others never hear it)
     #[arg(long, help_heading = "Recording")]
     pub record_while_muted: bool,
+
+    /// Sound of the recording: aac (192 kbit/s) or flac (24 bit, lossless; fewer editors read it)
+    #[arg(long, value_name = "FORMAT", default_value = "aac", help_heading = "Recording")]
+    pub audio_format: SoundFormat,
+
+    /// Also keep the sound card's own samples, not resampled, as FLAC with a list of their times
+    #[arg(long, help_heading = "Recording")]
+    pub raw_audio: bool,
+
+    /// Move the recorded picture this many milliseconds later (negative: earlier) against the sound
+    #[arg(long, value_name = "MS", default_value = "0", allow_hyphen_values = true)]
+    #[arg(value_parser = parse_av_offset, hide_default_value = true, help_heading = "Recording")]
+    pub av_offset: i64,
+
+    /// No sync tones in the recording and the headphones
+    #[arg(long, help_heading = "Recording")]
+    pub no_tone: bool,
 
     /// Encoder of the recording: auto (the best one here) or its name
     #[arg(long, value_name = "NAME", default_value = "auto", help_heading = "Recording")]
@@ -154,6 +179,7 @@ impl CommonArgs {
             camera: self.camera,
             speaker: self.speaker,
             period: self.period,
+            sound: self.sound,
             audio_kbps: self.audio_bitrate,
             video_kbps: self.video_bitrate,
             loop_files: self.loop_files,
@@ -162,6 +188,10 @@ impl CommonArgs {
             mute: self.mute,
             camera_off: self.camera_off,
             record_while_muted: self.record_while_muted,
+            audio_format: self.audio_format,
+            raw_audio: self.raw_audio,
+            av_offset: self.av_offset,
+            tone: !self.no_tone,
             window,
         })
     }
@@ -226,6 +256,29 @@ fn parse_period(s: &str) -> Result<Period, String> {
             PERIODS.start(),
             PERIODS.end()
         )),
+    }
+}
+
+/// Most that the picture is moved, milliseconds: the end waits a quarter of a second for pictures.
+const MOST_AV_OFFSET_MS: f64 = 200.0;
+
+/// Milliseconds, to the microsecond.
+fn parse_av_offset(s: &str) -> Result<i64, String> {
+    match s.parse::<f64>() {
+        Ok(ms) if ms.abs() <= MOST_AV_OFFSET_MS => Ok((ms * 1e3).round() as i64),
+        _ => Err(format!(
+            "not milliseconds from -{MOST_AV_OFFSET_MS} to {MOST_AV_OFFSET_MS}; try -40"
+        )),
+    }
+}
+
+fn parse_sound(s: &str) -> Result<SoundPath, String> {
+    match s {
+        "auto" => Ok(SoundPath::Auto),
+        "direct" if cfg!(target_os = "linux") => Ok(SoundPath::Direct),
+        "direct" => Err("only Linux has that; try auto".to_owned()),
+        "system" => Ok(SoundPath::System),
+        _ => Err("not auto, direct or system; try auto".to_owned()),
     }
 }
 
@@ -301,6 +354,15 @@ mod tests {
         assert_eq!(parse_period("240"), Ok(Period::Frames(240)));
         for wrong in ["0", "15", "100000", "small", ""] {
             assert!(parse_period(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_offset_is_milliseconds_of_either_sign() {
+        assert_eq!(parse_av_offset("-40"), Ok(-40_000));
+        assert_eq!(parse_av_offset("12.5"), Ok(12_500));
+        for wrong in ["", "soon", "201", "-1e9", "nan", "inf"] {
+            assert!(parse_av_offset(wrong).is_err(), "{wrong}");
         }
     }
 

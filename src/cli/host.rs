@@ -29,6 +29,10 @@ pub struct HostArgs {
     #[arg(long, value_name = "ADDR[:PORT]", value_parser = parse_public)]
     pub public: Option<String>,
 
+    /// Do not ask the router to let guests in (UPnP, NAT-PMP, PCP)
+    #[arg(long)]
+    pub no_port_mapping: bool,
+
     /// Record at once instead of from the first guest on
     #[arg(long)]
     pub record_now: bool,
@@ -65,6 +69,7 @@ pub fn run(args: HostArgs) -> Result<ExitCode, CliError> {
         key: args.key.map(|key| key.0),
         public: args.public,
         record_now: args.record_now,
+        port_mapping: !args.no_port_mapping,
     });
     super::run::run(args.common.into_config(role)?, mode, log.as_deref())
 }

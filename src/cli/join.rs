@@ -27,6 +27,10 @@ pub struct JoinArgs {
     #[arg(long, value_name = "ADDR:PORT", value_parser = parse_listen)]
     pub listen: Option<SocketAddr>,
 
+    /// Do not ask the router to let the others in (UPnP, NAT-PMP, PCP)
+    #[arg(long)]
+    pub no_port_mapping: bool,
+
     /// The flags shared by all.
     #[command(flatten)]
     pub common: CommonArgs,
@@ -51,6 +55,7 @@ pub fn run(args: JoinArgs) -> Result<ExitCode, CliError> {
         port: invite.port,
         key: invite.key.map(|key| key.0),
         listen: args.listen,
+        port_mapping: !args.no_port_mapping,
     });
     super::run::run(args.common.into_config(role)?, mode, log.as_deref())
 }

@@ -11,9 +11,11 @@ use cpal::{Data, InputCallbackInfo, StreamConfig, SupportedStreamConfigRange};
 
 use super::pace::{BLOCK, Due, Pace};
 use super::sound::choice::Choice;
+#[cfg(target_os = "linux")]
+use super::sound::direct::{self, Direct, Opened};
 use super::sound::live::{Counters, End, Live, Loan, PIECE, Wish};
 use super::sound::rate::ToCall;
-use super::sound::{SoundInfo, convert, live};
+use super::sound::{SoundInfo, SoundPath, convert, live};
 use super::spec::MicSpec;
 use super::supervise::{Helper, Stop};
 use super::wav::WavSource;
@@ -28,6 +30,11 @@ pub trait MicSink: Send {
     /// off. While a lost device is away the samples are silence. Runs in the audio callback: no
     /// allocation, lock, log, wait or panic.
     fn samples(&mut self, mono: &[f32], captured: Micros);
+
+    /// The same sound as the card gave it, for the recorder: its own rate, the chosen channel,
+    /// untouched. Nothing comes while a lost device is away. Called before [`Self::samples`], on
+    /// the same terms.
+    fn card_samples(&mut self, mono: &[f32], rate: u32, captured: Micros);
 }
 
 /// Makes the test sound: fills a block that begins at that sample since the start.
@@ -42,6 +49,11 @@ pub struct MicOptions {
     pub loop_file: bool,
     /// The sound of `test`; silence without one.
     pub test_sound: Option<TestSound>,
+    /// With or without a shell between, where there is a choice.
+    pub path: SoundPath,
+    /// Samples of the call's frame at 48 kHz; 0 is 240. A device that is read without a shell
+    /// between hands over at its ends.
+    pub frame: usize,
 }
 
 /// An open microphone; dropping it closes it.
@@ -60,11 +72,11 @@ struct Played {
 }
 
 impl Microphone {
-    /// What was got.
-    pub fn info(&self) -> &SoundInfo {
+    /// What was got. It changes when another period takes its place.
+    pub fn info(&self) -> SoundInfo {
         match &self.0 {
             Kind::Live(live) => live.info(),
-            Kind::Played(played) => &played.info,
+            Kind::Played(played) => played.info.clone(),
         }
     }
 
@@ -78,12 +90,11 @@ impl Microphone {
         self.counters().delay()
     }
 
-    /// Whether the thread that plays the callback's part got real-time priority; `None` for a real
-    /// device, whose thread is the system's.
-    pub fn priority(&self) -> Option<&Grant> {
+    /// Whether the thread that hands over got real-time priority; `None` while that is not known.
+    pub fn priority(&self) -> Option<Grant> {
         match &self.0 {
-            Kind::Live(_) => None,
-            Kind::Played(played) => Some(&played.grant),
+            Kind::Live(live) => live.grant(),
+            Kind::Played(played) => Some(played.grant.clone()),
         }
     }
 
@@ -132,8 +143,15 @@ fn open_live(
     sink: Box<dyn MicSink>,
     events: DeviceEvents,
 ) -> Result<Microphone, DeviceError> {
-    let wish = Wish { device, channel, period: options.period };
-    let end = MicEnd { sink, channel: usize::from(channel.max(1)) - 1 };
+    let wish = Wish {
+        device,
+        channel,
+        period: options.period,
+        path: options.path,
+        frame: if options.frame == 0 { BLOCK } else { options.frame },
+        above: 0,
+    };
+    let end = MicEnd { sink, channel: usize::from(channel.max(1)) - 1, delivered: 0 };
     Ok(Microphone(Kind::Live(Live::open(wish, end, events)?)))
 }
 
@@ -175,9 +193,7 @@ fn play(
         name: info.name.clone(),
         why: e.to_string(),
     })?;
-    let grant = answered
-        .recv()
-        .unwrap_or_else(|_| Grant { granted: false, text: "refused: the thread ended".into() });
+    let grant = answered.recv().unwrap_or_else(|_| Grant::unknown());
     Ok(Microphone(Kind::Played(Played { info, counters, grant, _helper: helper })))
 }
 
@@ -190,6 +206,7 @@ fn run_played(source: &mut Source, sink: &mut dyn MicSink, counters: &Counters, 
                 counters.count_xrun();
             }
             source.fill(due, &mut block);
+            sink.card_samples(&block, SAMPLE_RATE, due.at);
             sink.samples(&block, due.at);
             counters.called(BLOCK, 0, due.at + 5_000);
         }
@@ -197,9 +214,26 @@ fn run_played(source: &mut Source, sink: &mut dyn MicSink, counters: &Counters, 
 }
 
 /// The sink as the callback of a real device uses it.
-struct MicEnd {
+pub(super) struct MicEnd {
     sink: Box<dyn MicSink>,
     channel: usize,
+    // Samples that the sink has been given.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+    delivered: u64,
+}
+
+impl MicEnd {
+    fn give(&mut self, mono: &[f32], captured: Micros) {
+        self.delivered += mono.len() as u64;
+        self.sink.samples(mono, captured);
+    }
+
+    /// Samples that the frame of `grain` samples in hand still lacks.
+    #[cfg(target_os = "linux")]
+    pub(super) fn missing(&self, grain: usize) -> usize {
+        let grain = grain.max(1);
+        grain - (self.delivered % grain as u64) as usize
+    }
 }
 
 impl End for MicEnd {
@@ -210,6 +244,16 @@ impl End for MicEnd {
         device: &cpal::Device,
     ) -> Result<Vec<SupportedStreamConfigRange>, cpal::Error> {
         live::input_configurations(device)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn direct(
+        loan: Loan<Self>,
+        opened: Opened,
+        wish: &Wish,
+        counters: Arc<Counters>,
+    ) -> std::io::Result<Direct> {
+        direct::capture::start(loan, opened, wish.frame, counters)
     }
 
     fn build(
@@ -226,6 +270,7 @@ impl End for MicEnd {
             config,
             choice.format,
             move |data: &Data, info: &InputCallbackInfo| {
+                counters.enter(priority::Role::Capture);
                 let now = clock::now();
                 let stamp = info.timestamp();
                 let delay = sane_delay(stamp.callback.saturating_duration_since(stamp.capture));
@@ -242,7 +287,7 @@ impl End for MicEnd {
     }
 
     fn idle(&mut self, due: Due) {
-        self.sink.samples(&[0.0; BLOCK], due.at);
+        self.give(&[0.0; BLOCK], due.at);
     }
 }
 
@@ -252,7 +297,7 @@ pub(super) fn sane_delay(delay: std::time::Duration) -> i64 {
     i64::try_from(delay.as_micros()).ok().filter(|d| *d <= LONGEST).unwrap_or(0)
 }
 
-struct Converter {
+pub(super) struct Converter {
     piece: Box<[f32; PIECE]>,
     rate: u32,
     to_call: Option<ToCall>,
@@ -261,7 +306,7 @@ struct Converter {
 }
 
 impl Converter {
-    fn new(rate: u32) -> Result<Self, cpal::Error> {
+    pub(super) fn new(rate: u32) -> Result<Self, cpal::Error> {
         let to_call = if rate == SAMPLE_RATE {
             None
         } else {
@@ -277,20 +322,22 @@ impl Converter {
         Ok(Self { piece: Box::new([0.0; PIECE]), rate, to_call, behind })
     }
 
-    fn run(&mut self, end: &mut MicEnd, data: &Data, channels: usize, captured: Micros) {
+    pub(super) fn run(&mut self, end: &mut MicEnd, data: &Data, channels: usize, captured: Micros) {
         let frames = convert::frames(data, channels);
         let mut first = 0;
         while first < frames {
             let n = PIECE.min(frames - first);
             let piece = &mut self.piece[..n];
             convert::pick(data, channels, end.channel, first, piece);
-            let at = captured + first as i64 * 1_000_000 / i64::from(self.rate) - self.behind;
+            let at = captured + first as i64 * 1_000_000 / i64::from(self.rate);
+            end.sink.card_samples(piece, self.rate, at);
+            let at = at - self.behind;
             match &mut self.to_call {
-                None => end.sink.samples(piece, at),
+                None => end.give(piece, at),
                 Some(to_call) => {
                     let converted = to_call.process(piece);
                     if !converted.is_empty() {
-                        end.sink.samples(converted, at);
+                        end.give(converted, at);
                     }
                 }
             }
@@ -313,11 +360,12 @@ mod tests {
             // Room was made beforehand and nobody else holds the lock.
             self.0.lock().expect("one thread").push((mono.len(), captured));
         }
+        fn card_samples(&mut self, _: &[f32], _: u32, _: Micros) {}
     }
 
     fn callback(rate: u32, frames: usize) -> Vec<(usize, Micros)> {
         let heard: Heard = Arc::new(Mutex::new(Vec::with_capacity(16)));
-        let mut end = MicEnd { sink: Box::new(Note(heard.clone())), channel: 1 };
+        let mut end = MicEnd { sink: Box::new(Note(heard.clone())), channel: 1, delivered: 0 };
         let mut converter = Converter::new(rate).expect("a usual rate");
         let mut samples = vec![100i16; frames * 2];
         // SAFETY: the vector outlives `data` and is of the type named.

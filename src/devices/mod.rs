@@ -22,7 +22,7 @@ mod wav;
 pub use camera::{Camera, CameraInfo, CameraOptions, CameraSink, TestPicture, open_camera};
 pub use list::{CameraDevice, DeviceList, SoundDevice, list};
 pub use microphone::{MicOptions, MicSink, Microphone, TestSound, open_microphone};
-pub use sound::SoundInfo;
+pub use sound::{SoundInfo, SoundPath};
 pub use speaker::{Speaker, SpeakerOptions, SpeakerSource, open_speaker};
 
 /// Which of the three.
@@ -193,6 +193,32 @@ pub enum DeviceEvent {
         what: What,
         /// How often, since it was opened.
         total: u64,
+    },
+    /// It had too little in hand too often and keeps more now: so much more delay, so much less
+    /// danger.
+    Reserve {
+        /// Which.
+        what: What,
+        /// What is kept, microseconds.
+        micros: i64,
+    },
+    /// The period was too small for this machine, and a larger one has taken its place.
+    Stepped {
+        /// Which.
+        what: What,
+        /// The new period.
+        frames: u32,
+        /// At this rate, hertz.
+        rate: u32,
+    },
+    /// It could not be used without a shell between, and the usual way has taken its place.
+    Fallback {
+        /// Which.
+        what: What,
+        /// Its period.
+        frames: u32,
+        /// At this rate, hertz.
+        rate: u32,
     },
     /// It is gone; silence is delivered (or the last picture stays) until it returns.
     Lost {

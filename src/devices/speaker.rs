@@ -11,9 +11,11 @@ use cpal::{Data, OutputCallbackInfo, StreamConfig, SupportedStreamConfigRange};
 use super::microphone::{file_name, sane_delay};
 use super::pace::{BLOCK, Due, Pace};
 use super::sound::choice::Choice;
+#[cfg(target_os = "linux")]
+use super::sound::direct::{self, Direct, Opened};
 use super::sound::live::{Counters, End, Live, Loan, PIECE, Wish};
 use super::sound::rate::FromCall;
-use super::sound::{SoundInfo, convert, live};
+use super::sound::{SoundInfo, SoundPath, convert, live};
 use super::spec::SpeakerSpec;
 use super::supervise::{Helper, Stop};
 use super::wav::WavSink;
@@ -24,7 +26,7 @@ use crate::units::{Micros, SAMPLE_RATE};
 
 /// Gives what the speaker plays.
 pub trait SpeakerSource: Send {
-    /// Fills the next samples, 48 kHz; `now` is the moment of the call (what is filled is heard
+    /// Fills the next samples, 48 kHz; `now` is the moment of the call (the last of them is heard
     /// [`Speaker::delay`] later). While a lost device is away it is called all the same. Runs in the
     /// audio callback: no allocation, lock, log, wait or panic.
     fn fill(&mut self, out: &mut [f32], now: Micros);
@@ -35,6 +37,8 @@ pub trait SpeakerSource: Send {
 pub struct SpeakerOptions {
     /// Period in frames at 48 kHz; `None` is the smallest that works.
     pub period: Option<u32>,
+    /// With or without a shell between, where there is a choice.
+    pub path: SoundPath,
 }
 
 /// An open speaker; dropping it closes it (and completes a file).
@@ -53,11 +57,11 @@ struct Played {
 }
 
 impl Speaker {
-    /// What was got.
-    pub fn info(&self) -> &SoundInfo {
+    /// What was got. It changes when another period takes its place.
+    pub fn info(&self) -> SoundInfo {
         match &self.0 {
             Kind::Live(live) => live.info(),
-            Kind::Played(played) => &played.info,
+            Kind::Played(played) => played.info.clone(),
         }
     }
 
@@ -66,17 +70,16 @@ impl Speaker {
         self.counters().xruns()
     }
 
-    /// Newest delay between the callback and the air, microseconds.
+    /// Newest delay between the use of a sample and the air, microseconds.
     pub fn delay(&self) -> i64 {
         self.counters().delay()
     }
 
-    /// Whether the thread that plays the callback's part got real-time priority; `None` for a real
-    /// device, whose thread is the system's.
-    pub fn priority(&self) -> Option<&Grant> {
+    /// Whether the thread that asks got real-time priority; `None` while that is not known.
+    pub fn priority(&self) -> Option<Grant> {
         match &self.0 {
-            Kind::Live(_) => None,
-            Kind::Played(played) => Some(&played.grant),
+            Kind::Live(live) => live.grant(),
+            Kind::Played(played) => Some(played.grant.clone()),
         }
     }
 
@@ -108,7 +111,14 @@ pub fn open_speaker(
             return play(info, Some(file), source);
         }
     };
-    let wish = Wish { device, channel: 1, period: options.period };
+    let wish = Wish {
+        device,
+        channel: 1,
+        period: options.period,
+        path: options.path,
+        frame: BLOCK,
+        above: 0,
+    };
     Ok(Speaker(Kind::Live(Live::open(wish, SpeakerEnd { source }, events)?)))
 }
 
@@ -129,9 +139,7 @@ fn play(
         name: info.name.clone(),
         why: e.to_string(),
     })?;
-    let grant = answered
-        .recv()
-        .unwrap_or_else(|_| Grant { granted: false, text: "refused: the thread ended".into() });
+    let grant = answered.recv().unwrap_or_else(|_| Grant::unknown());
     Ok(Speaker(Kind::Played(Played { info, counters, grant, _helper: helper })))
 }
 
@@ -159,8 +167,8 @@ fn run_played(
 }
 
 /// The source as the callback of a real device uses it.
-struct SpeakerEnd {
-    source: Box<dyn SpeakerSource>,
+pub(super) struct SpeakerEnd {
+    pub(super) source: Box<dyn SpeakerSource>,
 }
 
 impl End for SpeakerEnd {
@@ -171,6 +179,16 @@ impl End for SpeakerEnd {
         device: &cpal::Device,
     ) -> Result<Vec<SupportedStreamConfigRange>, cpal::Error> {
         live::output_configurations(device)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn direct(
+        loan: Loan<Self>,
+        opened: Opened,
+        _: &Wish,
+        counters: Arc<Counters>,
+    ) -> std::io::Result<Direct> {
+        direct::playback::start(loan, opened, counters)
     }
 
     fn build(
@@ -187,6 +205,7 @@ impl End for SpeakerEnd {
             config,
             choice.format,
             move |data: &mut Data, info: &OutputCallbackInfo| {
+                counters.enter(priority::Role::Playback);
                 let now = clock::now();
                 let stamp = info.timestamp();
                 let delay = sane_delay(stamp.playback.saturating_duration_since(stamp.callback));
@@ -194,7 +213,10 @@ impl End for SpeakerEnd {
                     converter.run(end, data, channels, now);
                 }
                 let frames = convert::frames(data, channels);
-                counters.called(frames, delay + converter.behind, now);
+                // The first of them is heard after the system's delay, the last one, which is the
+                // one that is used now, a block later.
+                let block = frames as i64 * 1_000_000 / i64::from(choice.rate);
+                counters.called(frames, delay + block + converter.behind, now);
             },
             failed,
             None,

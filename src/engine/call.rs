@@ -14,9 +14,10 @@ use super::error::EngineError;
 use super::events::Events;
 use super::folder::SessionFolder;
 use super::live_video::{self, LiveVideo};
-use super::playback::Playback;
+use super::playback::{Playback, ToneCue};
+use super::portmap::{self, Inviting};
 use super::receive::Receive;
-use super::record::{self, CameraTap, Parts, RecordShared, Recorder, Start};
+use super::record::{self, CameraTap, Parts, RecordShared, Recorder, SoundOptions, Start};
 use super::shared::Shared;
 use super::supervise::{Outcome, Supervisor, Threads};
 use super::talk::{Talk, VideoOut};
@@ -164,6 +165,8 @@ struct Network {
     mesh: Mesh,
     host: bool,
     start: Option<SessionStart>,
+    port_mapping: bool,
+    inviting: Option<Inviting>,
 }
 
 fn assemble(
@@ -180,7 +183,8 @@ fn assemble(
     let newest = Arc::new(Mutex::new(None));
     let live_thread = Arc::new(OnceLock::new());
     let camera_tap =
-        CameraTap::new(record_shared.clone(), frame_in, newest.clone(), live_thread.clone());
+        CameraTap::new(record_shared.clone(), frame_in, newest.clone(), live_thread.clone())
+            .later_by(config.av_offset);
     let camera = devices::open_camera(&config, camera_tap, device_events.clone())?;
     let video_parameters = camera.as_ref().map(|c| {
         let info = c.info();
@@ -205,9 +209,14 @@ fn assemble(
         remedy: "please report this",
     })?;
 
+    let cue = Arc::new(ToneCue::default());
     let microphone = devices::open_microphone(&config, tap, device_events.clone())?;
     let speaker = match network {
-        Some(_) => Some(devices::open_speaker(&config, Playback::new(playback), device_events)?),
+        Some(_) => Some(devices::open_speaker(
+            &config,
+            Playback::new(playback, cue.clone()),
+            device_events,
+        )?),
         None => None,
     };
 
@@ -227,7 +236,15 @@ fn assemble(
             let session = told.lock().unwrap_or_else(|e| e.into_inner()).session.clone();
             make_folder.make(start, session.and_then(|s| s.name).as_deref())
         }),
-        record_while_muted: config.record_while_muted,
+        sound: SoundOptions {
+            format: config.audio_format,
+            raw: config.raw_audio,
+            keep_muted: config.record_while_muted,
+            tone: config.tone,
+            duration: config.duration,
+            cue,
+        },
+        microphone: microphone.info().name.clone(),
         log: Some(folder.clone()),
     })?;
 
@@ -235,7 +252,12 @@ fn assemble(
     let mut video_out: Option<VideoOut> = None;
     let mut ask = None;
     let mut feeds_stats: Vec<_> = Vec::new();
+    let mut port_mapper = None;
     if let (Some(network), Some(live)) = (network, live) {
+        let (listen, inviting) = (network.socket.local_addr(), network.inviting.clone());
+        if network.port_mapping {
+            port_mapper = portmap::start(listen, inviting, &events, &state);
+        }
         let started = start_network(NetworkParts {
             network,
             live,
@@ -324,6 +346,7 @@ fn assemble(
         commands: command_end,
         ask,
         threads,
+        port_mapper,
         snapshot: Arc::default(),
         disk_silent: false,
         second: 0,
@@ -366,7 +389,16 @@ fn open_host(
         invite: Some(invite.to_string()),
         public: host.public.clone(),
     });
-    Ok(Network { socket: Arc::new(socket), mesh, host: true, start: Some(start) })
+    let inviting = Some(Inviting { key, public_told: host.public.is_some() });
+    let port_mapping = host.port_mapping;
+    Ok(Network {
+        socket: Arc::new(socket),
+        mesh,
+        host: true,
+        start: Some(start),
+        port_mapping,
+        inviting,
+    })
 }
 
 fn open_guest(
@@ -381,7 +413,15 @@ fn open_guest(
     let mesh =
         Mesh::guest(net::local(config, listen), addresses, key, clock::now(), net::randomness());
     events.send(Event::Ready { listen: listen.to_string(), invite: None, public: None });
-    Ok(Network { socket: Arc::new(socket), mesh, host: false, start: None })
+    let port_mapping = guest.port_mapping;
+    Ok(Network {
+        socket: Arc::new(socket),
+        mesh,
+        host: false,
+        start: None,
+        port_mapping,
+        inviting: None,
+    })
 }
 
 struct NetworkParts<'a> {
@@ -451,7 +491,7 @@ fn start_network(parts: NetworkParts<'_>) -> Result<NetworkStarted, EngineError>
     let start = network.start;
     let talk = spawn("hz-talk", priority::Role::Talk, move || talk.run())?;
     let _ = parts.talk_thread.set(talk.thread().clone());
-    let receive = spawn("hz-receive", priority::Role::High, move || receive.run())?;
+    let receive = spawn("hz-receive", priority::Role::Receive, move || receive.run())?;
     let control = spawn("hz-control", priority::Role::Normal, move || control.run(start))?;
     let threads = Threads { control: Some(control), finishing: vec![talk, receive], drops };
     Ok(NetworkStarted { video, ask, stats, threads })

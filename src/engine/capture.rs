@@ -13,11 +13,13 @@ use ringbuf::{HeapCons, HeapProd, HeapRb};
 
 use crate::audio::meter::SharedMeter;
 use crate::devices::microphone::MicSink;
+use crate::platform::clock;
 use crate::units::{Micros, SAMPLE_RATE};
 
 /// Live samples that fit: 200 ms (PRD 5.3).
 const LIVE_SAMPLES: usize = SAMPLE_RATE as usize / 5;
-/// Samples for the recorder that fit: 10 s, so that no stall of this machine loses one.
+/// Samples for the recorder that fit: 10 s, so that no stall of this machine loses one. A card that
+/// runs at more than 48 kHz has less: 2.5 s at 192 kHz.
 const RECORD_SAMPLES: usize = SAMPLE_RATE as usize * 10;
 /// Blocks that fit: as many as a ring of the smallest periods (32 frames) holds.
 const SMALLEST_BLOCK: usize = 32;
@@ -29,6 +31,10 @@ struct Stamp {
     /// Samples before it that found the ring full.
     missed: u32,
     captured: Micros,
+    /// Samples a second.
+    rate: u32,
+    /// When the device handed it over.
+    handed: Micros,
 }
 
 /// The consumer's end of one ring of captured samples.
@@ -36,6 +42,8 @@ pub struct Captured {
     samples: HeapCons<f32>,
     stamps: HeapCons<Stamp>,
     missed: usize,
+    rate: u32,
+    handed: Micros,
 }
 
 impl Captured {
@@ -46,6 +54,8 @@ impl Captured {
         out.resize(stamp.samples as usize, 0.0);
         let got = self.samples.pop_slice(out);
         self.missed = stamp.missed as usize;
+        self.rate = stamp.rate;
+        self.handed = stamp.handed;
         debug_assert_eq!(got, out.len(), "a stamp follows its samples");
         Some(stamp.captured)
     }
@@ -53,6 +63,16 @@ impl Captured {
     /// Samples that the ring had no room for, right before the block of the last [`Self::pop`].
     pub fn missed(&self) -> usize {
         self.missed
+    }
+
+    /// Samples a second of the block of the last [`Self::pop`].
+    pub fn rate(&self) -> u32 {
+        self.rate
+    }
+
+    /// When the device handed over the block of the last [`Self::pop`].
+    pub fn handed(&self) -> Micros {
+        self.handed
     }
 
     /// Samples that wait in the ring.
@@ -72,12 +92,14 @@ impl Ring {
         let (p, c) = HeapRb::new(samples).split();
         let (ps, cs) = HeapRb::new(samples / SMALLEST_BLOCK).split();
         let ring = Self { samples: p, stamps: ps, missed: 0 };
-        (ring, Captured { samples: c, stamps: cs, missed: 0 })
+        let captured =
+            Captured { samples: c, stamps: cs, missed: 0, rate: SAMPLE_RATE, handed: Micros(0) };
+        (ring, captured)
     }
 
     /// All or nothing, so that stamps and samples never part. `false` is a loss: whoever has ended
     /// (a recording that was closed while the call goes on) misses nothing.
-    fn push(&mut self, block: &[f32], captured: Micros) -> bool {
+    fn push(&mut self, block: &[f32], rate: u32, captured: Micros) -> bool {
         if !self.stamps.read_is_held() {
             return true;
         }
@@ -87,7 +109,8 @@ impl Ring {
         }
         self.samples.push_slice(block);
         let missed = std::mem::take(&mut self.missed);
-        let stamp = Stamp { samples: block.len() as u32, missed, captured };
+        let handed = clock::now();
+        let stamp = Stamp { samples: block.len() as u32, missed, captured, rate, handed };
         self.stamps.try_push(stamp).is_ok()
     }
 }
@@ -145,12 +168,15 @@ impl MicTap {
 }
 
 impl MicSink for MicTap {
-    fn samples(&mut self, mono: &[f32], captured: Micros) {
-        if !self.record.push(mono, captured) {
+    fn card_samples(&mut self, mono: &[f32], rate: u32, captured: Micros) {
+        if !self.record.push(mono, rate, captured) {
             self.losses.record.fetch_add(mono.len() as u64, Relaxed);
         }
+    }
+
+    fn samples(&mut self, mono: &[f32], captured: Micros) {
         if let Some(live) = &mut self.live {
-            if !live.push(mono, captured) {
+            if !live.push(mono, SAMPLE_RATE, captured) {
                 self.losses.live.fetch_add(mono.len() as u64, Relaxed);
             }
             if let Some(talk) = self.talk.get() {
@@ -168,8 +194,10 @@ mod tests {
     #[test]
     fn blocks_come_out_whole_with_their_stamps_in_both_rings() {
         let (mut tap, mut ends) = MicTap::new(true);
-        tap.samples(&[0.1; 64], Micros(10));
-        tap.samples(&[0.2; 480], Micros(20));
+        for (block, at) in [(&[0.1; 64][..], 10), (&[0.2; 480][..], 20)] {
+            tap.card_samples(block, 96_000, Micros(at));
+            tap.samples(block, Micros(at));
+        }
         let mut block = Vec::new();
         for end in [ends.live.as_mut().unwrap(), &mut ends.record] {
             assert_eq!(end.pop(&mut block), Some(Micros(10)));
@@ -178,12 +206,14 @@ mod tests {
             assert_eq!(block, [0.2; 480]);
             assert_eq!(end.pop(&mut block), None);
         }
+        assert_eq!((ends.live.unwrap().rate(), ends.record.rate()), (48_000, 96_000));
     }
 
     #[test]
     fn a_stalled_talk_thread_costs_the_recorder_nothing() {
         let (mut tap, mut ends) = MicTap::new(true);
         for i in 0..900 {
+            tap.card_samples(&[0.0; 480], 48_000, Micros(i * 10_000));
             tap.samples(&[0.0; 480], Micros(i * 10_000));
         }
         assert_eq!(ends.losses.record.load(Relaxed), 0);

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 pub use crate::protocol::Admit;
 
+use crate::devices::SoundPath;
 use crate::devices::spec::{CameraSpec, MicSpec, SpeakerSpec};
+use crate::recording::sound::SoundFormat;
 
 /// Who we are in the call.
 #[derive(Clone, Debug)]
@@ -32,6 +34,8 @@ pub struct HostConfig {
     pub public: Option<String>,
     /// Record at once instead of from the first guest on.
     pub record_now: bool,
+    /// Ask the router to let guests in.
+    pub port_mapping: bool,
 }
 
 /// `hyperzoom join`.
@@ -45,6 +49,8 @@ pub struct GuestConfig {
     pub key: Option<[u8; 16]>,
     /// Where to listen; `None` is any free port on all addresses.
     pub listen: Option<SocketAddr>,
+    /// Ask the router to let the others in.
+    pub port_mapping: bool,
 }
 
 /// Size of a device's period.
@@ -75,6 +81,8 @@ pub struct CallConfig {
     pub speaker: SpeakerSpec,
     /// Device period.
     pub period: Period,
+    /// How sound gets to the devices and from them.
+    pub sound: SoundPath,
     /// Live Opus bitrate, kbit/s.
     pub audio_kbps: u32,
     /// Live VP8 bitrate, kbit/s.
@@ -91,6 +99,14 @@ pub struct CallConfig {
     pub camera_off: bool,
     /// The file keeps what is said while muted.
     pub record_while_muted: bool,
+    /// How the recording's sound is coded.
+    pub audio_format: SoundFormat,
+    /// The card's own samples are kept beside the recording.
+    pub raw_audio: bool,
+    /// How much later the picture is to stand against the sound, microseconds.
+    pub av_offset: i64,
+    /// The sync tone is written into the recording.
+    pub tone: bool,
     /// Show the preview window from the start.
     pub window: bool,
 }

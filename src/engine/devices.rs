@@ -9,6 +9,7 @@ use super::config::{CallConfig, Period};
 use super::error::EngineError;
 use super::playback::Playback;
 use super::record::CameraTap;
+use crate::audio::codec::FRAME;
 use crate::audio::test_sound::TestSound;
 use crate::devices::spec::CameraSpec;
 use crate::devices::{
@@ -55,6 +56,8 @@ pub fn open_microphone(
         period: period(config),
         loop_file: config.loop_files,
         test_sound: Some(Box::new(move |position, out: &mut [f32]| sound.fill(position, out))),
+        path: config.sound,
+        frame: FRAME,
     };
     Ok(crate::devices::open_microphone(&config.mic, options, Box::new(tap), events)?)
 }
@@ -65,7 +68,7 @@ pub fn open_speaker(
     source: Playback,
     events: DeviceEvents,
 ) -> Result<Speaker, EngineError> {
-    let options = SpeakerOptions { period: period(config) };
+    let options = SpeakerOptions { period: period(config), path: config.sound };
     Ok(crate::devices::open_speaker(&config.speaker, options, Box::new(source), events)?)
 }
 

@@ -62,6 +62,9 @@ impl Events {
             match &stamped.event {
                 // The folder is handed on; who gets it is not invited by that.
                 Event::Ready { listen, .. } => self.inner.log.line(&format!("ready on {listen}")),
+                Event::PortMapping { state, .. } => {
+                    self.inner.log.line(&format!("port mapping {state}"));
+                }
                 _ => self.inner.log.line(&line),
             }
             lines.push_back(line);

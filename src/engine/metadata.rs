@@ -19,7 +19,7 @@ use crate::recording::metadata::{
     VERSION, utc,
 };
 use crate::recording::mp4::{Summary, Timecode};
-use crate::recording::{aac, frame_rate, timecodes};
+use crate::recording::{frame_rate, timecodes};
 use crate::ui::model::Finished;
 use crate::units::{Micros, ParticipantId};
 
@@ -34,8 +34,8 @@ pub struct Session<'a> {
     pub state: &'a CallState,
     pub record: &'a RecordShared,
     pub camera: Option<&'a CameraInfo>,
-    pub microphone: Option<&'a SoundInfo>,
-    pub speaker: Option<&'a SoundInfo>,
+    pub microphone: Option<SoundInfo>,
+    pub speaker: Option<SoundInfo>,
     pub folder: &'a SessionFolder,
     pub finished: Option<&'a Finished>,
 }
@@ -66,9 +66,9 @@ impl Session<'_> {
                     .map_or(String::new(), |v| format!("{}x{}", v.width, v.height)),
                 video_fps: 30,
                 video_bitrate_kbps: video.map_or(0, |v| v.bitrate_bps / 1_000),
-                audio_codec: "AAC-LC".to_owned(),
+                audio_codec: self.config.audio_format.name().to_owned(),
                 audio_sample_rate: 48_000,
-                audio_bitrate_kbps: aac::BITRATE / 1_000,
+                audio_bitrate_kbps: self.config.audio_format.bitrate() / 1_000,
                 container: if self.finished.is_some() { "MP4" } else { "fMP4" }.to_owned(),
                 total_frames_captured: stats.frames_captured,
                 total_frames_dropped: stats.frames_dropped,
@@ -98,8 +98,8 @@ impl Session<'_> {
                     samples_muted: record.samples_muted.load(Relaxed),
                 },
                 devices: Devices {
-                    microphone: self.microphone.map(|d| d.name.clone()),
-                    speaker: self.speaker.map(|d| d.name.clone()),
+                    microphone: self.microphone.as_ref().map(|d| d.name.clone()),
+                    speaker: self.speaker.as_ref().map(|d| d.name.clone()),
                     camera: self.camera.map(|c| c.name.clone()),
                     video_encoder: video.map(|_| record.encoder_name()),
                     microphone_ppm: record.microphone_rate.ppm(),
@@ -229,6 +229,7 @@ mod tests {
     use crate::engine::call_state::{Member, Past};
     use crate::engine::config::{Period, Role};
     use crate::protocol::control::Status;
+    use crate::recording::sound::SoundFormat;
     use crate::units::SessionMicros;
 
     fn config() -> CallConfig {
@@ -241,6 +242,7 @@ mod tests {
             camera: "off".parse().unwrap(),
             speaker: "off".parse().unwrap(),
             period: Period::Auto,
+            sound: crate::devices::SoundPath::Auto,
             audio_kbps: 32,
             video_kbps: 400,
             loop_files: false,
@@ -249,6 +251,10 @@ mod tests {
             mute: false,
             camera_off: false,
             record_while_muted: false,
+            audio_format: SoundFormat::Aac,
+            raw_audio: false,
+            av_offset: 0,
+            tone: true,
             window: false,
         }
     }

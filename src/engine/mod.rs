@@ -10,8 +10,10 @@
 //! socket -> hz-receive -> ring a peer -> speaker callback            (real-time)
 //!                      -> ring a peer -> hz-view-N -> window's process
 //!                      -> hz-control (tokio: the mesh, slow timers)
+//! hz-sync: the disk's syncs and each fragment's commit, for hz-mux
+//! hz-find: at a start, recordings that earlier runs left
 //! hz-supervise: commands, snapshot, statistics, the end
-//! hz-log: the session's log; hz-disk: free space and the small files
+//! hz-log: the session's log; hz-disk: free space and the small files; hz-portmap: the router
 //! ```
 //!
 //! Nothing walks back but counters.
@@ -32,6 +34,7 @@ mod log;
 mod metadata;
 mod net;
 mod playback;
+mod portmap;
 mod receive;
 mod record;
 pub mod recovery;

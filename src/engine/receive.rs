@@ -2,7 +2,8 @@
 //!
 //! Audio goes into the playout rings of the speaker callback, video fragments into a ring a peer,
 //! everything else to the control thread. It allocates only for control, and waits for nobody: a
-//! full ring drops what came, as a late network would have.
+//! full ring drops what came, as a late network would have. It runs at real-time priority, so a
+//! flood of datagrams must not keep it running: beyond what a call can send it pauses.
 
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering::Relaxed;
@@ -33,6 +34,10 @@ const PATIENCE: Duration = Duration::from_millis(100);
 const MOVED: i64 = 50_000;
 /// How often the counters of what was dropped are shown, microseconds.
 const SHOW_DROPS: i64 = 250_000;
+/// Datagrams in a [`WINDOW`] that no call sends: three peers, five times over.
+const FLOOD: u32 = 200;
+/// Where they are counted, microseconds.
+const WINDOW: i64 = 10_000;
 /// Largest datagram worth reading: anything longer is not ours.
 const BUFFER: usize = 2_048;
 
@@ -172,6 +177,7 @@ impl Receive {
         let mut sorting = Sorting::default();
         let mut buffer = [0u8; BUFFER];
         let mut shown = clock::now();
+        let mut window = (shown, 0);
         while !self.shared.stopping() {
             let got = self.socket.recv(&mut buffer, PATIENCE);
             while let Ok(command) = self.commands.try_recv() {
@@ -188,6 +194,13 @@ impl Receive {
             }
             // In a call no receive ever times out, so time decides; a reader is never waited for.
             let now = clock::now();
+            window.1 += 1;
+            if now.since(window.0) >= WINDOW {
+                window = (now, 0);
+            } else if window.1 >= FLOOD {
+                std::thread::sleep(Duration::from_micros(WINDOW as u64));
+                window = (clock::now(), 0);
+            }
             if now.since(shown) >= SHOW_DROPS
                 && let Ok(mut drops) = self.drops.try_lock()
             {
@@ -234,6 +247,18 @@ impl Receive {
         }
     }
 
+    /// How long ago a packet's first sample was captured, by the stamp that it carries.
+    fn time(&self, peer: ParticipantId, timestamp_ms: u32, at: Micros) {
+        /// Stamps are cut to milliseconds: on average half of one is missing.
+        const CUT: i64 = 500;
+        let Some(now) = self.shared.session_at(at) else { return };
+        // In the stamp's own width, so that its overflow does not matter.
+        let age = ((now.0 / 1_000) as u32).wrapping_sub(timestamp_ms) as i32;
+        if let Some(counters) = self.shared.peers.get(usize::from(peer.0)) {
+            counters.transit.add(i64::from(age) * 1_000 + now.0.rem_euclid(1_000) - CUT);
+        }
+    }
+
     fn hand_on(
         &mut self,
         datagram: &mut [u8],
@@ -244,7 +269,8 @@ impl Receive {
         let Sorting { demux, video, places } = sorting;
         let size = datagram.len() as u64 + IP_UDP_HEADERS;
         let heard = match demux.handle(datagram) {
-            Demuxed::Audio { peer, sequence, payload, .. } => {
+            Demuxed::Audio { peer, sequence, timestamp_ms, payload } => {
+                self.time(peer, timestamp_ms, at);
                 if let Some(feed) = self.feeds.get_mut(usize::from(peer.0)) {
                     feed.push(sequence, at, payload);
                 }

@@ -216,6 +216,11 @@ fn replace_by_copy(path: &Path, file: DiskFile, plan: &Plan) -> Result<Finished,
     // Windows replaces no file that somebody has open.
     drop(file);
     fs::rename(&scratch, path).map_err(io_error("putting the copy in its place"))?;
+    // Only Unix has folders that can be synced; where it fails, the rename is merely not yet durable.
+    #[cfg(unix)]
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        let _ = File::open(folder).and_then(|folder| folder.sync_all());
+    }
     Ok(finished)
 }
 
@@ -271,4 +276,128 @@ fn update(path: &Path, entry: FileEntry, seconds: f64) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     disk::replace(&folder.join(METADATA), &metadata.to_json())?;
     disk::replace(&folder.join(TIMECODES), &timecodes::text(&metadata))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::record::DiskFile;
+    use crate::recording::journal::{Record, header};
+    use crate::recording::metadata::tests::example;
+    use crate::recording::mp4::{AudioTrack, MovieParameters, Mp4Writer, Timecode};
+
+    /// A session folder with a recording of sound that was interrupted after 100 packets.
+    fn interrupted(output: &Path, name: &str) -> PathBuf {
+        let folder = output.join(name);
+        fs::create_dir_all(&folder).unwrap();
+        let path = folder.join(FILE_NAME);
+        let parameters = MovieParameters {
+            video: None,
+            audio: Some(AudioTrack {
+                asc: vec![0x11, 0x88],
+                bitrate: 192_000,
+                priming_samples: 0,
+                samples_per_packet: 1024,
+            }),
+            timecode: Timecode { start_frame: 1 },
+            created_utc_seconds: 0,
+        };
+        let mut journal = header(&parameters).unwrap();
+        let mut writer = Mp4Writer::create(DiskFile::create(&path).unwrap(), parameters).unwrap();
+        let start = Record::new(writer.timecode_placed(), &1_u32.to_be_bytes());
+        journal.extend_from_slice(&start.to_bytes());
+        for n in 0..100_u8 {
+            let packet = [n; 300];
+            let placed = writer.audio(&packet, 1024).unwrap();
+            journal.extend_from_slice(&Record::new(placed, &packet).to_bytes());
+        }
+        fs::write(path_of(&path), journal).unwrap();
+        let mut metadata = example();
+        metadata.hyperzoom.finalised = false;
+        fs::write(folder.join(METADATA), metadata.to_json()).unwrap();
+        let file = writer.into_file();
+        drop(file);
+        // Its thread does what it has been given and lets go.
+        while DiskFile::open(&path).is_err() {
+            std::thread::yield_now();
+        }
+        let mut file = File::open(&path).unwrap();
+        assert_eq!(Summary::read(&mut file).unwrap().fragments, 2);
+        path
+    }
+
+    fn recovered(outcome: Outcome) -> Recovered {
+        match outcome {
+            Outcome::Recovered(recovered) => recovered,
+            Outcome::Whole(_) => panic!("it was interrupted"),
+        }
+    }
+
+    fn metadata(folder: &Path) -> Metadata {
+        Metadata::from_json(&fs::read_to_string(folder.join(METADATA)).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_copy_is_whole_and_the_recording_stays_as_it_is() {
+        let room = tempfile::tempdir().unwrap();
+        let path = interrupted(room.path(), "session");
+        let before = fs::read(&path).unwrap();
+        assert_eq!(unfinished(room.path()), [path.clone()]);
+        let to = room.path().join("elsewhere");
+        fs::create_dir(&to).unwrap();
+        let copy = recovered(recover(&path, Some(&to), &mut |_, _| ()).unwrap());
+        assert_eq!(copy.path, to.join("session").join(FILE_NAME));
+        assert_eq!((copy.saved.packets, copy.journal), (100, true));
+        assert_eq!(fs::read(&path).unwrap(), before);
+        assert!(path_of(&path).exists());
+        assert!(metadata(copy.path.parent().unwrap()).hyperzoom.recovered);
+        assert!(!metadata(path.parent().unwrap()).hyperzoom.finalised);
+        let again = recover(&path, Some(&to), &mut |_, _| ());
+        assert!(matches!(again, Err(RecoveryError::Exists(_))));
+        let file = room.path().join("alone.mp4");
+        recovered(recover(&path, Some(&file), &mut |_, _| ()).unwrap());
+        assert!(Summary::read(&mut File::open(file).unwrap()).unwrap().finalised);
+    }
+
+    #[test]
+    fn in_place_the_file_the_metadata_and_the_journal_are_put_in_order_once() {
+        let room = tempfile::tempdir().unwrap();
+        let path = interrupted(room.path(), "session");
+        let done = recovered(recover(&path, None, &mut |_, _| ()).unwrap());
+        assert_eq!(done.metadata, None);
+        let after = fs::read(&path).unwrap();
+        let metadata = metadata(path.parent().unwrap());
+        let [file] = &metadata.hyperzoom.files[..] else { panic!("one file") };
+        assert_eq!((file.bytes, file.samples), (after.len() as u64, 100 * 1024));
+        assert_eq!(metadata.duration_seconds, 2);
+        assert!(!path_of(&path).exists());
+        assert!(path.with_file_name(TIMECODES).exists());
+        assert!(matches!(recover(&path, None, &mut |_, _| ()).unwrap(), Outcome::Whole(_)));
+        assert_eq!(fs::read(&path).unwrap(), after);
+        assert!(unfinished(room.path()).is_empty());
+    }
+
+    #[test]
+    fn a_file_whose_beginning_is_damaged_is_replaced_by_a_repaired_copy() {
+        let room = tempfile::tempdir().unwrap();
+        let path = interrupted(room.path(), "session");
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[..100].fill(0);
+        fs::write(&path, &bytes).unwrap();
+        let done = recovered(recover(&path, None, &mut |_, _| ()).unwrap());
+        assert_eq!((done.path, done.saved.packets), (path.clone(), 100));
+        assert!(Summary::read(&mut File::open(&path).unwrap()).unwrap().finalised);
+        let left = fs::read_dir(path.parent().unwrap()).unwrap().count();
+        assert_eq!(left, 3, "the recording, its metadata and its timecodes");
+    }
+
+    #[test]
+    fn what_another_writes_is_neither_found_nor_touched() {
+        let room = tempfile::tempdir().unwrap();
+        let path = interrupted(room.path(), "session");
+        let _held = DiskFile::open(&path).unwrap();
+        assert!(unfinished(room.path()).is_empty());
+        let result = recover(&path, None, &mut |_, _| ());
+        assert!(matches!(result, Err(RecoveryError::Busy)));
+    }
 }

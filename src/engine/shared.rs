@@ -2,6 +2,7 @@
 //! that a real-time thread never waits for anybody.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 
 use crate::clock::{ClockLine, ClockMap, PublishedClock};
 use crate::platform::clock;
@@ -13,6 +14,9 @@ use crate::units::{MAX_PARTICIPANTS, Micros, SessionMicros};
 pub struct Shared {
     /// The own microphone is muted by the person.
     pub muted: AtomicBool,
+    /// When `muted` changed, and to what, in order: the recorder mutes what was captured since then,
+    /// however far it is behind.
+    mutes: Mutex<Vec<(Micros, bool)>>,
     /// The own camera is off by the person.
     pub camera_off: AtomicBool,
     /// The call ends; threads finish what they have and stop.
@@ -28,8 +32,14 @@ pub struct Shared {
     pub peers: [PeerCounters; MAX_PARTICIPANTS],
     /// From a frame's last sample at the microphone to the packet's leaving.
     pub capture_to_send: Histogram,
+    /// From the device's handing over a frame's last sample to the packet's leaving: our own share.
+    pub handed_to_send: Histogram,
+    /// From the device's handing over to the talk thread's running.
+    pub wake_up: Histogram,
     /// From the talk thread's having a whole frame to the packet's leaving.
     pub encode_and_send: Histogram,
+    /// The shortest of `capture_to_send` since it was last read: what a packet on time took.
+    pub input: Least,
     /// Video bytes that wait in the talk thread.
     pub video_backlog: AtomicU64,
     /// Live pictures that were encoded.
@@ -51,6 +61,9 @@ pub struct PeerCounters {
     pub heard: AtomicI64,
     /// Datagrams that the socket had no room for.
     pub send_blocked: AtomicU64,
+    /// Shortest time from an audio frame's first sample there to its arrival here since it was last
+    /// read, by the session clocks and the packets' own stamps.
+    pub transit: Least,
     /// Its picture, as decoded here.
     pub video: VideoCounters,
 }
@@ -76,6 +89,7 @@ impl Default for Shared {
     fn default() -> Self {
         Self {
             muted: AtomicBool::new(false),
+            mutes: Mutex::default(),
             camera_off: AtomicBool::new(false),
             stop: AtomicBool::new(false),
             abort: AtomicBool::new(false),
@@ -84,7 +98,10 @@ impl Default for Shared {
             clock: PublishedClock::default(),
             peers: Default::default(),
             capture_to_send: Histogram::default(),
+            handed_to_send: Histogram::default(),
+            wake_up: Histogram::default(),
             encode_and_send: Histogram::default(),
+            input: Least::default(),
             video_backlog: AtomicU64::new(0),
             live_encoded: AtomicU64::new(0),
             live_shed: AtomicU64::new(0),
@@ -130,8 +147,8 @@ impl Shared {
     /// Mute and camera, at once: a promise that waits for no other thread. `false` for anything else.
     pub fn switch(&self, command: &Command) -> bool {
         match command {
-            Command::Mute => self.muted.store(true, Relaxed),
-            Command::Unmute => self.muted.store(false, Relaxed),
+            Command::Mute => self.mute(true, clock::now()),
+            Command::Unmute => self.mute(false, clock::now()),
             Command::CameraOff => self.camera_off.store(true, Relaxed),
             Command::CameraOn => {
                 self.camera_off.store(false, Relaxed);
@@ -147,9 +164,50 @@ impl Shared {
         true
     }
 
+    /// Mutes or opens the microphone from `at` on.
+    pub(super) fn mute(&self, muted: bool, at: Micros) {
+        let mut mutes = self.mutes.lock().unwrap_or_else(PoisonError::into_inner);
+        self.muted.store(muted, Relaxed);
+        mutes.push((at, muted));
+    }
+
+    /// How often `muted` has changed, and what it is.
+    pub fn mutes(&self) -> (usize, bool) {
+        let mutes = self.mutes.lock().unwrap_or_else(PoisonError::into_inner);
+        (mutes.len(), self.muted.load(Relaxed))
+    }
+
+    /// The `number`th change of `muted` and its instant, when it came before `until`.
+    pub fn next_mute(&self, number: usize, until: Micros) -> Option<(Micros, bool)> {
+        let mutes = self.mutes.lock().unwrap_or_else(PoisonError::into_inner);
+        mutes.get(number).copied().filter(|(at, _)| *at < until)
+    }
+
     /// Threads are to finish.
     pub fn stopping(&self) -> bool {
         self.stop.load(Relaxed)
+    }
+}
+
+/// The least of what was added since it was last taken.
+#[derive(Debug)]
+pub struct Least(AtomicI64);
+
+impl Default for Least {
+    fn default() -> Self {
+        Self(AtomicI64::new(i64::MAX))
+    }
+}
+
+impl Least {
+    /// Adds one.
+    pub fn add(&self, micros: i64) {
+        self.0.fetch_min(micros, Relaxed);
+    }
+
+    /// Takes it and begins anew; `None` when nothing was added.
+    pub fn take(&self) -> Option<i64> {
+        Some(self.0.swap(i64::MAX, Relaxed)).filter(|least| *least != i64::MAX)
     }
 }
 
@@ -200,6 +258,16 @@ impl Histogram {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_least_is_given_out_once() {
+        let least = Least::default();
+        assert_eq!(least.take(), None);
+        for micros in [5, -3, 9] {
+            least.add(micros);
+        }
+        assert_eq!([least.take(), least.take()], [Some(-3), None]);
+    }
 
     #[test]
     fn quantiles_are_right_to_a_bucket() {

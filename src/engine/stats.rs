@@ -17,14 +17,15 @@ use crate::audio::codec;
 use crate::audio::meter::{FLOOR_DB, Level, SharedMeter};
 use crate::audio::mixer::PlayoutGauge;
 use crate::audio::playout::PlayoutStats;
-use crate::devices::{Camera, Microphone, Speaker};
+use crate::devices::{Camera, Microphone, SoundInfo, Speaker};
 use crate::platform::{clock, usage};
 use crate::protocol::control::{ClockReport, Reception, Status};
 use crate::protocol::demux::DropCounters;
 use crate::recording::aac;
 use crate::recording::space::seconds_left;
 use crate::ui::model::{
-    DiskStats, LiveStats, MicStats, PeerStats, PeerVideo, PeerView, RecordingStats, Snapshot, Stats,
+    ClockView, DiskStats, LatencyParts, LiveStats, MicStats, PeerStats, PeerVideo, PeerView,
+    RecordingStats, Snapshot, SoundDeviceStats, SoundStats, Stats,
 };
 use crate::ui::window::wire::TileInfo;
 use crate::units::{MAX_PARTICIPANTS, Micros, ParticipantId};
@@ -96,6 +97,8 @@ pub struct Gauges {
     lost: u64,
     live: LiveStats,
     live_before: (u64, u64, u64),
+    /// What a frame on time took from the microphone to its packet's leaving, microseconds.
+    input: i64,
 }
 
 impl Gauges {
@@ -117,6 +120,7 @@ impl Gauges {
             lost: 0,
             live: LiveStats::default(),
             live_before: (0, 0, 0),
+            input: 0,
         }
     }
 
@@ -142,12 +146,15 @@ impl Gauges {
         self.rss_mb = usage::resident_bytes().map_or(0.0, |b| b as f64 / f64::from(1 << 20));
         self.recording = m.record.stats();
         self.disk = self.disk_stats(m);
+        let own = own_clock(m);
         let state = m.state.lock().unwrap_or_else(|e| e.into_inner());
         let members: Vec<_> = state.members.iter().map(|(id, member)| (*id, member)).collect();
         self.peers =
-            members.iter().map(|(id, member)| self.peer(m, *id, member, seconds)).collect();
+            members.iter().map(|(id, member)| self.peer(m, *id, member, own, seconds)).collect();
         drop(state);
         self.live = self.live_stats(m);
+        // A second without a frame (no microphone) says nothing new.
+        self.input = m.shared.input.take().unwrap_or(self.input);
         let level = std::mem::take(&mut self.second).level();
         Stats {
             recording: self.recording,
@@ -157,7 +164,9 @@ impl Gauges {
                 rms_db: round(f64::from(level.rms_db), 1),
                 xruns: m.microphone.map_or(0, Microphone::xruns)
                     + m.speaker.map_or(0, Speaker::xruns),
+                ppm: m.record.microphone_rate.ppm().map(|ppm| round(ppm, 2)),
             },
+            sound: sound(m),
             cpu_percent: round(self.cpu_percent, 1),
             rss_mb: round(self.rss_mb, 1),
             live: (!matches!(m.config.role, Role::Alone)).then(|| self.live.clone()),
@@ -183,7 +192,14 @@ impl Gauges {
         }
     }
 
-    fn peer(&mut self, m: &Meters<'_>, id: u8, member: &Member, seconds: f64) -> PeerStats {
+    fn peer(
+        &mut self,
+        m: &Meters<'_>,
+        id: u8,
+        member: &Member,
+        own: Option<ClockReport>,
+        seconds: f64,
+    ) -> PeerStats {
         let index = usize::from(id) % MAX_PARTICIPANTS;
         let counters = &m.shared.peers[index];
         let playout = m.feeds.get(index).map(PlayoutGauge::read).unwrap_or_default();
@@ -204,21 +220,25 @@ impl Gauges {
         let came = playout.received.saturating_sub(was.playout.received);
         let played = playout.played_samples.saturating_sub(was.playout.played_samples);
         let rtt = member.round_trip.unwrap_or(0) as f64 / 1e3;
-        // DESIGN section 3: input + frame + way + look-ahead + playout + output.
-        let status = &member.status;
-        let latency = status.input_delay_micros as f64 / 1e3
-            + codec::FRAME as f64 / 48.0
-            + codec::LOOK_AHEAD as f64 / 48.0
-            + rtt / 2.0
-            + f64::from(playout.depth_ms)
-            + m.speaker.map_or(0.0, |s| s.delay() as f64 / 1e3);
+        let latency = latency(&Path {
+            input: i64::from(member.status.input_delay_micros),
+            frame: codec::FRAME as i64 * 1_000_000 / 48_000,
+            transit: counters.transit.take(),
+            clocks: own.zip(member.status.clock).map(|(own, theirs)| {
+                i64::from(own.uncertainty_micros) + i64::from(theirs.uncertainty_micros)
+            }),
+            round_trip: member.round_trip.unwrap_or(0),
+            depth_ms: f64::from(playout.depth_ms),
+            output: m.speaker.map_or(0, Speaker::delay),
+        });
         PeerStats {
             id,
             rtt_ms: round(rtt, 3),
             loss_percent: share(lost, 0, lost + came),
             jitter_ms: round(f64::from(playout.jitter_ms), 2),
             playout_ms: round(f64::from(playout.depth_ms), 2),
-            audio_latency_ms: round(latency, 1),
+            audio_latency_ms: round(latency.sum(), 1),
+            latency,
             copies: 0,
             concealed_percent: share(
                 playout.concealed_samples,
@@ -249,6 +269,8 @@ impl Gauges {
         LiveStats {
             capture_to_send_ms_p50: quantile_ms(&m.shared.capture_to_send, 0.5),
             capture_to_send_ms_p99: quantile_ms(&m.shared.capture_to_send, 0.99),
+            handed_to_send_ms_p99: quantile_ms(&m.shared.handed_to_send, 0.99),
+            wake_up_ms_p99: quantile_ms(&m.shared.wake_up, 0.99),
             encode_and_send_ms_p99: quantile_ms(&m.shared.encode_and_send, 0.99),
             video_encode_ms: match pictures {
                 0 => 0.0,
@@ -271,7 +293,7 @@ impl Gauges {
             recording: m.record.start.get().is_some() && m.record.trouble().is_none(),
             dropped: recording.frames_dropped.min(u64::from(u32::MAX)) as u32,
             disk_left_mb: self.disk.free_bytes.map(|f| (f >> 20).min(u64::from(u32::MAX)) as u32),
-            input_delay_micros: micros(m.microphone.map_or(0, Microphone::delay)),
+            input_delay_micros: micros(self.input),
             output_delay_micros: micros(m.speaker.map_or(0, Speaker::delay)),
             reception: self.peers.iter().map(reception).collect(),
             clock: own_clock(m),
@@ -319,6 +341,10 @@ impl Gauges {
             recording_path: m.folder.path().map(|p| p.display().to_string()).unwrap_or_default(),
             recording_trouble: m.record.trouble(),
             disk: self.disk,
+            clock: state.clock.map(|known| ClockView {
+                uncertainty_ms: known.uncertainty_at(clock::now()) as f64 / 1e3,
+                skew_ppm: known.skew_ppm(),
+            }),
             peers: state.members.iter().map(|(id, member)| self.view(m, *id, member)).collect(),
             priorities: priorities(m),
             window_open: m.window.is_open(),
@@ -378,13 +404,74 @@ pub fn tiles(snapshot: &Snapshot) -> ((u8, TileInfo), Vec<(u8, TileInfo)>) {
     ((snapshot.own_id.unwrap_or(0), own), peers)
 }
 
+/// What is known of the way from one mouth to the own ear; microseconds but for the depth.
+struct Path {
+    input: i64,
+    frame: i64,
+    /// From a frame's first sample to its packet's arrival, by the clocks.
+    transit: Option<i64>,
+    /// How far both clocks may be off together.
+    clocks: Option<i64>,
+    round_trip: i64,
+    depth_ms: f64,
+    output: i64,
+}
+
+/// The parts of mouth to ear (DESIGN section 3). The way is what the clocks say or half the round
+/// trip, whichever is surer: the first sees queues and unequal ways, the second needs no clock.
+fn latency(path: &Path) -> LatencyParts {
+    /// The packets' stamps are cut to milliseconds.
+    const STAMP: i64 = 500;
+    /// Samples that the playout's resampler looks ahead.
+    const READER: f64 = 8.0;
+    let half = (path.round_trip / 2, path.round_trip / 2);
+    let by_clocks = path
+        .transit
+        .zip(path.clocks)
+        .map(|(transit, clocks)| ((transit - path.frame - path.input).max(0), clocks + STAMP));
+    let (network, uncertainty) = by_clocks.filter(|c| c.1 < half.1).unwrap_or(half);
+    let ms = |micros: i64| round(micros as f64 / 1e3, 2);
+    LatencyParts {
+        input_ms: ms(path.input),
+        frame_ms: ms(path.frame),
+        network_ms: ms(network),
+        uncertainty_ms: ms(uncertainty),
+        playout_ms: round(path.depth_ms, 2),
+        codec_ms: round((codec::LOOK_AHEAD as f64 + READER) / 48.0, 2),
+        output_ms: ms(path.output),
+    }
+}
+
+/// The sound devices as scripts see them.
+fn sound(m: &Meters<'_>) -> SoundStats {
+    let device = |info: SoundInfo, delay: i64, xruns: u64| SoundDeviceStats {
+        way: match (info.synthetic, info.direct) {
+            (true, _) => "none",
+            (_, true) => "direct",
+            _ => "system",
+        },
+        name: info.name,
+        period_frames: info.period_frames,
+        sample_rate: info.sample_rate,
+        delay_ms: round(delay as f64 / 1e3, 2),
+        xruns,
+    };
+    SoundStats {
+        microphone: m
+            .microphone
+            .map(|d| device(d.info(), d.delay(), d.xruns()))
+            .unwrap_or_default(),
+        speaker: m.speaker.map(|d| device(d.info(), d.delay(), d.xruns())),
+        priorities: priorities(m),
+    }
+}
+
 /// Threads that asked for more than normal, and what they got; devices first.
 fn priorities(m: &Meters<'_>) -> Vec<String> {
-    // A real sound device's callback runs on the sound system's own thread.
     let devices = [
         ("microphone", m.microphone.and_then(Microphone::priority)),
         ("speaker", m.speaker.and_then(Speaker::priority)),
-        ("camera", m.camera.map(Camera::priority)),
+        ("camera", m.camera.map(Camera::priority).cloned()),
     ];
     let devices =
         devices.into_iter().filter_map(|(name, grant)| Some(format!("{name}: {}", grant?.text)));
@@ -422,4 +509,38 @@ fn quantile_ms(h: &super::shared::Histogram, share: f64) -> f64 {
 fn round(value: f64, places: i32) -> f64 {
     let scale = 10f64.powi(places);
     (value * scale).round() / scale
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path() -> Path {
+        Path {
+            input: 200,
+            frame: 5_000,
+            transit: Some(25_200),
+            clocks: Some(700),
+            round_trip: 40_000,
+            depth_ms: 1.0,
+            output: 750,
+        }
+    }
+
+    #[test]
+    fn the_parts_of_the_latency_add_up_and_the_surer_word_about_the_way_counts() {
+        // 40 ms there and back, of which the way here takes 20: the clocks know.
+        let parts = latency(&path());
+        assert_eq!((parts.network_ms, parts.uncertainty_ms), (20.0, 1.2));
+        assert!((parts.sum() - (0.2 + 5.0 + 20.0 + 1.0 + 2.67 + 0.75)).abs() < 0.01);
+        // An uplink that queues shows in the clocks, not in half the round trip of a heartbeat.
+        let queued = latency(&Path { transit: Some(55_200), ..path() });
+        assert_eq!(queued.network_ms, 50.0);
+        // On a short way half the round trip is surer than any stamp.
+        let near = latency(&Path { round_trip: 300, transit: Some(6_100), ..path() });
+        assert_eq!((near.network_ms, near.uncertainty_ms), (0.15, 0.15));
+        // Without clocks there is nothing else.
+        let alone = latency(&Path { clocks: None, ..path() });
+        assert_eq!((alone.network_ms, alone.uncertainty_ms), (20.0, 20.0));
+    }
 }

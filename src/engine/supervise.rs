@@ -20,6 +20,7 @@ use super::window::Window;
 use crate::audio::meter::SharedMeter;
 use crate::audio::mixer::PlayoutGauge;
 use crate::devices::{Camera, DeviceEvent, Microphone, Speaker};
+use crate::net::portmap::PortMapper;
 use crate::platform::clock;
 use crate::protocol::demux::DropCounters;
 use crate::recording::metadata::Kind;
@@ -87,6 +88,8 @@ pub struct Supervisor {
     pub commands: mpsc::Receiver<Command>,
     pub ask: Option<tokio::sync::mpsc::UnboundedSender<Ask>>,
     pub threads: Threads,
+    /// Dropped with the supervisor, however that ends: the router's port is given back.
+    pub port_mapper: Option<PortMapper>,
     pub snapshot: Arc<Mutex<Arc<Snapshot>>>,
     pub disk_silent: bool,
     /// Seconds since the start.
@@ -114,7 +117,11 @@ impl Supervisor {
         self.warn_of_little_space();
         let end = self.watch(&mut gauges);
         self.phase(&mut gauges, "finishing");
-        let now = end.at.or(self.shared.session_now()).unwrap_or_default();
+        let mut now = end.at.or(self.shared.session_now()).unwrap_or_default();
+        // A planned end has its tone inside.
+        if end.at.is_none() && self.config.tone && self.record.trouble().is_none() {
+            now = self.record.end_with_tone(now);
+        }
         if let Some(ask) = &self.ask {
             let _ = ask.send(Ask::Leave);
         }
@@ -310,7 +317,19 @@ impl Supervisor {
         let (text, remedy) = match news {
             DeviceEvent::Xrun { what, total } => (
                 format!("the {what} ran dry or over ({total} times so far)"),
-                "close other programs, or pin a larger --period",
+                "close other programs; more is kept in hand by and by, unless --period pins it",
+            ),
+            DeviceEvent::Reserve { what, micros } => (
+                format!("the {what} keeps {:.1} ms in hand now", *micros as f64 / 1e3),
+                "nothing to do; with other programs closed it is taken back in time",
+            ),
+            DeviceEvent::Stepped { what, frames, rate } => (
+                format!("the {what} runs in periods of {frames} frames at {rate} Hz now"),
+                "nothing to do; --period pins another length",
+            ),
+            DeviceEvent::Fallback { what, frames, rate } => (
+                format!("the {what} runs as the system does it now, {frames} frames at {rate} Hz"),
+                "nothing to do; start with --sound system to have it so from the start",
             ),
             DeviceEvent::Lost { what, message } => (
                 format!("the {what} is gone ({message})"),
@@ -326,7 +345,7 @@ impl Supervisor {
                 "check the disk; the call and the recording go on",
             ),
         };
-        let lasting = !matches!(news, DeviceEvent::Xrun { .. });
+        let lasting = !matches!(news, DeviceEvent::Xrun { .. } | DeviceEvent::Reserve { .. });
         if let (true, Some(now)) =
             (lasting && self.record.start.get().is_some(), self.shared.session_now())
         {
@@ -366,7 +385,7 @@ impl Supervisor {
             self.write_metadata(None);
         }
         let stats = gauges.second(&self.meters());
-        self.events.send(Event::Stats(stats));
+        self.events.send(Event::Stats(Box::new(stats)));
         self.tell_peers(gauges);
         if gauges.lost_samples_grew(&self.losses) {
             self.events.error(
@@ -492,6 +511,7 @@ impl Supervisor {
             thread.thread().unpark();
             let _ = thread.join();
         }
+        self.port_mapper = None;
         self.camera = None;
         self.microphone = None;
         self.speaker = None;

@@ -25,7 +25,7 @@ use crate::protocol::header::MAX_DATAGRAM;
 use crate::protocol::seal::{MAX_ENVELOPE, MediaSealer};
 use crate::recording::gate::Gate;
 use crate::units::{MAX_PEERS, Micros, ParticipantId};
-use crate::video::pacer::Pacer;
+use crate::video::pacer::{Line, Pacer};
 
 /// Bytes of IPv4 and UDP headers in front of each datagram.
 pub const IP_UDP_HEADERS: u64 = 28;
@@ -39,6 +39,9 @@ const VIDEO_FRAMES: usize = 8;
 /// thread stood still for 100 ms, and what would arrive that late is only in the way. A device that
 /// hands over large blocks never has so much behind the one in hand.
 const STALE_SAMPLES: usize = 4_800;
+/// What one peer's share of the uplink is taken for, kbit/s, as long as nobody measures it: PRD 5.4's
+/// budget for a pair with its headers, and the least on which a call with pictures makes sense.
+const LINE_KBPS: u32 = 1_000;
 /// Wake-up without samples (a lost microphone): video must still be paced.
 const TICK: Duration = Duration::from_millis(5);
 
@@ -154,9 +157,20 @@ pub struct Talk {
     spent_peers: HeapProd<Box<TalkPeer>>,
     frames: HeapCons<Box<OutFrame>>,
     spent_frames: HeapProd<Box<OutFrame>>,
-    /// The picture that is leaving and its next fragment.
-    leaving: Option<(Box<OutFrame>, u8)>,
+    leaving: Option<Leaving>,
     pacer: Pacer,
+    line: Line,
+}
+
+/// A picture that is leaving.
+struct Leaving {
+    frame: Box<OutFrame>,
+    /// Its next fragment.
+    next: u8,
+    /// The pacer has let that one go.
+    released: bool,
+    /// Who gets it next, a place in the list of peers.
+    slot: usize,
 }
 
 impl Talk {
@@ -194,6 +208,7 @@ impl Talk {
             spent_frames,
             leaving: None,
             pacer: Pacer::new(video_kbps),
+            line: Line::new(LINE_KBPS),
         };
         let control = TalkControl { commands, spent: spent_peer_end };
         (talk, control, VideoOut { shared: out_shared, frames, spent: spent_frame_end, next: 0 })
@@ -202,9 +217,22 @@ impl Talk {
     /// Runs until the call stops.
     pub fn run(mut self) {
         while !self.shared.stopping() {
-            std::thread::park_timeout(TICK);
+            std::thread::park_timeout(self.patience());
             self.tick();
         }
+    }
+
+    /// How long there is nothing to do unless sound comes.
+    fn patience(&self) -> Duration {
+        /// A shorter sleep is not worth its wake-up.
+        const NAP: i64 = 500;
+        let Some(leaving) = &self.leaving else { return TICK };
+        let line = self.line.free_at().since(clock::now());
+        let pacer = match leaving.released {
+            true => 0,
+            false => self.pacer.wait(MAX_DATAGRAM),
+        };
+        Duration::from_micros(line.max(pacer).max(NAP) as u64).min(TICK)
     }
 
     /// Everything that one wake-up does.
@@ -222,8 +250,10 @@ impl Talk {
                 self.framer.skip(self.block.len());
                 continue;
             }
+            let handed = self.captured.handed();
+            self.shared.wake_up.add(clock::now().since(handed));
             self.framer.push(&self.block, captured);
-            self.talk();
+            self.talk(handed);
         }
         self.show();
     }
@@ -258,9 +288,9 @@ impl Talk {
         }
     }
 
-    /// Encodes and sends every frame that is whole.
-    fn talk(&mut self) {
-        let Self { framer, encoder, opus, payload, datagram, peers, shared, .. } = self;
+    /// Encodes and sends every frame that is whole since the block that was `handed` over then.
+    fn talk(&mut self, handed: Micros) {
+        let Self { framer, encoder, opus, payload, datagram, peers, shared, line, .. } = self;
         let wire = Wire { socket: &self.socket, shared };
         let envelope = &mut self.envelope;
         while let Some((number, pcm, captured)) = framer.pop() {
@@ -276,53 +306,80 @@ impl Talk {
                 let base = *peer.audio_base.get_or_insert(number);
                 let len = peer.sealer.audio(number - base, timestamp, &payload[..n], datagram);
                 wire.send(peers, at, timestamp, &datagram[..len], envelope, Class::Audio);
+                line.sent(len + IP_UDP_HEADERS as usize, ready);
             }
             let sent = clock::now();
             let whole = captured + (FRAME as i64 * 1_000_000 / 48_000);
             shared.encode_and_send.add(sent.since(ready));
+            shared.handed_to_send.add(sent.since(handed));
             shared.capture_to_send.add(sent.since(whole));
+            shared.input.add(sent.since(whole));
         }
     }
 
-    /// Lets video out, as much as the pacer allows.
+    /// Lets video out: fragment by fragment as the pacer allows, copy by copy as the line is free, so
+    /// that audio never waits behind more than one of them.
     fn show(&mut self) {
         let now: Micros = clock::now();
+        let peers = self.peers.iter().flatten().count().max(1) as u32;
+        self.line.set_rate(LINE_KBPS * peers);
         loop {
-            let next = self.leaving.take().or_else(|| Some((self.frames.try_pop()?, 0)));
-            let Some((frame, next)) = next else { break };
+            let leaving = self.leaving.take().or_else(|| {
+                let frame = self.frames.try_pop()?;
+                Some(Leaving { frame, next: 0, released: false, slot: 0 })
+            });
+            let Some(mut leaving) = leaving else { break };
+            let frame = &leaving.frame;
             let Some(count) = fragment::fragments(frame.data.len()) else {
                 self.shared.video_backlog.fetch_sub(frame.data.len() as u64, Relaxed);
-                let _ = self.spent_frames.try_push(frame);
+                let _ = self.spent_frames.try_push(leaving.frame);
                 continue;
             };
-            let part = fragment::fragment(&frame.data, next);
-            if part.len() + OVERHEAD > self.pacer.budget(now) {
-                self.leaving = Some((frame, next));
-                break;
+            let part = fragment::fragment(&frame.data, leaving.next);
+            if !leaving.released {
+                if part.len() + OVERHEAD > self.pacer.budget(now) {
+                    self.leaving = Some(leaving);
+                    break;
+                }
+                self.pacer.sent(part.len() + OVERHEAD);
+                self.shared.video_backlog.fetch_sub(part.len() as u64, Relaxed);
+                leaving.released = true;
             }
-            self.pacer.sent(part.len() + OVERHEAD);
-            self.shared.video_backlog.fetch_sub(part.len() as u64, Relaxed);
-            let (id, total) = if count == 1 { (0, 0) } else { (next, count) };
+            let (id, total) = if count == 1 { (0, 0) } else { (leaving.next, count) };
             let timestamp = self.shared.timestamp_ms(now);
             let wire = Wire { socket: &self.socket, shared: &self.shared };
-            for at in 0..self.peers.len() {
-                let Some(peer) = &mut self.peers[at] else { continue };
+            while let Some(slot) = self.peers.get_mut(leaving.slot) {
+                let Some(peer) = slot else {
+                    leaving.slot += 1;
+                    continue;
+                };
                 // A newcomer begins with a keyframe, and with its first fragment.
-                if peer.video_base.is_none() && frame.keyframe && next == 0 {
+                if peer.video_base.is_none() && frame.keyframe && leaving.next == 0 {
                     peer.video_base = Some(frame.number);
                 }
-                let Some(base) = peer.video_base else { continue };
-                let sequence = frame.number - base;
+                let Some(sequence) = peer.video_base.and_then(|b| frame.number.checked_sub(b))
+                else {
+                    leaving.slot += 1;
+                    continue;
+                };
+                if self.line.free_at() > now {
+                    self.leaving = Some(leaving);
+                    return;
+                }
                 let key = frame.keyframe;
                 let out = &mut self.datagram;
                 let len = peer.sealer.video(key, sequence, id, total, timestamp, part, out);
                 let envelope = &mut self.envelope;
+                let at = leaving.slot;
                 wire.send(&mut self.peers, at, timestamp, &out[..len], envelope, Class::Other);
+                self.line.sent_video(len + IP_UDP_HEADERS as usize, now);
+                leaving.slot += 1;
             }
-            if next + 1 < count {
-                self.leaving = Some((frame, next + 1));
+            if leaving.next + 1 < count {
+                let next = leaving.next + 1;
+                self.leaving = Some(Leaving { next, released: false, slot: 0, ..leaving });
             } else {
-                let _ = self.spent_frames.try_push(frame);
+                let _ = self.spent_frames.try_push(leaving.frame);
             }
         }
     }

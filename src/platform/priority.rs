@@ -12,7 +12,9 @@ pub enum Role {
     Talk,
     /// Plays a speaker's part.
     Playback,
-    /// Late by some milliseconds at most: receiving, the camera.
+    /// Receives: what comes late here is heard late. Must not run for long without waiting.
+    Receive,
+    /// Late by some milliseconds at most: the camera.
     High,
     /// Everything else.
     Normal,
@@ -30,6 +32,11 @@ pub struct Grant {
 }
 
 impl Grant {
+    /// Of a thread that ended before it could tell.
+    pub fn unknown() -> Self {
+        Self { granted: false, text: "refused: the thread ended; please report this".into() }
+    }
+
     fn yes(text: impl Into<String>) -> Self {
         Self { granted: true, text: text.into() }
     }
@@ -52,10 +59,24 @@ fn last_error() -> String {
 pub fn ask(role: Role) -> Grant {
     match role {
         Role::Normal => Grant::yes("normal"),
-        Role::Capture | Role::Talk | Role::Playback => system::real_time(role),
+        Role::Capture | Role::Talk | Role::Playback | Role::Receive => system::real_time(role),
         Role::High => system::high(),
         Role::Low => system::low(),
     }
+}
+
+/// Asks for the calling thread, which is a system's audio callback: one system call that does not
+/// wait, no allocation. What came of it, never 0; [`raised`] puts it into words.
+pub fn raise(role: Role) -> i32 {
+    match system::raise(role) {
+        0 => -1,
+        code => code,
+    }
+}
+
+/// What [`raise`] gave, in words.
+pub fn raised(code: i32) -> Grant {
+    system::raised(code)
 }
 
 #[cfg(target_os = "linux")]
@@ -68,23 +89,60 @@ mod system {
     const CAPTURE: i32 = 12;
     const TALK: i32 = 10;
     const PLAYBACK: i32 = 11;
+    const RECEIVE: i32 = 9;
     // Enough to win over a browser, allowed to root and to members of `audio` on most systems.
     const HIGH_NICE: i32 = -11;
     const LOW_NICE: i32 = 10;
 
-    pub fn real_time(role: Role) -> Grant {
-        let priority = match role {
+    const REMEDY: &str = "try a line '@audio - rtprio 95' in /etc/security/limits.d/audio.conf, \
+                          your user in the group audio, and a new login";
+
+    fn wanted(role: Role) -> i32 {
+        match role {
             Role::Capture => CAPTURE,
             Role::Playback => PLAYBACK,
+            Role::Receive => RECEIVE,
             _ => TALK,
-        };
+        }
+    }
+
+    // The priority, or less than 0 with the error in errno.
+    fn fifo(priority: i32) -> i32 {
         let param = libc::sched_param { sched_priority: priority };
         // SAFETY: plain values; 0 is the calling thread. RESET_ON_FORK keeps a child process
         // (the window) from inheriting the class.
         let done = unsafe {
             libc::sched_setscheduler(0, libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, &param)
         };
-        if done == 0 {
+        if done == 0 { priority } else { -1 }
+    }
+
+    pub fn raise(role: Role) -> i32 {
+        // SAFETY: no arguments.
+        let class = unsafe { libc::sched_getscheduler(0) } & !libc::SCHED_RESET_ON_FORK;
+        let mut param = libc::sched_param { sched_priority: 0 };
+        // A sound system that has raised its thread by itself knows better.
+        // SAFETY: `param` is a valid place to write to; 0 is the calling thread.
+        if matches!(class, libc::SCHED_FIFO | libc::SCHED_RR)
+            && unsafe { libc::sched_getparam(0, &mut param) } == 0
+        {
+            return param.sched_priority;
+        }
+        let got = fifo(wanted(role));
+        if got > 0 { got } else { -std::io::Error::last_os_error().raw_os_error().unwrap_or(1) }
+    }
+
+    pub fn raised(code: i32) -> Grant {
+        if code > 0 {
+            return Grant::yes(format!("real time {code}"));
+        }
+        let why = std::io::Error::from_raw_os_error(-code).to_string();
+        Grant::no(why.split(" (os error").next().unwrap_or(&why), REMEDY)
+    }
+
+    pub fn real_time(role: Role) -> Grant {
+        let priority = wanted(role);
+        if fifo(priority) == priority {
             return Grant::yes(format!("SCHED_FIFO {priority}"));
         }
         let why = last_error();
@@ -93,20 +151,11 @@ mod system {
         let known = unsafe { libc::getrlimit(libc::RLIMIT_RTPRIO, &mut limit) } == 0;
         if known && limit.rlim_cur >= 1 {
             let lower = i32::try_from(limit.rlim_cur).unwrap_or(priority).min(priority);
-            let param = libc::sched_param { sched_priority: lower };
-            // SAFETY: as above.
-            let done = unsafe {
-                libc::sched_setscheduler(0, libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, &param)
-            };
-            if done == 0 {
+            if fifo(lower) == lower {
                 return Grant::yes(format!("SCHED_FIFO {lower}"));
             }
         }
-        Grant::no(
-            why,
-            "try a line '@audio - rtprio 95' in /etc/security/limits.d/audio.conf, your user in \
-             the group audio, and a new login",
-        )
+        Grant::no(why, REMEDY)
     }
 
     pub fn high() -> Grant {
@@ -178,6 +227,15 @@ mod system {
         }
     }
 
+    // Core Audio calls back on a time-constraint thread of its own.
+    pub fn raise(_: Role) -> i32 {
+        1
+    }
+
+    pub fn raised(_: i32) -> Grant {
+        Grant::yes("time constraint by Core Audio")
+    }
+
     pub fn high() -> Grant {
         class(libc::qos_class_t::QOS_CLASS_USER_INTERACTIVE, "user interactive")
     }
@@ -206,17 +264,41 @@ mod system {
 
     use super::{Grant, Role, last_error};
 
-    pub fn real_time(_: Role) -> Grant {
-        let task: Vec<u16> = "Pro Audio\0".encode_utf16().collect();
+    // "Pro Audio", terminated.
+    const TASK: [u16; 10] = {
+        let (name, mut wide, mut i) = (*b"Pro Audio\0", [0; 10], 0);
+        while i < name.len() {
+            wide[i] = name[i] as u16;
+            i += 1;
+        }
+        wide
+    };
+    const REMEDY: &str = "start the service 'Multimedia Class Scheduler'";
+
+    fn pro_audio() -> bool {
         let mut index = 0;
         // SAFETY: a terminated string and a valid place to write to. The class ends with the
         // thread, so the handle need not be kept.
-        let handle = unsafe { AvSetMmThreadCharacteristicsW(task.as_ptr(), &mut index) };
-        if handle.is_null() {
-            Grant::no(last_error(), "start the service 'Multimedia Class Scheduler'")
-        } else {
-            Grant::yes("MMCSS Pro Audio")
+        let handle = unsafe { AvSetMmThreadCharacteristicsW(TASK.as_ptr(), &mut index) };
+        !handle.is_null()
+    }
+
+    pub fn raise(_: Role) -> i32 {
+        if pro_audio() {
+            return 1;
         }
+        -std::io::Error::last_os_error().raw_os_error().unwrap_or(1).abs()
+    }
+
+    pub fn raised(code: i32) -> Grant {
+        if code > 0 {
+            return Grant::yes("MMCSS Pro Audio");
+        }
+        Grant::no(std::io::Error::from_raw_os_error(-code), REMEDY)
+    }
+
+    pub fn real_time(_: Role) -> Grant {
+        if pro_audio() { Grant::yes("MMCSS Pro Audio") } else { Grant::no(last_error(), REMEDY) }
     }
 
     pub fn high() -> Grant {
@@ -245,6 +327,14 @@ mod system {
         Grant::no("unknown system", "this thread runs at normal priority")
     }
 
+    pub fn raise(_: Role) -> i32 {
+        -1
+    }
+
+    pub fn raised(_: i32) -> Grant {
+        real_time(Role::High)
+    }
+
     pub fn high() -> Grant {
         real_time(Role::High)
     }
@@ -260,8 +350,15 @@ mod tests {
 
     #[test]
     fn every_role_gets_an_answer_that_a_person_can_act_on() {
-        for role in [Role::Capture, Role::Talk, Role::Playback, Role::High, Role::Normal, Role::Low]
-        {
+        for role in [
+            Role::Capture,
+            Role::Talk,
+            Role::Playback,
+            Role::Receive,
+            Role::High,
+            Role::Normal,
+            Role::Low,
+        ] {
             // A thread of its own, because the class stays with the thread.
             let grant = std::thread::spawn(move || ask(role)).join().expect("asking cannot panic");
             assert!(!grant.text.is_empty());

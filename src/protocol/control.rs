@@ -98,9 +98,10 @@ pub struct Status {
     pub dropped: u32,
     /// Free space in the output folder, MiB, where it is known.
     pub disk_left_mb: Option<u32>,
-    /// From the microphone's membrane to the encoder, microseconds.
+    /// From a frame's last sample at the microphone's membrane to its packet's leaving, the fastest
+    /// of the last second, microseconds.
     pub input_delay_micros: u32,
-    /// From the mixer to the speaker's membrane, microseconds.
+    /// From a sample's use by the mixer to the speaker's membrane, microseconds.
     pub output_delay_micros: u32,
     /// How each of the others is received.
     pub reception: Vec<Reception>,

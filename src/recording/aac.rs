@@ -5,10 +5,8 @@
 
 use fdk_aac::enc::{AudioObjectType, BitRate, ChannelMode, Encoder, EncoderParams, Transport};
 
+use super::sound::{PACKET_SAMPLES as FRAME_SAMPLES, SoundPacket};
 use crate::units::SAMPLE_RATE;
-
-/// Samples in one packet.
-pub const FRAME_SAMPLES: u32 = 1_024;
 
 /// Constant bitrate in bit/s (PRD 4.3.2).
 pub const BITRATE: u32 = 192_000;
@@ -27,15 +25,6 @@ const LEFT_OUT: u64 = ((DELAY_SAMPLES + PRE_ROLL_SAMPLES) / FRAME_SAMPLES) as u6
 /// Where the dither's generator starts; any odd number would do. Fixed, so that the same input
 /// gives the same file.
 const DITHER_SEED: u64 = 0x9E37_79B9_7F4A_7C15;
-
-/// One raw AAC packet (no ADTS header).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AacPacket {
-    /// Number in the file: it decodes to the samples from `index * 1024` on.
-    pub index: u64,
-    /// The bytes.
-    pub data: Vec<u8>,
-}
 
 /// Why sound is not encoded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -103,7 +92,7 @@ impl AacEncoder {
 
     /// Takes samples (1.0 is full scale; what is louder is clipped) and appends the packets that
     /// they complete.
-    pub fn push(&mut self, pcm: &[f32], out: &mut Vec<AacPacket>) -> Result<(), AacError> {
+    pub fn push(&mut self, pcm: &[f32], out: &mut Vec<SoundPacket>) -> Result<(), AacError> {
         self.waiting.reserve(pcm.len());
         for &sample in pcm {
             let sample = self.dither.quantise(sample);
@@ -118,7 +107,11 @@ impl AacEncoder {
 
     /// Ends a file of `total_samples`: appends the packets that are missing to cover them, and
     /// takes back those in `out` that lie behind.
-    pub fn finish(&mut self, total_samples: u64, out: &mut Vec<AacPacket>) -> Result<(), AacError> {
+    pub fn finish(
+        &mut self,
+        total_samples: u64,
+        out: &mut Vec<SoundPacket>,
+    ) -> Result<(), AacError> {
         let packets = total_samples.div_ceil(u64::from(FRAME_SAMPLES));
         while self.made < LEFT_OUT + packets {
             let frame = FRAME_SAMPLES as usize;
@@ -129,7 +122,7 @@ impl AacEncoder {
         Ok(())
     }
 
-    fn encode_frame(&mut self, at: usize, out: &mut Vec<AacPacket>) -> Result<(), AacError> {
+    fn encode_frame(&mut self, at: usize, out: &mut Vec<SoundPacket>) -> Result<(), AacError> {
         let input = &self.waiting[at..at + FRAME_SAMPLES as usize];
         let encoded = self
             .encoder
@@ -140,7 +133,7 @@ impl AacEncoder {
         }
         if let Some(index) = self.made.checked_sub(LEFT_OUT) {
             let data = self.packet[..encoded.output_size].to_vec();
-            out.push(AacPacket { index, data });
+            out.push(SoundPacket { index, data });
         }
         self.made += 1;
         Ok(())

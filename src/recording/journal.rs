@@ -153,6 +153,7 @@ fn read_header(bytes: &[u8]) -> Option<(MovieParameters, &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::recording::mp4::AudioCoding;
     use crate::recording::mp4::{AudioTrack, Timecode};
     use proptest::prelude::*;
 
@@ -160,7 +161,8 @@ mod tests {
         MovieParameters {
             video: None,
             audio: Some(AudioTrack {
-                asc: vec![0x11, 0x88],
+                coding: AudioCoding::Aac,
+                configuration: vec![0x11, 0x88],
                 bitrate: 192_000,
                 priming_samples: 0,
                 samples_per_packet: 1024,

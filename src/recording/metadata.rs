@@ -49,11 +49,11 @@ pub struct Recording {
     pub video_fps: u32,
     /// Aimed at, kbit/s.
     pub video_bitrate_kbps: u32,
-    /// `AAC-LC`; empty without a microphone.
+    /// `AAC-LC` or `FLAC`.
     pub audio_codec: String,
     /// Samples per second.
     pub audio_sample_rate: u32,
-    /// kbit/s.
+    /// kbit/s; FLAC's is about.
     pub audio_bitrate_kbps: u32,
     /// `fMP4` while recording or when interrupted, `MP4` once finalised.
     pub container: String,
@@ -273,7 +273,7 @@ pub fn utc(micros_since_1970: i64) -> String {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// What the PRD's example says, with an extension.
@@ -351,5 +351,65 @@ pub(super) mod tests {
         assert_eq!(Metadata::from_json(&text).unwrap(), example());
         let newer = text.replacen("\"version\": 1", "\"version\": 2, \"later\": []", 1);
         assert_eq!(Metadata::from_json(&newer).unwrap().hyperzoom.version, 2);
+    }
+
+    /// Complaints of the committed schema about a document.
+    fn complaints(document: &serde_json::Value) -> Option<String> {
+        let text = include_str!("../../docs/session_metadata.schema.json");
+        let schema: serde_json::Value = serde_json::from_str(text).expect("the schema is JSON");
+        let mut compiler = boon::Compiler::new();
+        compiler.enable_format_assertions();
+        compiler.add_resource("metadata.json", schema).expect("it has an address");
+        let mut schemas = boon::Schemas::new();
+        let schema = compiler.compile("metadata.json", &mut schemas).expect("it is a schema");
+        schemas.validate(document, schema).err().map(|e| format!("{e:#}"))
+    }
+
+    #[test]
+    fn the_committed_schema_holds_what_is_written_and_nothing_else() {
+        let mut metadata = example();
+        metadata.hyperzoom.tones.push(Tone { session_us: 1, sample: 2 });
+        metadata.hyperzoom.devices.microphone_ppm = Some(-11.5);
+        let good: serde_json::Value = serde_json::from_str(&metadata.to_json()).unwrap();
+        assert_eq!(complaints(&good), None);
+        let wrong: [(&str, serde_json::Value); 10] = [
+            ("/session_id", "xyz".into()),
+            ("/started_at_utc", "yesterday".into()),
+            ("/duration_seconds", 1.5.into()),
+            ("/participants/0/id", 4.into()),
+            ("/participants/0/clock_offset_ms", 0.5.into()),
+            ("/recording/video_fps", 25.into()),
+            ("/recording/total_frames_dropped", (-1).into()),
+            ("/hyperzoom/version", 0.into()),
+            ("/hyperzoom/start_timecode", "21:15:00;15".into()),
+            ("/hyperzoom/events/0/kind", "party".into()),
+        ];
+        for (at, value) in wrong {
+            let mut bad = good.clone();
+            *bad.pointer_mut(at).expect(at) = value;
+            assert!(complaints(&bad).is_some(), "{at}");
+        }
+        // All fields are described, and none is left out.
+        let schema = include_str!("../../docs/session_metadata.schema.json");
+        let mut lacking = Vec::new();
+        fields(&good, &mut |name| {
+            if !schema.contains(&format!("\"{name}\":")) {
+                lacking.push(name.to_owned());
+            }
+        });
+        assert!(lacking.is_empty(), "the schema does not know {lacking:?}");
+    }
+
+    fn fields(value: &serde_json::Value, told: &mut dyn FnMut(&str)) {
+        match value {
+            serde_json::Value::Object(map) => {
+                for (name, value) in map {
+                    told(name);
+                    fields(value, told);
+                }
+            }
+            serde_json::Value::Array(all) => all.iter().for_each(|value| fields(value, told)),
+            _ => {}
+        }
     }
 }

@@ -58,9 +58,20 @@ impl Kernel {
         Self { taps, rows: rows.into() }
     }
 
+    /// Reads nothing but zeros, for tests that only look at places.
+    #[cfg(test)]
+    pub(super) fn none() -> Self {
+        Self { taps: 0, rows: Arc::from([]) }
+    }
+
     /// Samples that must be there at and before a place.
     pub fn before(&self) -> usize {
         self.taps / 2
+    }
+
+    /// Samples before a place worth keeping when the place is not known yet.
+    pub(super) fn taps_kept(&self) -> u64 {
+        2 * self.taps as u64
     }
 
     /// Samples that must be there behind a place.

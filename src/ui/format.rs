@@ -142,6 +142,14 @@ pub fn describe(event: &Event, names: &Names) -> Option<String> {
             "clock: offset {offset_ms:.3} ms, give or take {uncertainty_ms:.3}, skew {skew_ppm:.2} ppm"
         ),
         Event::Marker { number } => format!("marker {number}"),
+        Event::PortMapping { state, method, external, invite } => {
+            let method = method.map_or(String::new(), |m| format!(" by {m}"));
+            let external = external.as_ref().map_or(String::new(), |e| format!(": {e}"));
+            let invite = invite
+                .as_ref()
+                .map_or(String::new(), |i| format!("; guests type: hyperzoom join '{i}'"));
+            format!("port mapping {state}{method}{external}{invite}")
+        }
         Event::RecordingStarted { path } => format!("recording to {path}"),
         Event::Stats(stats) => stats_line(stats, names),
         Event::Warning { what, remedy } => format!("warning: {}", advice(what, remedy)),

@@ -109,13 +109,27 @@ pub enum Event {
         /// 1 for the first.
         number: u64,
     },
+    /// What the router said about letting others in.
+    PortMapping {
+        /// `mapped`, `failed`, `removed`.
+        state: &'static str,
+        /// `upnp`, `nat-pmp`, `pcp`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        method: Option<&'static str>,
+        /// The router's address and port.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        external: Option<String>,
+        /// For a host: the invite that reaches it from outside, in place of the one in `ready`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        invite: Option<String>,
+    },
     /// The file is open and its first frame is due.
     RecordingStarted {
         /// The MP4 file.
         path: String,
     },
     /// Once a second.
-    Stats(Stats),
+    Stats(Box<Stats>),
     /// Something is wrong and the program goes on.
     Warning {
         /// What.
@@ -176,6 +190,8 @@ pub struct Stats {
     pub disk: DiskStats,
     /// The own microphone.
     pub mic: MicStats,
+    /// The sound devices.
+    pub sound: SoundStats,
     /// CPU time of this process over the last second, 100 = one core.
     pub cpu_percent: f64,
     /// Resident memory, MiB.
@@ -209,6 +225,11 @@ pub struct LiveStats {
     pub capture_to_send_ms_p50: f64,
     /// The same, 99 % are faster.
     pub capture_to_send_ms_p99: f64,
+    /// From the device's handing over the frame's last sample to the packet's leaving, milliseconds,
+    /// 99 % are faster: what of the above is this program's.
+    pub handed_to_send_ms_p99: f64,
+    /// From the device's handing over to the sending thread's running, milliseconds, 99 % are faster.
+    pub wake_up_ms_p99: f64,
     /// Encoding and sending alone, milliseconds, 99 % are faster.
     pub encode_and_send_ms_p99: f64,
     /// Scaling and encoding one live picture, milliseconds, mean of the last second.
@@ -268,6 +289,73 @@ pub struct MicStats {
     pub rms_db: f64,
     /// Overruns and underruns that the sound system has told of.
     pub xruns: u64,
+    /// How much faster than its nominal rate it runs, by this computer's clock, parts per million;
+    /// left out until it is measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ppm: Option<f64>,
+}
+
+/// The sound devices and the threads that serve them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct SoundStats {
+    /// The microphone.
+    pub microphone: SoundDeviceStats,
+    /// The speaker; absent for `record`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub speaker: Option<SoundDeviceStats>,
+    /// Threads that asked for more than normal priority and what they got: `hz-talk: SCHED_FIFO 10`,
+    /// `speaker: refused: WHY; try WHAT`.
+    pub priorities: Vec<String>,
+}
+
+/// One sound device.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct SoundDeviceStats {
+    /// Its name.
+    pub name: String,
+    /// `direct` (read or written without a shell between), `system` (in the device's periods) or
+    /// `none` (no real device).
+    pub way: &'static str,
+    /// The device's period, frames at its own rate.
+    pub period_frames: u32,
+    /// Its own rate, hertz.
+    pub sample_rate: u32,
+    /// Between the device and the program, milliseconds.
+    pub delay_ms: f64,
+    /// Overruns or underruns since the start.
+    pub xruns: u64,
+}
+
+/// Where the time between a mouth and an ear goes, milliseconds. The sum is
+/// [`PeerStats::audio_latency_ms`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct LatencyParts {
+    /// There: from a frame's last sample at the microphone to its packet's leaving.
+    pub input_ms: f64,
+    /// The frame itself: its first sample waits for its last one.
+    pub frame_ms: f64,
+    /// On the way.
+    pub network_ms: f64,
+    /// Half width of the interval that holds the truth about the way.
+    pub uncertainty_ms: f64,
+    /// In the playout buffer here.
+    pub playout_ms: f64,
+    /// Look-ahead of the codec and of the resampler.
+    pub codec_ms: f64,
+    /// From the playout to the speaker's membrane.
+    pub output_ms: f64,
+}
+
+impl LatencyParts {
+    /// Mouth to ear.
+    pub fn sum(&self) -> f64 {
+        self.input_ms
+            + self.frame_ms
+            + self.network_ms
+            + self.playout_ms
+            + self.codec_ms
+            + self.output_ms
+    }
 }
 
 /// One peer's figures.
@@ -285,6 +373,8 @@ pub struct PeerStats {
     pub playout_ms: f64,
     /// Mouth to ear as estimated, milliseconds.
     pub audio_latency_ms: f64,
+    /// The same in its parts.
+    pub latency: LatencyParts,
     /// Copies of earlier frames in each packet sent to this peer.
     pub copies: u8,
     /// Share of what is heard that the decoder made up, percent.
@@ -426,6 +516,8 @@ pub struct Snapshot {
     pub recording_trouble: Option<String>,
     /// The disk of the output folder.
     pub disk: DiskStats,
+    /// A guest's session clock, once it is set.
+    pub clock: Option<ClockView>,
     /// Others, by id.
     pub peers: Vec<PeerView>,
     /// Whether real-time priority was granted, a line a thread (`talk: SCHED_FIFO 10`).
@@ -451,6 +543,15 @@ pub struct KnockView {
     pub address: String,
     /// Six digits.
     pub code: String,
+}
+
+/// How well the session clock is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct ClockView {
+    /// The truth is this near, milliseconds.
+    pub uncertainty_ms: f64,
+    /// How much faster the session clock runs than the local one, parts per million.
+    pub skew_ppm: f64,
 }
 
 /// One other member as the dashboard and the window show it.

@@ -113,14 +113,14 @@ mod tests {
     use super::*;
     use crate::ui::fake::{FakeSession, Memory};
     use crate::ui::inputs;
-    use crate::ui::model::{Finished, LeaveReason, Stats};
+    use crate::ui::model::{Finished, LeaveReason};
 
     #[test]
     fn events_are_lines_and_figures_come_every_ten_seconds() {
         let session = FakeSession::default();
         session.push(Event::PeerJoined { id: 1, name: "Bob".into() }, 1.0);
         for second in 0..25 {
-            session.push(Event::Stats(Stats::default()), f64::from(second));
+            session.push(Event::Stats(Box::default()), f64::from(second));
         }
         session.push(Event::PeerLeft { id: 1, reason: LeaveReason::Bye }, 3_600.0);
         let finished = Finished {

@@ -1,11 +1,11 @@
 //! From the camera's own format to the working picture ([`I420`]: limited range, BT.709).
 //!
 //! Uncompressed YUV is taken as BT.709 already; only its range is brought to limited. JPEG is full
-//! range BT.601 (JFIF 1.02, "Conversion to and from RGB"), so its matrix changes too, by way of
-//! RGB: both steps are SIMD, and fast upsampling followed by averaging gives each 4:2:0 chroma
-//! sample back as it was. Runs on whichever thread asks; one converter a thread.
+//! range BT.601 (JFIF 1.02, "Conversion to and from RGB"), so its matrix changes too: within the
+//! planes as the JPEG has them ([`super::recolour`]) for the two subsamplings that cameras use, by
+//! way of RGB for others. Runs on whichever thread asks; one converter a thread.
 
-use turbojpeg::{Decompressor, Image, PixelFormat as JpegFormat};
+use turbojpeg::{Decompressor, Image, PixelFormat as JpegFormat, Subsamp, YuvImage};
 use yuv::{
     BufferStoreMut, YuvConversionMode, YuvPackedImage, YuvPlanarImageMut, YuvRange,
     YuvStandardMatrix,
@@ -14,12 +14,15 @@ use yuv::{
 use super::error::VideoError;
 use super::frame::{ColorRange, Frame, PixelFormat};
 use super::image::{I420, MAX_SIDE};
+use super::recolour::jfif_to_bt709;
 
-/// Converts frames; keeps its decompressor and its buffer between them.
+/// Converts frames; keeps its decompressor and its buffers between them.
 #[derive(Default)]
 pub struct Converter {
     jpeg: Option<Decompressor>,
-    rgb: Vec<u8>,
+    /// A decoded JPEG: RGB, or planes of 4:2:2.
+    decoded: Vec<u8>,
+    offsets: Vec<i16>,
 }
 
 impl Converter {
@@ -109,26 +112,46 @@ impl Converter {
                 expected_height: height,
             });
         }
-        let pitch = header.width * 4;
-        self.rgb.resize(pitch * header.height, 0);
-        let result = jpeg.decompress(
-            &frame.data,
-            Image {
-                pixels: &mut self.rgb[..],
-                width: header.width,
-                pitch,
-                height: header.height,
-                format: JpegFormat::BGRX,
-            },
-        );
-        match result {
-            Ok(()) => {}
-            // Some cameras pad between markers; the picture is whole.
-            Err(turbojpeg::Error::TurboJpegError(text)) if text.contains("extraneous bytes") => {}
-            Err(error) => return Err(damaged(error)),
-        }
         out.resize(width, height);
-        bgr_to_i420(&self.rgb, out, 4)
+        let planes = |pixels| YuvImage {
+            pixels,
+            width: header.width,
+            align: 1,
+            height: header.height,
+            subsamp: header.subsamp,
+        };
+        match header.subsamp {
+            Subsamp::Sub2x2 => {
+                whole(jpeg.decompress_to_yuv(&frame.data, planes(&mut out.data[..])))?;
+            }
+            Subsamp::Sub2x1 => {
+                let (luma, half) = (out.y().len(), out.chroma_width() as usize * header.height);
+                self.decoded.resize(luma + 2 * half, 0);
+                whole(jpeg.decompress_to_yuv(&frame.data, planes(&mut self.decoded[..])))?;
+                let (y, chroma) = self.decoded.split_at(luma);
+                let (u, v) = chroma.split_at(half);
+                let row = out.chroma_width() as usize;
+                let (to_y, to_u, to_v) = out.planes_mut();
+                to_y.copy_from_slice(y);
+                halve_rows(u, to_u, row);
+                halve_rows(v, to_v, row);
+            }
+            _ => {
+                let pitch = header.width * 4;
+                self.decoded.resize(pitch * header.height, 0);
+                let rgb = Image {
+                    pixels: &mut self.decoded[..],
+                    width: header.width,
+                    pitch,
+                    height: header.height,
+                    format: JpegFormat::BGRX,
+                };
+                whole(jpeg.decompress(&frame.data, rgb))?;
+                return bgr_to_i420(&self.decoded, out, 4);
+            }
+        }
+        jfif_to_bt709(out, &mut self.offsets);
+        Ok(())
     }
 }
 
@@ -154,6 +177,25 @@ impl Left {
                 let (y, rest) = frame.data.split_at(luma);
                 (y, &rest[..chroma], &rest[chroma..2 * chroma])
             }
+        }
+    }
+}
+
+/// Some cameras pad between markers; such a picture is whole.
+fn whole(result: Result<(), turbojpeg::Error>) -> Result<(), VideoError> {
+    match result {
+        Err(turbojpeg::Error::TurboJpegError(text)) if text.contains("extraneous bytes") => Ok(()),
+        result => result.map_err(damaged),
+    }
+}
+
+/// Each two rows to one, their mean; a last single row stays.
+fn halve_rows(from: &[u8], to: &mut [u8], row: usize) {
+    for (pair, to) in from.chunks(2 * row).zip(to.chunks_exact_mut(row)) {
+        let (above, below) = pair.split_at(row);
+        let below = if below.is_empty() { above } else { below };
+        for ((a, b), to) in above.iter().zip(below).zip(to) {
+            *to = (u16::from(*a) + u16::from(*b)).div_ceil(2) as u8;
         }
     }
 }

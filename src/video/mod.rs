@@ -14,6 +14,7 @@ pub mod frame;
 pub mod image;
 pub mod pacer;
 pub mod payload;
+pub mod recolour;
 pub mod scale;
 pub mod squeeze;
 pub mod testcard;

@@ -1,8 +1,9 @@
 //! Spreads video over time: how many bytes of it may leave at each audio frame boundary.
 //!
 //! Credit grows with time at the pacing rate and is capped at one packet (or one boundary's worth
-//! where the rate is higher), so fragments leave evenly and a burst cannot exist. [`Pacer`] is for
-//! the talk thread; [`Admission`], for whoever encodes, keeps the backlog short by leaving whole
+//! where the rate is higher), so fragments leave evenly and a burst cannot exist. [`Line`] sees to it
+//! that audio never waits behind more than one packet of it. [`Pacer`] and [`Line`] are for the talk
+//! thread; [`Admission`], for whoever encodes, keeps the backlog short by leaving whole
 //! frames out. Both are pure, allocate nothing, and are cheap enough for a real-time thread.
 
 use crate::units::Micros;
@@ -94,8 +95,64 @@ impl Pacer {
         self.backlog = self.backlog.saturating_sub(bytes as u64);
     }
 
+    /// Microseconds from the last [`Self::budget`] until a packet of so many bytes may leave.
+    pub fn wait(&self, bytes: usize) -> i64 {
+        let missing = (bytes as u64).min(PACKET) * SCALE;
+        let missing = (missing as i64 - self.credit).max(0) as u64;
+        missing.div_ceil(self.rate) as i64
+    }
+
     fn cap(&self) -> i64 {
         (PACKET * SCALE).max(self.rate * BOUNDARY) as i64
+    }
+}
+
+/// The own uplink as it is believed to be: a line of some rate with a queue in front of it, into which
+/// whatever is sent goes.
+///
+/// A video packet may only enter when none is in there and no audio that had to wait for one. So an
+/// audio packet that is sent at any moment is held up by at most one of them, one packet's time at the
+/// line's rate, however many peers get copies.
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// kbit/s.
+    rate: u64,
+    /// When all that was sent has left.
+    busy: Micros,
+    /// When the last video packet has left, and what came into the queue behind it.
+    video: Micros,
+}
+
+impl Line {
+    /// An idle line of `rate_kbps`.
+    pub fn new(rate_kbps: u32) -> Self {
+        let past = Micros(i64::MIN / 2);
+        Self { rate: u64::from(rate_kbps.max(1)), busy: past, video: past }
+    }
+
+    /// The line is believed to be faster or slower from now on.
+    pub fn set_rate(&mut self, rate_kbps: u32) {
+        self.rate = u64::from(rate_kbps.max(1));
+    }
+
+    /// Audio or anything else that does not wait was sent: bytes with all headers.
+    pub fn sent(&mut self, bytes: usize, now: Micros) {
+        let time = (bytes as u64 * SCALE).div_ceil(self.rate) as i64;
+        self.busy = self.busy.max(now) + time;
+        if self.video > now {
+            self.video = self.busy;
+        }
+    }
+
+    /// A video packet was sent.
+    pub fn sent_video(&mut self, bytes: usize, now: Micros) {
+        self.sent(bytes, now);
+        self.video = self.busy;
+    }
+
+    /// When the next video packet may be sent.
+    pub fn free_at(&self) -> Micros {
+        self.video
     }
 }
 
@@ -234,5 +291,90 @@ mod tests {
         assert!(!admission.admit(15_001, true), "even a keyframe can be too much");
         assert!(admission.admit(12_000, true));
         assert!(!admission.wants_keyframe() && admission.admit(0, false));
+    }
+
+    /// A true line of `kbps` with a queue: when a packet that enters now has left.
+    struct Wire {
+        kbps: i64,
+        busy: i64,
+    }
+
+    impl Wire {
+        fn enter(&mut self, bytes: usize, now: i64) -> i64 {
+            self.busy = self.busy.max(now) + bytes as i64 * 8_000 / self.kbps;
+            self.busy
+        }
+    }
+
+    #[test]
+    fn audio_waits_for_no_more_than_one_video_packet_on_a_line_of_one_megabit() {
+        const HEADERS: usize = 28;
+        const AUDIO: usize = 108 + HEADERS;
+        for peers in 1..=3usize {
+            let (mut pacer, mut line) = (Pacer::new(400), Line::new(1_000));
+            let mut wire = Wire { kbps: 1_000, busy: 0 };
+            let (mut longest, mut left) = (0, 0);
+            // Copies of video packets that wait: a keyframe of 9 kB every 2 s, small pictures between.
+            let mut waiting = std::collections::VecDeque::new();
+            let mut random = 1u64;
+            let mut now = 0i64;
+            let mut boundary = 0i64;
+            let mut picture = 0i64;
+            while now < 10_000_000 {
+                // Woken by the boundary, or when the line is free, never exactly in time.
+                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                let next = boundary.min(line.free_at().0.max(now + 200));
+                now = next + (random >> 33) as i64 % 300;
+                while picture <= now {
+                    let key = picture % 2_000_000 < 41_667;
+                    let packets = if key { 8 } else { 1 };
+                    let budget = if waiting.len() > 16 * peers { 0 } else { packets };
+                    for _ in 0..budget {
+                        for peer in 0..peers {
+                            waiting.push_back((peer == 0, if key { 1_150 } else { 500 }));
+                        }
+                    }
+                    picture += 41_667;
+                }
+                if now >= boundary {
+                    // Audio goes first; what it would wait for without any video does not count.
+                    let audio_alone = peers as i64 * AUDIO as i64 * 8;
+                    for _ in 0..peers {
+                        line.sent(AUDIO, Micros(now));
+                        let gone = wire.enter(AUDIO, now);
+                        longest = longest.max(gone - now - audio_alone);
+                    }
+                    boundary += 5_000;
+                }
+                while let Some(&(first, bytes)) = waiting.front() {
+                    if first && bytes > pacer.budget(Micros(now)) || line.free_at() > Micros(now) {
+                        break;
+                    }
+                    if first {
+                        pacer.sent(bytes);
+                    }
+                    waiting.pop_front();
+                    line.sent_video(bytes + HEADERS, Micros(now));
+                    wire.enter(bytes + HEADERS, now);
+                    left += 1;
+                }
+            }
+            let one = (1_150 + HEADERS as i64) * 8;
+            assert!(longest <= one, "{peers} peers: {longest} us, one packet takes {one}");
+            assert!(longest > one / 2, "{peers} peers: the line was hardly used ({longest} us)");
+            assert!(left > 240, "{peers} peers: video gets what is left ({left} packets)");
+        }
+    }
+
+    #[test]
+    fn the_wait_is_as_long_as_the_credit_takes() {
+        let mut pacer = Pacer::new(400);
+        pacer.budget(Micros(0));
+        assert_eq!(pacer.wait(1150), 0);
+        pacer.sent(1150);
+        assert_eq!(pacer.wait(1150), 9_200);
+        assert_eq!(pacer.budget(Micros(9_200)), 1150);
+        pacer.sent(1150);
+        assert!(pacer.budget(Micros(9_200 + 9_199)) < 1150);
     }
 }

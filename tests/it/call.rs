@@ -7,6 +7,7 @@ mod commands;
 mod endings;
 mod goes_on;
 mod killed;
+mod tones;
 mod window;
 
 use std::path::Path;
@@ -21,6 +22,7 @@ use crate::support::media::{
     write_wav,
 };
 use crate::support::process::{Finished, Program, file, real_time};
+use crate::support::schema::check_metadata;
 
 /// Devices of a party: microphone, camera, speaker; and where it records.
 pub fn party(mic: &str, camera: &str, speaker: &str, output: &Path) -> Vec<String> {
@@ -131,6 +133,7 @@ pub fn assert_format(finished: &Finished, width: u64, height: u64) {
 fn metadata(finished: &Finished) -> Value {
     let text = std::fs::read_to_string(finished.folder().join("session_metadata.json"));
     let data: Value = serde_json::from_str(&text.expect("it is there")).expect("it is JSON");
+    check_metadata(&data);
     assert!(data["session_id"].as_str().is_some_and(|id| id.len() >= 8), "{data}");
     let started = data["started_at_utc"].as_str().expect("a text");
     assert!(chrono::DateTime::parse_from_rfc3339(started).is_ok() && started.ends_with('Z'));

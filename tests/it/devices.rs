@@ -20,6 +20,7 @@ impl MicSink for Mic {
     fn samples(&mut self, mono: &[f32], captured: Micros) {
         let _ = self.0.send((mono.to_vec(), captured));
     }
+    fn card_samples(&mut self, _: &[f32], _: u32, _: Micros) {}
 }
 
 struct Camera(mpsc::Sender<(Frame, Micros)>);

@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use hyperzoom::recording::aac::{AacEncoder, AacPacket, FRAME_SAMPLES};
+use hyperzoom::recording::aac::AacEncoder;
 use hyperzoom::recording::h264::{self, EncodedSample, OpenH264, VideoEncoder, VideoParameters};
+use hyperzoom::recording::sound::{PACKET_SAMPLES as FRAME_SAMPLES, SoundPacket};
 use hyperzoom::recording::trial::TestPicture;
 
 /// Runs a tool and gives its standard output. A missing tool fails the test and says which.
@@ -237,7 +238,7 @@ fn planes_that_are_too_short_are_refused_and_the_encoder_goes_on() {
 }
 
 /// Packets in ADTS (ISO 13818-7, 6.2): no edit list, no container that could shift time.
-fn adts(packets: &[AacPacket]) -> Vec<u8> {
+fn adts(packets: &[SoundPacket]) -> Vec<u8> {
     let mut stream = Vec::new();
     for packet in packets {
         let length = packet.data.len() as u32 + 7;
@@ -255,7 +256,7 @@ fn adts(packets: &[AacPacket]) -> Vec<u8> {
     stream
 }
 
-fn decode_aac(packets: &[AacPacket]) -> Vec<f32> {
+fn decode_aac(packets: &[SoundPacket]) -> Vec<f32> {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("sound.aac");
     std::fs::write(&path, adts(packets)).expect("a temporary folder can be written");

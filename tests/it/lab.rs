@@ -71,3 +71,45 @@ fn hyperzoom_devices_lists_the_laboratorys_microphone_speaker_and_camera() {
     }
     assert!(!errors.contains("ALSA lib"), "the library's noise is kept from the person: {errors}");
 }
+
+#[test]
+fn sound_devices_that_are_pulled_out_of_a_running_call_are_taken_back_when_they_return() {
+    use crate::support::process::{Program, real_time};
+
+    let _one = real_time();
+    let Some(lab) = Lab::start() else { return };
+    for way in ["direct", "system"] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let output = folder.path().to_str().expect("a plain name").to_owned();
+        let flags = ["host", "--listen", "127.0.0.1:0", "--record-now", "--camera", "off"];
+        let more = ["--no-window", "--period", "480", "--sound", way, "--output", &output];
+        let mut host = Program::start_with("host", &[&flags[..], &more[..]].concat(), |command| {
+            command.env("ALSA_CONFIG_PATH", lab.dir.path().join("sound/asound-1.conf"));
+        });
+        host.recorded(1.0);
+        let on = |stats: &serde_json::Value| {
+            ["microphone", "speaker"].iter().all(|d| stats["sound"][d]["way"] == way)
+        };
+        host.wait_for("both devices in the way that was asked for", |e| on(e));
+        assert!(lab.run(&["sound-lab", "unplug", "1"]).status.success());
+        let told = |device: &str, what: &str| {
+            host.wait_for(what, |e| {
+                e["event"] == "warning"
+                    && e["what"].as_str().is_some_and(|w| {
+                        w.starts_with(&format!("the {device} ")) && w.contains(what)
+                    })
+            });
+        };
+        told("microphone", "is gone");
+        told("speaker", "is gone");
+        assert!(lab.run(&["sound-lab", "plug", "1"]).status.success());
+        told("microphone", "is back");
+        told("speaker", "is back");
+        host.command("end");
+        let finished = host.finished();
+        // What the microphone did not deliver is silence: the file is as long as the session.
+        let (seconds, samples) = (&finished.0["seconds"], finished.count("samples"));
+        let seconds = seconds.as_f64().expect("a length");
+        assert!((samples as f64 / 48_000.0 - seconds).abs() < 0.1, "{samples} in {seconds} s");
+    }
+}

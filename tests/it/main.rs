@@ -1,19 +1,25 @@
 //! Everything that is shown from outside the crate, as one binary.
 
+#[cfg(unix)]
+mod alignment;
 mod audio;
 #[cfg(unix)]
 mod call;
 mod cli;
 mod container;
 mod devices;
+#[cfg(target_os = "linux")]
+mod disk;
 mod encoders;
 mod generated;
 mod lab;
 mod layering;
 mod mesh;
+mod portmap;
 mod protocol;
 mod release;
 mod socket;
+mod sound;
 mod support;
 mod virtual_call;
 #[cfg(target_os = "linux")]

@@ -4,8 +4,9 @@
 
 use crate::audio::packet::MAX_FRAME_BYTES;
 
-/// Frames kept: 320 ms, ten times the deepest playout, so that a burst after a stall fits.
-pub const SLOTS: u64 = 64;
+/// Frames kept: 640 ms, of 2.5 ms frames half of it, ten times the deepest playout, so that a burst
+/// after a stall fits.
+pub const SLOTS: u64 = 128;
 
 /// What is known of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub enum Fate {
     Done,
     /// Its turn went by without it.
     Missed,
+    /// It was not sent: silence.
+    Silent,
 }
 
 struct Slot {
@@ -51,7 +54,7 @@ impl Store {
         self.newest = 0;
     }
 
-    /// Frames that never came. A frame counts once its slot is needed again, 320 ms after its turn,
+    /// Frames that never came. A frame counts once its slot is needed again, 320 to 640 ms after its turn,
     /// so that one which is only late is not counted.
     pub fn lost(&self) -> u64 {
         self.lost
@@ -79,14 +82,6 @@ impl Store {
         self.newest = self.newest.max(number);
     }
 
-    /// The lowest held number from `next` on.
-    pub fn oldest_from(&self, next: u64) -> Option<u64> {
-        if self.held == 0 {
-            return None;
-        }
-        (next..next.saturating_add(SLOTS)).find(|&n| self.fate(n) == Fate::Held)
-    }
-
     /// Gives out a held frame's bytes, once.
     pub fn take(&mut self, number: u64) -> Option<&[u8]> {
         let slot = &mut self.slots[(number % SLOTS) as usize];
@@ -109,7 +104,14 @@ impl Store {
                 self.claim(number).fate = Fate::Missed;
                 false
             }
-            Fate::Done | Fate::Missed => false,
+            Fate::Done | Fate::Missed | Fate::Silent => false,
+        }
+    }
+
+    /// A frame that is not here was not sent.
+    pub fn silent(&mut self, number: u64) {
+        if self.fate(number) == Fate::Unknown {
+            self.claim(number).fate = Fate::Silent;
         }
     }
 
@@ -125,7 +127,7 @@ impl Store {
         match slot.fate {
             Fate::Missed => self.lost += 1,
             Fate::Held => self.held -= 1,
-            Fate::Unknown | Fate::Done => {}
+            Fate::Unknown | Fate::Done | Fate::Silent => {}
         }
         slot.number = number;
         slot
@@ -142,12 +144,25 @@ mod tests {
         for number in [12, 10, 13] {
             store.hold(number, &[number as u8]);
         }
-        assert_eq!((store.oldest_from(0), store.newest()), (Some(10), 13));
+        assert_eq!(store.newest(), 13);
         assert_eq!(store.take(10), Some(&[10u8][..]));
         assert_eq!(store.take(10), None);
         assert_eq!(store.fate(10), Fate::Done);
-        assert_eq!(store.oldest_from(10), Some(12));
-        assert_eq!(store.oldest_from(14), None);
+    }
+
+    #[test]
+    fn silence_is_not_lost_and_gives_way_to_a_frame_that_comes_after_all() {
+        let mut store = Store::new();
+        store.silent(5);
+        store.hold(6, &[1]);
+        store.silent(6);
+        assert_eq!((store.fate(5), store.fate(6)), (Fate::Silent, Fate::Held));
+        assert!(!store.pass(5));
+        store.hold(5, &[1]);
+        assert_eq!(store.take(5), Some(&[1u8][..]));
+        store.silent(7);
+        store.hold(7 + SLOTS, &[1]);
+        assert_eq!(store.lost(), 0);
     }
 
     #[test]
@@ -163,6 +178,6 @@ mod tests {
         assert!(!store.pass(9));
         store.clear();
         assert_eq!(store.lost(), 2);
-        assert_eq!(store.oldest_from(0), None);
+        assert_eq!(store.fate(3 + SLOTS), Fate::Unknown);
     }
 }

@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use proptest::prelude::*;
 
 use super::*;
+use crate::audio::codec::FRAME_MICROS;
 use crate::audio::{MAX_AUDIO_PAYLOAD, TalkEncoder, TestSound, write_payload};
 
 /// Frames of sound that are encoded once and said over and over: 8 s.
@@ -143,11 +144,12 @@ fn silence_before_the_first_packet_and_a_start_at_5_ms() {
     line.run(1_000_000);
     let stats = line.stats();
     assert_eq!(stats.concealed_samples, 0);
-    assert!((5.0..5.6).contains(&stats.depth_ms), "{stats:?}");
-    assert_eq!(stats.target_ms, 5.0);
-    // Frame 30 came at 157 ms and is heard 5 ms later.
+    assert!((5.2..5.8).contains(&stats.depth_ms), "{stats:?}");
+    assert_eq!(stats.target_ms, 5.25);
+    // Frame 30 came at 157 ms and is heard 5 ms later, and the wait for its callback.
     let began = line.heard.len() - line.played().len();
-    assert!((162.0..163.5).contains(&(began as f64 / 48.0)), "{began}");
+    assert!((162.0..163.8).contains(&(began as f64 / 48.0)), "{began}");
+    assert!((5.2..6.8).contains(&stats.held_ms), "{stats:?}");
 }
 
 #[test]
@@ -175,7 +177,9 @@ fn on_a_clean_path_the_depth_comes_down_to_what_the_path_needs_without_a_gap() {
         line.run(20_000_000 - 100_000);
         let stats = line.stats();
         assert_eq!((stats.concealed_samples, stats.late, stats.lost), (0, 0, 0), "{block}");
-        assert!(stats.depth_ms <= 1.5, "block {block}: {stats:?}");
+        // Whatever the callbacks' phase: nothing is held beyond what they make it wait.
+        let wait = block as f32 / 48.0;
+        assert!(stats.held_ms <= wait + 1.0, "block {block}: {stats:?}");
         let level = |s: &[f32]| s.iter().map(|s| s * s).sum::<f32>() / s.len() as f32;
         let ratio = level(&line.played()[48_000..]) / level(&decoded(3_600)[48_000..]);
         assert!((10.0 * ratio.log10()).abs() < 0.5, "block {block}: {ratio}");
@@ -246,17 +250,19 @@ fn a_late_burst_is_played_after_a_gap_and_the_depth_comes_back() {
     line.run(19_000_000);
     assert_eq!(line.concealed_ms(6_000.0, 7_990.0), 0.0);
     let gap = line.concealed_ms(7_990.0, 8_040.0);
+    let normal = line.between(12_900.0, 13_100.0).map(|s| s.depth_ms).fold(0.0, f32::max);
+    assert!(normal < 2.0, "back to normal within 5 s of calm: {normal}");
     assert!((15.0..=25.0).contains(&gap), "{gap} ms");
     assert_eq!(line.concealed_ms(8_040.0, 19_000.0), 0.0, "glitch-free again within 40 ms");
     let stats = line.stats();
     assert_eq!((stats.lost, stats.late), (0, 0), "late is not lost");
     assert!(stats.depth_ms < 1.5, "{stats:?}");
     let highest = line.between(8_000.0, 19_000.0).map(|s| s.depth_ms).fold(0.0, f32::max);
-    assert!((18.0..=30.5).contains(&highest), "{highest}");
+    assert!((17.0..=30.5).contains(&highest), "{highest}");
 }
 
 #[test]
-fn in_silence_the_depth_comes_back_at_once() {
+fn in_quiet_sound_without_silence_frames_the_depth_comes_back_at_once() {
     let mut encoder = TalkEncoder::new(32_000).unwrap();
     let mut quiet = || {
         let (mut frame, mut payload) = ([0; 128], [0; MAX_AUDIO_PAYLOAD]);
@@ -266,26 +272,46 @@ fn in_silence_the_depth_comes_back_at_once() {
     };
     let mut buffer = PlayoutBuffer::new().unwrap();
     let mut depths = Vec::new();
+    let mut said = 0;
     for now in 0..1_400u64 {
-        // 25 ms of frames come together at number 1,000; from 1,005 on nobody speaks.
-        let arrived = match now {
-            1_000..1_005 => 0..0,
-            1_005 => 1_000..1_006,
-            n => n..n + 1,
-        };
         let at = Micros(EPOCH + now as i64 * FRAME_MICROS);
-        for n in arrived {
+        // From 1,000 on the path is 20 ms slower, until 1,050; from 1,250 on nobody speaks.
+        let arrived = if (1_000..1_050).contains(&now) { now - 4 } else { now };
+        while said <= arrived {
             let silence = quiet();
-            let payload = if n < 1_005 { payload(n) } else { &silence };
-            buffer.push(&ReceivedAudio { sequence: n, payload }, at);
+            let payload = if said < 1_250 { payload(said) } else { &silence };
+            buffer.push(&ReceivedAudio { sequence: said, payload }, at);
+            said += 1;
         }
-        buffer.pull(&mut [0.0; FRAME], at + 200);
+        buffer.pull(&mut [0.0; FRAME], at + 600);
         depths.push(buffer.stats().depth_ms);
     }
-    assert!(depths[1_006] > 20.0, "{}", depths[1_006]);
+    assert!(depths[1_049] > 20.0, "{}", depths[1_049]);
+    assert!(depths[1_250] > 15.0, "speech is shrunk slowly: {}", depths[1_250]);
     // Held frames are played first; then the silence behind them is left out.
-    assert!(depths[1_030] < 7.0, "{}", depths[1_030]);
+    assert!(depths[1_265] < 6.0, "{}", depths[1_265]);
     assert_eq!(buffer.stats().lost + buffer.stats().late, 0);
+}
+
+#[test]
+fn a_stall_whose_frames_come_together_costs_its_gap_and_no_depth() {
+    for stall in [10_000i64, 20_000, 60_000] {
+        let mut line = Line::new(240);
+        // From 8 s on nothing comes for a while, then all of it.
+        let path = |n: u64| {
+            let sent = n as i64 * FRAME_MICROS + 1_000;
+            let held = (8_000_000..8_000_000 + stall).contains(&sent);
+            Some(if held { 8_000_000 + stall - sent + 1_000 } else { 1_000 })
+        };
+        line.send(0..3_000, path);
+        line.run(14_000_000);
+        let gap = line.concealed_ms(7_990.0, 14_000.0);
+        assert!((gap - stall as f64 / 1e3).abs() <= 5.0, "{stall}: {gap} ms concealed");
+        assert_eq!(line.concealed_ms(8_000.0 + stall as f64 / 1e3 + 20.0, 14_000.0), 0.0);
+        let deepest = line.between(8_000.0, 14_000.0).map(|s| s.depth_ms).fold(0.0, f32::max);
+        assert!(deepest < 2.0, "{stall}: {deepest}");
+        assert!(line.between(8_000.0, 14_000.0).all(|s| s.rate_ppm.abs() <= 500.0));
+    }
 }
 
 #[test]
@@ -301,17 +327,36 @@ fn a_path_that_becomes_slower_by_more_than_the_ceiling_is_followed_within_100_ms
 
 #[test]
 fn drift_of_200_ppm_either_way_is_held_within_a_millisecond_without_gaps() {
-    for block in [64, 480] {
+    for block in [48, 64, 128] {
         for ppm in [-200.0, 200.0] {
             let mut line = Line::new(block);
             line.card_ppm = ppm;
-            line.send(0..36_000, |_| Some(20_000));
-            line.run(179_000_000);
+            line.send(0..12_000, |_| Some(20_000));
+            line.run(59_000_000);
             assert_eq!(line.stats().concealed_samples, 0, "{ppm} ppm, block {block}");
-            for stats in line.between(15_000.0, 179_000.0) {
+            for stats in line.between(15_000.0, 59_000.0) {
                 let error = stats.depth_ms - stats.target_ms;
                 assert!(error.abs() < 1.0, "{ppm} ppm: {stats:?}");
                 assert!(stats.rate_ppm.abs() <= 500.0, "{ppm} ppm: {stats:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn where_frames_fit_the_callbacks_drift_moves_them_from_one_to_the_next_without_a_gap() {
+    for block in [240, 480] {
+        for ppm in [-200.0, 200.0] {
+            let mut line = Line::new(block);
+            line.card_ppm = ppm;
+            line.send(0..24_000, |_| Some(20_000));
+            line.run(119_000_000);
+            assert_eq!(line.stats().concealed_samples, 0, "{ppm} ppm, block {block}");
+            // Every frame waits for its callback, up to a period; after it for nothing else.
+            let period = block as f32 / 48.0;
+            for stats in line.between(15_000.0, 119_000.0) {
+                assert!(stats.held_ms <= period + 1.8, "{ppm} ppm: {stats:?}");
+                assert!(stats.rate_ppm.abs() <= 5_000.0, "{ppm} ppm: {stats:?}");
             }
         }
     }
@@ -386,7 +431,8 @@ fn callbacks_at_uneven_times_do_not_make_gaps_once_the_depth_knows_them() {
         }
     }
     assert_eq!(buffer.stats().concealed_samples, concealed);
-    assert!(buffer.stats().depth_ms < 2.0, "{:?}", buffer.stats());
+    // 2.7 for the period; that some come late costs nothing.
+    assert!(buffer.stats().held_ms < 3.5, "{:?}", buffer.stats());
 }
 
 #[test]
@@ -429,7 +475,7 @@ proptest! {
             now += moved;
             let mut out = vec![f32::NAN; len];
             buffer.pull(&mut out, Micros(if kind == 4 { wild as i64 } else { now }));
-            prop_assert!(out.iter().all(|s| s.is_finite() && s.abs() < 4.0));
+            prop_assert!(out.iter().all(|s| s.is_finite() && s.abs() < 40.0), "{out:?}");
             prop_assert!(buffer.stats().target_ms <= 30.0);
         }
     }

@@ -5,10 +5,10 @@ use cpal::{SampleFormat, SupportedBufferSize, SupportedStreamConfigRange};
 use super::convert::FORMATS;
 use crate::units::SAMPLE_RATE;
 
-/// Periods to try, frames at 48 kHz. First those that divide or are an Opus frame of 5 ms (240):
-/// they save up to 2 ms of waiting for the frame's end against powers of two of the same size; the
-/// others are for systems that only do those.
-pub const PERIODS: [u32; 8] = [120, 128, 240, 256, 480, 512, 960, 1024];
+/// Periods to try, frames at 48 kHz, smallest first. Those that divide or are an Opus frame of 5 ms
+/// (240) come before powers of two of about the same size: they save up to 2 ms of waiting for the
+/// frame's end; the others are for systems that only do those.
+pub const PERIODS: [u32; 10] = [60, 64, 120, 128, 240, 256, 480, 512, 960, 1024];
 
 /// One usable configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,6 +153,6 @@ mod tests {
         assert_eq!(choice.periods(Some(100)), some(&[100]));
         choice.rate = 96_000;
         choice.periods = None;
-        assert_eq!(choice.periods(None)[0], Some(240));
+        assert_eq!(choice.periods(None)[..2], some(&[120, 128]));
     }
 }

@@ -1,22 +1,28 @@
 //! A real sound device's life: opened with the smallest period that works, watched, taken back
 //! after it was lost.
 //!
-//! One helper thread per device owns the stream. The system's callback thread runs [`End::build`]'s
-//! closure: it only touches the sink that is lent to it and atomics. While the device is away the
-//! helper thread plays the callback's part at 5 ms ticks, so that whoever sits behind never starves.
+//! One helper thread per device owns the stream: on Linux, where the device allows it, a pair of own
+//! threads without a shell between ([`super::direct`]), elsewhere cpal's. The system's callback
+//! thread runs [`End::build`]'s closure: it only touches the sink that is lent to it and atomics.
+//! While the device is away the helper thread plays the callback's part at 5 ms ticks, so that
+//! whoever sits behind never starves.
+//!
+//! A period that the machine cannot keep shows as overruns and underruns. Unless it is pinned, the
+//! next larger one takes its place after some of them, and whoever listens is told.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 use cpal::traits::{DeviceTrait, StreamTrait};
 use cpal::{BufferSize, StreamConfig, SupportedStreamConfigRange};
 
 use super::choice::{Choice, choose};
-use super::{SoundInfo, host};
+use super::{SoundInfo, SoundPath, host};
 use crate::devices::pace::{Due, Pace};
 use crate::devices::supervise::{Helper, RETRY, Stop};
 use crate::devices::{DeviceError, DeviceEvent, DeviceEvents, What};
 use crate::platform::clock;
+use crate::platform::priority::{self, Grant, Role};
 use crate::units::Micros;
 
 /// Samples per piece that a callback's block is handled in; callbacks may be of any length.
@@ -29,6 +35,11 @@ const LOOK: i64 = 50_000;
 const STALLED: i64 = 3_000_000;
 // How long the first callback may take: Bluetooth headsets need the most.
 const FIRST_CALLBACK: i64 = 700_000;
+// Overruns and underruns are told at most this often.
+const TELL: i64 = 2_000_000;
+// So many overruns or underruns within this time and the period is too small for this machine.
+const TOO_MANY: u64 = 3;
+const TOO_FAST: i64 = 10_000_000;
 
 /// What the callback tells the helper.
 #[derive(Debug, Default)]
@@ -39,10 +50,51 @@ pub struct Counters {
     delay: AtomicI64,
     until: AtomicI64,
     lost: AtomicBool,
+    // Reserve of the own playback, microseconds; 0 where there is none or it was never raised.
+    reserve: AtomicI64,
+    unfit: AtomicBool,
+    // What the system's callback thread was granted: 0 not asked, as `priority::raise` elsewhere.
+    raised: AtomicI32,
     why: Mutex<String>,
 }
 
 impl Counters {
+    /// The own playback keeps more in hand now, microseconds.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+    pub fn raise(&self, reserve: i64) {
+        self.reserve.store(reserve, Ordering::Relaxed);
+    }
+
+    /// The device cannot be used without a shell after all.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+    pub fn give_up(&self) {
+        self.unfit.store(true, Ordering::Release);
+    }
+
+    /// The device is gone, says the own thread, which ends.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+    pub fn lose(&self, why: &dyn std::fmt::Display) {
+        // The thread is at its end: it may wait.
+        *self.why.lock().unwrap_or_else(PoisonError::into_inner) = why.to_string();
+        self.lost.store(true, Ordering::Release);
+    }
+
+    /// Called first by each callback of a system's thread: asks for real-time priority once, because
+    /// not every system gives it by itself. One system call, which does not wait.
+    pub fn enter(&self, role: Role) {
+        if self.raised.load(Ordering::Relaxed) == 0 {
+            self.raised.store(priority::raise(role), Ordering::Relaxed);
+        }
+    }
+
+    /// What the system's callback thread was granted; `None` before its first callback.
+    pub fn grant(&self) -> Option<Grant> {
+        match self.raised.load(Ordering::Relaxed) {
+            0 => None,
+            raised => Some(priority::raised(raised)),
+        }
+    }
+
     /// Called by each callback: its length in frames, the device's delay in microseconds, and up to
     /// when its samples reach.
     pub fn called(&self, frames: usize, delay: i64, until: Micros) {
@@ -85,6 +137,14 @@ impl Counters {
             // Anything else shows as a stall, if it matters.
             _ => {}
         }
+    }
+
+    // Before another stream is opened.
+    fn forget(&self) {
+        self.lost.store(false, Ordering::Release);
+        self.unfit.store(false, Ordering::Release);
+        self.raised.store(0, Ordering::Relaxed);
+        self.reserve.store(0, Ordering::Relaxed);
     }
 
     fn why(&self) -> String {
@@ -130,6 +190,15 @@ pub trait End: Send + Sized + 'static {
         device: &cpal::Device,
     ) -> Result<Vec<SupportedStreamConfigRange>, cpal::Error>;
 
+    /// Starts own threads on an ALSA device.
+    #[cfg(target_os = "linux")]
+    fn direct(
+        loan: Loan<Self>,
+        opened: super::direct::Opened,
+        wish: &Wish,
+        counters: Arc<Counters>,
+    ) -> std::io::Result<super::direct::Direct>;
+
     /// Opens a stream whose callback runs the lent end.
     fn build(
         loan: Loan<Self>,
@@ -153,11 +222,52 @@ pub struct Wish {
     pub channel: u16,
     /// Period in frames at 48 kHz, when pinned.
     pub period: Option<u32>,
+    /// With or without a shell between.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+    pub path: SoundPath,
+    /// Frame of the call, samples at 48 kHz: own capture looks at its ends.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+    pub frame: usize,
+    /// Periods up to this one, at the device's rate, have failed.
+    pub above: u32,
+}
+
+/// A running stream; dropping it ends it and brings the lent end home.
+enum Stream {
+    System(cpal::Stream),
+    #[cfg(target_os = "linux")]
+    Direct(super::direct::Direct),
+}
+
+impl Stream {
+    /// What its own thread was granted; the system's threads tell through [`Counters::grant`].
+    fn grant(&self) -> Option<Grant> {
+        match self {
+            Self::System(_) => None,
+            #[cfg(target_os = "linux")]
+            Self::Direct(direct) => Some(direct.grant.clone()),
+        }
+    }
+
+    fn buffer_size(&self) -> u32 {
+        match self {
+            Self::System(stream) => stream.buffer_size().unwrap_or(0),
+            #[cfg(target_os = "linux")]
+            Self::Direct(_) => 0,
+        }
+    }
+}
+
+/// What is known of the running stream.
+#[derive(Clone, Debug)]
+struct Known {
+    info: SoundInfo,
+    grant: Option<Grant>,
 }
 
 /// An open device.
 pub struct Live {
-    info: SoundInfo,
+    known: Arc<Mutex<Known>>,
     counters: Arc<Counters>,
     _helper: Helper,
 }
@@ -172,26 +282,32 @@ impl Live {
         let inner = counters.clone();
         // The stream lives on this thread: not every system lets streams move between threads.
         let helper = Helper::spawn(E::THREAD, move |stop| {
-            run(&wish, &home, &inner, &events, &stop, &answer);
+            run(wish, &home, &inner, &events, &stop, &answer);
         })
         .map_err(|e| DeviceError::Failed {
             what: E::WHAT,
             name: "helper thread".into(),
             why: e.to_string(),
         })?;
-        let info = answered.recv().unwrap_or_else(|_| {
+        let known = answered.recv().unwrap_or_else(|_| {
             Err(DeviceError::Failed {
                 what: E::WHAT,
                 name: "device".into(),
                 why: "the sound system's library failed".into(),
             })
         })?;
-        Ok(Self { info, counters, _helper: helper })
+        Ok(Self { known, counters, _helper: helper })
     }
 
-    /// What was got.
-    pub fn info(&self) -> &SoundInfo {
-        &self.info
+    /// What was got; another period or another way may take its place in the middle of a call.
+    pub fn info(&self) -> SoundInfo {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).info.clone()
+    }
+
+    /// What the thread that serves the device was granted.
+    pub fn grant(&self) -> Option<Grant> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.grant.clone().or_else(|| self.counters.grant())
     }
 
     /// What the callback counts.
@@ -201,14 +317,15 @@ impl Live {
 }
 
 fn run<E: End>(
-    wish: &Wish,
+    mut wish: Wish,
     home: &Arc<Mutex<Option<E>>>,
     counters: &Arc<Counters>,
     events: &DeviceEvents,
     stop: &Stop,
-    answer: &mpsc::Sender<Result<SoundInfo, DeviceError>>,
+    answer: &mpsc::Sender<Result<Arc<Mutex<Known>>, DeviceError>>,
 ) {
-    let (mut stream, info) = match open(wish, home, counters, stop) {
+    let what = E::WHAT;
+    let (mut stream, info) = match open(&wish, home, counters, stop) {
         Ok(open) => open,
         Err(e) => {
             let _ = answer.send(Err(e));
@@ -216,49 +333,143 @@ fn run<E: End>(
         }
     };
     // Reopening must find the same device, also when the system's default has become another one.
-    let again = Wish { device: wish.device.as_ref().map(|_| info.id.clone()), ..wish.clone() };
-    let _ = answer.send(Ok(info));
-    let mut told = counters.xruns();
+    wish.device = wish.device.as_ref().map(|_| info.id.clone());
+    let known = Arc::new(Mutex::new(Known { info, grant: stream.grant() }));
+    let _ = answer.send(Ok(known.clone()));
+    let note = |stream: &Stream, info: SoundInfo| {
+        let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+        *known = Known { info, grant: stream.grant() };
+    };
+    let mut watcher = Watcher::new(counters);
     loop {
-        let message = watch(counters, events, stop, &mut told, E::WHAT);
-        let Some(message) = message else { return };
-        drop(stream);
-        events(DeviceEvent::Lost { what: E::WHAT, message });
-        let Some(back) = bridge(&again, home, counters, stop) else { return };
+        let steps = wish.period.is_none() && matches!(stream, Stream::System(_));
+        let message = match watcher.watch(counters, events, stop, steps, what) {
+            News::End => return,
+            News::Lost(message) => {
+                drop(stream);
+                message
+            }
+            News::Step => {
+                // The own way has no smaller and larger: where it fails, the usual one follows.
+                let own = !matches!(stream, Stream::System(_));
+                drop(stream);
+                let mut next = wish.clone();
+                if own {
+                    next.path = SoundPath::System;
+                } else {
+                    next.above =
+                        known.lock().unwrap_or_else(PoisonError::into_inner).info.period_frames;
+                }
+                match open(&next, home, counters, stop) {
+                    Ok((opened, info)) => {
+                        wish = next;
+                        note(&opened, info.clone());
+                        stream = opened;
+                        let (frames, rate) = (info.period_frames, info.sample_rate);
+                        events(match own {
+                            true => DeviceEvent::Fallback { what, frames, rate },
+                            false => DeviceEvent::Stepped { what, frames, rate },
+                        });
+                        continue;
+                    }
+                    // Nothing larger: it goes on as it was.
+                    Err(_) => match open(&wish, home, counters, stop) {
+                        Ok((opened, info)) => {
+                            note(&opened, info);
+                            stream = opened;
+                            watcher.resign();
+                            continue;
+                        }
+                        Err(e) => e.to_string(),
+                    },
+                }
+            }
+        };
+        events(DeviceEvent::Lost { what, message });
+        let Some((back, info)) = bridge(&wish, home, counters, stop) else { return };
+        note(&back, info);
         stream = back;
-        events(DeviceEvent::Returned { what: E::WHAT });
+        events(DeviceEvent::Returned { what });
     }
 }
 
-/// Runs until the device is lost (and says why) or it is time to end (`None`).
-fn watch(
-    counters: &Counters,
-    events: &DeviceEvents,
-    stop: &Stop,
-    told: &mut u64,
-    what: What,
-) -> Option<String> {
-    let mut calls = counters.callbacks.load(Ordering::Acquire);
-    let mut called = clock::now();
-    loop {
-        if stop.sleep(LOOK) {
-            return None;
-        }
-        let total = counters.xruns();
-        if total != *told {
-            *told = total;
-            events(DeviceEvent::Xrun { what, total });
-        }
-        if counters.lost.swap(false, Ordering::AcqRel) {
-            return Some(counters.why());
-        }
+/// What a watch ends with.
+enum News {
+    End,
+    Lost(String),
+    Step,
+}
+
+/// Looks at what the callback counts.
+struct Watcher {
+    xruns: u64,
+    reserve: i64,
+    // Since when, and with how many overruns or underruns at that moment.
+    window: (Micros, u64),
+    resigned: bool,
+    // When the last overrun or underrun was told.
+    told: Micros,
+}
+
+impl Watcher {
+    fn new(counters: &Counters) -> Self {
+        let xruns = counters.xruns();
         let now = clock::now();
-        let newest = counters.callbacks.load(Ordering::Acquire);
-        if newest != calls {
-            calls = newest;
-            called = now;
-        } else if now.since(called) > STALLED {
-            return Some(format!("it has not moved for {} s", STALLED / 1_000_000));
+        Self { xruns, reserve: 0, window: (now, xruns), resigned: false, told: now + -TELL }
+    }
+
+    /// There is no larger period.
+    fn resign(&mut self) {
+        self.resigned = true;
+    }
+
+    /// Runs until the device is lost, something else must be tried, or it is time to end.
+    fn watch(
+        &mut self,
+        counters: &Counters,
+        events: &DeviceEvents,
+        stop: &Stop,
+        steps: bool,
+        what: What,
+    ) -> News {
+        let mut calls = counters.callbacks.load(Ordering::Acquire);
+        let mut called = clock::now();
+        self.window = (called, counters.xruns());
+        loop {
+            if stop.sleep(LOOK) {
+                return News::End;
+            }
+            let now = clock::now();
+            let total = counters.xruns();
+            // At once, then not more often than somebody reads.
+            if total != self.xruns && now.since(self.told) >= TELL {
+                self.xruns = total;
+                self.told = now;
+                events(DeviceEvent::Xrun { what, total });
+            }
+            let reserve = counters.reserve.load(Ordering::Relaxed);
+            if reserve > self.reserve {
+                events(DeviceEvent::Reserve { what, micros: reserve });
+            }
+            self.reserve = reserve;
+            if counters.lost.swap(false, Ordering::AcqRel) {
+                return News::Lost(counters.why());
+            }
+            if counters.unfit.swap(false, Ordering::AcqRel) {
+                return News::Step;
+            }
+            if now.since(self.window.0) > TOO_FAST {
+                self.window = (now, total);
+            } else if steps && !self.resigned && total >= self.window.1 + TOO_MANY {
+                return News::Step;
+            }
+            let newest = counters.callbacks.load(Ordering::Acquire);
+            if newest != calls {
+                calls = newest;
+                called = now;
+            } else if now.since(called) > STALLED {
+                return News::Lost(format!("it has not moved for {} s", STALLED / 1_000_000));
+            }
         }
     }
 }
@@ -269,7 +480,7 @@ fn bridge<E: End>(
     home: &Arc<Mutex<Option<E>>>,
     counters: &Arc<Counters>,
     stop: &Stop,
-) -> Option<cpal::Stream> {
+) -> Option<(Stream, SoundInfo)> {
     // Silence follows the last sample without a gap.
     let now = clock::now();
     let until = Micros(counters.until.load(Ordering::Relaxed));
@@ -288,8 +499,8 @@ fn bridge<E: End>(
         }
         drop(loan);
         if clock::now() >= next_try {
-            if let Ok((stream, _)) = open(wish, home, counters, stop) {
-                return Some(stream);
+            if let Ok(opened) = open(wish, home, counters, stop) {
+                return Some(opened);
             }
             next_try = clock::now() + RETRY;
         }
@@ -301,9 +512,20 @@ fn open<E: End>(
     home: &Arc<Mutex<Option<E>>>,
     counters: &Arc<Counters>,
     stop: &Stop,
-) -> Result<(cpal::Stream, SoundInfo), DeviceError> {
+) -> Result<(Stream, SoundInfo), DeviceError> {
     let mut first_error = None;
     for entry in host::resolve(E::WHAT, wish.device.as_deref())? {
+        #[cfg(target_os = "linux")]
+        if wish.path != SoundPath::System {
+            match open_direct(&entry, wish, home, counters, stop) {
+                Ok(open) => return Ok(open),
+                Err(e) if wish.path == SoundPath::Direct => {
+                    first_error = first_error.or(Some(e));
+                    continue;
+                }
+                Err(_) => {}
+            }
+        }
         match open_entry(&entry, wish, home, counters, stop) {
             Ok(open) => return Ok(open),
             // The direct way's error says more than the detour's.
@@ -313,13 +535,70 @@ fn open<E: End>(
     Err(first_error.unwrap_or(DeviceError::None { what: E::WHAT }))
 }
 
+/// Opens without a shell between; the error says why that cannot be.
+#[cfg(target_os = "linux")]
+fn open_direct<E: End>(
+    entry: &host::Entry,
+    wish: &Wish,
+    home: &Arc<Mutex<Option<E>>>,
+    counters: &Arc<Counters>,
+    stop: &Stop,
+) -> Result<(Stream, SoundInfo), DeviceError> {
+    let what = E::WHAT;
+    let unfit = |why: String| DeviceError::Format {
+        what,
+        name: entry.name.clone(),
+        why: format!("not without a sound system between: {why}"),
+    };
+    let name = entry.id.strip_prefix("alsa:").unwrap_or(&entry.id);
+    let opened = super::direct::open(what, name, wish.channel, wish.period).map_err(unfit)?;
+    let (channels, format) = (opened.channels, opened.format);
+    let (period, buffer) = (opened.period, opened.buffer);
+    counters.forget();
+    let before = counters.callbacks.load(Ordering::Acquire);
+    let stream = E::direct(Loan::take(home), opened, wish, counters.clone())
+        .map_err(|e| unfit(e.to_string()))?;
+    wait_for_callback(counters, before, stop);
+    if counters.lost.swap(false, Ordering::AcqRel) {
+        drop(stream);
+        return Err(unfit(counters.why()));
+    }
+    let info = SoundInfo {
+        name: entry.name.clone(),
+        id: entry.id.clone(),
+        sample_rate: crate::units::SAMPLE_RATE,
+        channels,
+        format: format.to_string(),
+        period_frames: period,
+        buffer_frames: buffer,
+        delay_micros: counters.delay(),
+        synthetic: false,
+        direct: true,
+    };
+    Ok((Stream::Direct(stream), info))
+}
+
+/// Waits for the first callback: only then period and delay are known, and a period that the device
+/// takes but cannot run shows here.
+fn wait_for_callback(counters: &Counters, before: u64, stop: &Stop) {
+    let give_up = clock::now() + FIRST_CALLBACK;
+    while counters.callbacks.load(Ordering::Acquire) == before
+        && !counters.lost.load(Ordering::Acquire)
+        && clock::now() < give_up
+    {
+        if stop.sleep(2_000) {
+            break;
+        }
+    }
+}
+
 fn open_entry<E: End>(
     entry: &host::Entry,
     wish: &Wish,
     home: &Arc<Mutex<Option<E>>>,
     counters: &Arc<Counters>,
     stop: &Stop,
-) -> Result<(cpal::Stream, SoundInfo), DeviceError> {
+) -> Result<(Stream, SoundInfo), DeviceError> {
     let what = E::WHAT;
     let failed = |e: &cpal::Error| match host::error(what, &entry.name, e) {
         // The system has no default device at all: its words are about libraries and files.
@@ -343,7 +622,8 @@ fn open_entry<E: End>(
         },
     })?;
     let mut last = None;
-    for period in choice.periods(wish.period) {
+    let larger = |p: &Option<u32>| wish.above == 0 || p.is_some_and(|p| p > wish.above);
+    for period in choice.periods(wish.period).into_iter().filter(larger) {
         if stop.asked() {
             break;
         }
@@ -352,7 +632,7 @@ fn open_entry<E: End>(
             sample_rate: choice.rate,
             buffer_size: period.map_or(BufferSize::Default, BufferSize::Fixed),
         };
-        counters.lost.store(false, Ordering::Release);
+        counters.forget();
         let before = counters.callbacks.load(Ordering::Acquire);
         let inner = counters.clone();
         let stream =
@@ -361,7 +641,7 @@ fn open_entry<E: End>(
             })
             .and_then(|stream| stream.play().map(|()| stream));
         let stream = match stream {
-            Ok(stream) => stream,
+            Ok(stream) => Stream::System(stream),
             Err(e) => {
                 let busy = e.kind() == cpal::ErrorKind::DeviceBusy;
                 let e = failed(&e);
@@ -373,24 +653,14 @@ fn open_entry<E: End>(
                 continue;
             }
         };
-        // Wait for the first callback: only then period and delay are known, and a period that
-        // the device takes but cannot run shows here.
-        let give_up = clock::now() + FIRST_CALLBACK;
-        while counters.callbacks.load(Ordering::Acquire) == before
-            && !counters.lost.load(Ordering::Acquire)
-            && clock::now() < give_up
-        {
-            if stop.sleep(2_000) {
-                break;
-            }
-        }
+        wait_for_callback(counters, before, stop);
         if counters.lost.swap(false, Ordering::AcqRel) {
             let (name, why) = (entry.name.clone(), counters.why());
             last = Some(DeviceError::Failed { what, name, why });
             continue;
         }
         let called = counters.frames.load(Ordering::Relaxed);
-        let granted = stream.buffer_size().ok().filter(|n| *n > 0).unwrap_or(called);
+        let granted = Some(stream.buffer_size()).filter(|n| *n > 0).unwrap_or(called);
         let info = SoundInfo {
             name: entry.name.clone(),
             id: entry.id.clone(),
@@ -406,6 +676,7 @@ fn open_entry<E: End>(
             },
             delay_micros: counters.delay(),
             synthetic: false,
+            direct: false,
         };
         return Ok((stream, info));
     }

@@ -3,9 +3,26 @@
 
 pub mod choice;
 pub mod convert;
+#[cfg(target_os = "linux")]
+pub mod direct;
 pub mod host;
 pub mod live;
 pub mod rate;
+// The plan of the own playback; pure, so that it is tested everywhere.
+#[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+pub mod reserve;
+
+/// How sound gets to a device and from it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SoundPath {
+    /// Without a shell between where the device allows it, else as the system does it.
+    #[default]
+    Auto,
+    /// Without a shell between (Linux), or not at all.
+    Direct,
+    /// In the device's periods, two of which wait in the speaker's buffer.
+    System,
+}
 
 /// What an open microphone or speaker turned out to be.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
@@ -28,6 +45,8 @@ pub struct SoundInfo {
     pub delay_micros: i64,
     /// It is no real device.
     pub synthetic: bool,
+    /// The program's own threads read and write it, without a shell between.
+    pub direct: bool,
 }
 
 impl SoundInfo {
@@ -43,11 +62,12 @@ impl SoundInfo {
             buffer_frames: super::pace::BLOCK as u32,
             delay_micros: 0,
             synthetic: true,
+            direct: false,
         }
     }
 }
 
-/// `Lab mic, 240 frames at 48 kHz`, for one line of the dashboard.
+/// `Lab mic, 240 frames at 48 kHz` or `Lab mic, direct at 48 kHz`, for one line of the dashboard.
 impl std::fmt::Display for SoundInfo {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.name)?;
@@ -55,6 +75,9 @@ impl std::fmt::Display for SoundInfo {
             return Ok(());
         }
         let khz = f64::from(self.sample_rate) / 1e3;
-        write!(f, ", {} frames at {khz} kHz", self.period_frames)
+        match self.direct {
+            true => write!(f, ", direct at {khz} kHz"),
+            false => write!(f, ", {} frames at {khz} kHz", self.period_frames),
+        }
     }
 }

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use v4l::buffer::{Flags, Metadata, Type};
+use v4l::format::{Colorspace, Quantization};
 use v4l::frameinterval::FrameIntervalEnum;
 use v4l::framesize::FrameSizeEnum;
 use v4l::io::mmap::Stream;
@@ -129,6 +130,7 @@ fn rate(interval: Fraction) -> f64 {
 pub struct Camera {
     device: Device,
     mode: Mode,
+    range: ColorRange,
 }
 
 impl Camera {
@@ -203,7 +205,8 @@ impl Camera {
             format,
             synthetic: false,
         };
-        Ok((info, Self { device, mode }))
+        let range = range(format, got.quantization, got.colorspace);
+        Ok((info, Self { device, mode, range }))
     }
 
     pub fn run(self, sink: &mut dyn CameraSink, next_number: &mut u64, stop: &Stop) -> End {
@@ -277,11 +280,7 @@ impl Camera {
             *next_number = number + 1;
             sink.frame(Frame {
                 format: self.mode.format,
-                range: if self.mode.format == PixelFormat::Mjpeg {
-                    ColorRange::Full
-                } else {
-                    ColorRange::Limited
-                },
+                range: self.range,
                 width: self.mode.width,
                 height: self.mode.height,
                 captured: captured(meta, arrival),
@@ -289,6 +288,16 @@ impl Camera {
                 data: Arc::new(picture.to_vec()),
             });
         }
+    }
+}
+
+/// The code range: JPEG's is full, else what the driver says, where it says anything (videodev2.h,
+/// V4L2_MAP_QUANTIZATION_DEFAULT).
+fn range(format: PixelFormat, told: Quantization, colours: Colorspace) -> ColorRange {
+    match (format, told, colours) {
+        (PixelFormat::Mjpeg, _, _) | (_, Quantization::FullRange, _) => ColorRange::Full,
+        (_, Quantization::Default, Colorspace::JPEG) => ColorRange::Full,
+        _ => ColorRange::Limited,
     }
 }
 

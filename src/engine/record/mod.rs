@@ -8,8 +8,10 @@ mod file;
 mod frames;
 pub mod journal;
 mod mux;
+mod raw;
 mod scratch;
 mod spill;
+mod tones;
 mod video;
 
 use std::path::{Path, PathBuf};
@@ -17,6 +19,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::thread::JoinHandle;
 
+pub use self::audio::SoundOptions;
 pub use self::file::DiskFile;
 pub use self::spill::Queued;
 use self::spill::Spiller;
@@ -100,6 +103,8 @@ pub struct RecordShared {
     /// Set once, after `end_slot`: where the file really ends. The last picture captured before
     /// the end may stand one slot behind it, and the sound ends with the picture.
     pub last_slot: OnceLock<u64>,
+    /// Set once, before `end_slot`: the last sync tone begins here.
+    pub end_tone: OnceLock<SessionMicros>,
     /// Pictures.
     pub grid: Mutex<GridCounts>,
     /// Audio samples in the file.
@@ -235,10 +240,6 @@ impl RecordShared {
         }
     }
 
-    #[allow(
-        dead_code,
-        reason = "the sync tone is written by the sound thread, which is not there yet"
-    )]
     /// The person marks an instant; gives the marker's number.
     pub fn mark(&self, at: SessionMicros) -> u64 {
         let number = self.markers.fetch_add(1, Relaxed) + 1;
@@ -246,9 +247,8 @@ impl RecordShared {
         number
     }
 
-    /// A sync tone was mixed into the file so that its reference point stands at `sample` of the
-    /// file, the session's `at`.
-    #[allow(dead_code, reason = "the sync tone is mixed by the sound thread to come")]
+    /// A sync tone was mixed into the file: its first sample is `sample` of the file, the session's
+    /// `at`.
     pub fn tone(&self, at: SessionMicros, sample: u64) {
         let tone = Tone { session_us: at.0, sample };
         self.tones.lock().unwrap_or_else(|e| e.into_inner()).push(tone);
@@ -257,6 +257,13 @@ impl RecordShared {
     /// All sync tones so far, in order.
     pub fn tones(&self) -> Vec<Tone> {
         self.tones.lock().unwrap_or_else(|e| e.into_inner()).clone()
+    }
+
+    /// One's own end command came at `now`: plans the last sync tone and gives the file's end.
+    pub fn end_with_tone(&self, now: SessionMicros) -> SessionMicros {
+        let Some(start) = self.start.get() else { return now };
+        let at = tones::whole_second(now.max(start.file()));
+        *self.end_tone.get_or_init(|| at) + tones::LAST
     }
 
     /// The camera was measured at so many frames a second.
@@ -329,8 +336,10 @@ pub struct Parts {
     pub camera: Option<(mpsc::Receiver<Queued>, VideoParameters, Box<dyn VideoEncoder>)>,
     /// The session's folder, made when the recording begins.
     pub folder: MakeFolder,
-    /// What is said while muted is in the file too.
-    pub record_while_muted: bool,
+    /// How the sound is recorded.
+    pub sound: SoundOptions,
+    /// The microphone's name.
+    pub microphone: String,
     /// Where the frame log goes.
     pub log: Option<Arc<SessionFolder>>,
 }
@@ -339,6 +348,7 @@ pub struct Parts {
 pub struct Recorder {
     record: Arc<RecordShared>,
     threads: Vec<JoinHandle<()>>,
+    raw: Option<JoinHandle<()>>,
     spiller: Option<JoinHandle<()>>,
     mux: JoinHandle<Option<Written>>,
 }
@@ -363,26 +373,38 @@ impl Recorder {
         if let Some((_, _, encoder)) = &parts.camera {
             let _ = parts.record.encoder.set(encoder.name().to_owned());
         }
-        let Parts { shared, record, events, samples, camera, folder, record_while_muted, log } =
+        let Parts { shared, record, events, samples, camera, folder, sound, microphone, log } =
             parts;
         let writer = mux::Mux {
             shared: shared.clone(),
             record: record.clone(),
             events: events.clone(),
             input: mux_out,
+            pace: mux_in.pace(),
             video,
             folder,
         };
         let mux = spawn("hz-mux", Role::High, move || writer.run())?;
+        let mut raw = None;
+        let mut raw_in = None;
+        if sound.raw {
+            let (blocks_in, blocks) = mpsc::channel();
+            let (shared, record) = (shared.clone(), record.clone());
+            let events = events.clone();
+            let writer = raw::RawWriter { shared, record, events, blocks, device: microphone };
+            raw = Some(spawn("hz-rec-raw", Role::Normal, move || writer.run())?);
+            raw_in = Some(blocks_in);
+        }
         let encoder = audio::AudioRecorder::new(
             shared.clone(),
             record.clone(),
             events.clone(),
-            samples,
+            samples.into(),
             mux_in.clone(),
-            record_while_muted,
+            raw_in,
+            &sound,
         )?;
-        threads.push(spawn("hz-rec-audio", Role::High, move || encoder.run())?);
+        threads.push(spawn("hz-rec-audio", Role::High, move || drop(encoder.run()))?);
         let mut spiller = None;
         if let Some((frames, parameters, encoder)) = camera {
             let room = Spiller::new(shared.clone(), record.clone(), events.clone());
@@ -395,11 +417,11 @@ impl Recorder {
                 mux_in,
                 parameters,
                 encoder,
-                log,
-            );
+            )
+            .with_log(log);
             threads.push(spawn("hz-rec-video", Role::High, move || recorder.run())?);
         }
-        Ok(Self { record, threads, spiller, mux })
+        Ok(Self { record, threads, raw, spiller, mux })
     }
 
     /// Records from `start` on. Only the first call counts, and none after [`Recorder::finish`].
@@ -430,8 +452,8 @@ impl Recorder {
             let _ = thread.join();
         }
         self.record.line.close();
-        if let Some(spiller) = self.spiller {
-            let _ = spiller.join();
+        for thread in [self.raw, self.spiller].into_iter().flatten() {
+            let _ = thread.join();
         }
         self.mux.join().ok().flatten()
     }
@@ -484,6 +506,28 @@ mod tests {
     }
 
     #[test]
+    fn equal_instants_have_equal_timecodes_whoever_records_and_from_when_on() {
+        // The epoch is no whole second; one file begins before midnight, others behind it.
+        let start = |first_slot| Start {
+            t0: SessionMicros(7_000_000),
+            first_slot,
+            epoch_utc_micros: 1_772_223_288_437_211,
+            utc_offset_seconds: 5 * 3_600 + 45 * 60,
+        };
+        let day = 24 * 3_600 * 30;
+        for n in [0, 1, 15, 29, 30, 1_000, 400_000, 2_591_999, 2_592_000, 5_184_001] {
+            let late = start(n);
+            // A frame k slots on has the same code in both files, wherever they begin.
+            assert_eq!(late.timecode(), ((u64::from(start(0).timecode()) + n) % day) as u32);
+            assert_eq!(late.file().since(start(0).file()), late.slot(n).since(late.t0));
+        }
+        // The host's time of day at T0, to the frame that it falls into.
+        let at_t0: i64 = 1_772_223_288_437_211 + 7_000_000 + (5 * 3_600 + 45 * 60) * 1_000_000;
+        let of_day = at_t0.rem_euclid(86_400_000_000);
+        assert_eq!(i64::from(start(0).timecode()), of_day * 30 / 1_000_000);
+    }
+
+    #[test]
     fn a_late_joiner_begins_with_the_next_slot_of_the_same_grid() {
         let t0 = SessionMicros(1_000_000);
         assert_eq!(Start::slot_from(t0, SessionMicros(0)), 0);
@@ -504,7 +548,8 @@ mod tests {
             samples: ends.record,
             camera: None,
             folder: Arc::new(move |_: &Start| Ok(folder.clone())),
-            record_while_muted: false,
+            sound: SoundOptions::default(),
+            microphone: String::new(),
             log: None,
         };
         (tap, record, Recorder::start(parts).unwrap())
@@ -533,7 +578,7 @@ mod tests {
         // Within what is kept from before a start that is told late.
         let t0 = now - 1_000_000;
         for i in 0..200 {
-            tap.samples(&[0.25; 240], t0 + i * 5_000);
+            tap.card_samples(&[0.25; 240], 48_000, t0 + i * 5_000);
         }
         Recorder::begin(&record, start_at(SessionMicros(t0.0)));
         let written = recorder.finish(SessionMicros(now.0)).expect("a file");
@@ -551,7 +596,7 @@ mod tests {
         let (mut tap, ends) = crate::engine::capture::MicTap::new(false);
         drop(ends.record);
         for i in 0..3_000 {
-            tap.samples(&[0.0; 240], crate::units::Micros(i * 5_000));
+            tap.card_samples(&[0.0; 240], 48_000, crate::units::Micros(i * 5_000));
         }
         assert_eq!(ends.losses.record.load(Relaxed), 0);
     }

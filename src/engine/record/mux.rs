@@ -6,7 +6,7 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, mpsc};
 use std::time::Duration;
 
 use super::file::DiskFile;
@@ -14,11 +14,11 @@ use super::journal::JournalFile;
 use super::{FILE_NAME, MakeFolder, RecordShared, Written};
 use crate::engine::events::Events;
 use crate::engine::shared::Shared;
-use crate::recording::aac::{AacPacket, BITRATE, FRAME_SAMPLES};
 use crate::recording::h264::{EncodedSample, VideoParameters};
 use crate::recording::mp4::{
     AudioTrack, MovieParameters, Mp4Error, Mp4Writer, Timecode, VideoTrack,
 };
+use crate::recording::sound::{PACKET_SAMPLES, SoundPacket};
 use crate::ui::model::Event;
 
 /// What the encoders send.
@@ -31,16 +31,11 @@ pub enum MuxItem {
         pps: Vec<u8>,
     },
     /// Before the first packet of sound.
-    AudioFormat {
-        /// AudioSpecificConfig.
-        asc: Vec<u8>,
-        /// Samples of the first packets that are not sound.
-        priming: u32,
-    },
+    AudioFormat(AudioTrack),
     /// One picture.
     Video(EncodedSample),
-    /// One AAC packet of 1,024 samples.
-    Audio(AacPacket),
+    /// One packet of 1,024 samples.
+    Audio(SoundPacket),
     /// No more pictures.
     VideoEnd,
     /// No more sound; the track is this long.
@@ -50,11 +45,64 @@ pub enum MuxItem {
     },
 }
 
+/// Longest wait for the writer to take what it was given before; once, then not until it has caught
+/// up: a disk that stands still holds no encoder up.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// What was handed over and is not in the file yet, so that a program that is killed has little on
+/// its way: one picture and one packet, unless the disk stands still.
+#[derive(Default)]
+pub struct Pace {
+    state: Mutex<PaceState>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct PaceState {
+    /// Pictures, packets.
+    on_the_way: [u32; 2],
+    /// Somebody has waited in vain.
+    stalled: bool,
+}
+
+impl Pace {
+    fn state(&self) -> MutexGuard<'_, PaceState> {
+        self.state.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    fn give(&self, kind: usize) {
+        let waits = |s: &mut PaceState| s.on_the_way[kind] > 0 && !s.stalled;
+        let (mut state, late) = self
+            .changed
+            .wait_timeout_while(self.state(), PATIENCE, waits)
+            .unwrap_or_else(|e| e.into_inner());
+        state.stalled |= late.timed_out();
+        state.on_the_way[kind] += 1;
+    }
+
+    fn taken(&self, kind: usize) {
+        let mut state = self.state();
+        state.on_the_way[kind] = state.on_the_way[kind].saturating_sub(1);
+        state.stalled &= state.on_the_way != [0; 2];
+        self.changed.notify_all();
+    }
+}
+
+/// Whether it is a picture (0) or a packet of sound (1).
+fn kind(item: &MuxItem) -> Option<usize> {
+    match item {
+        MuxItem::Video(_) => Some(0),
+        MuxItem::Audio(_) => Some(1),
+        _ => None,
+    }
+}
+
 /// The encoders' way to the writer. What they have handed over is counted: with `--log` at level
 /// `debug` each sample is told, so that somebody can compare what an interrupted file holds.
 #[derive(Clone)]
 pub struct MuxInput {
     to: mpsc::Sender<MuxItem>,
+    pace: Arc<Pace>,
     packets: Arc<AtomicU64>,
 }
 
@@ -62,7 +110,12 @@ impl MuxInput {
     /// One for all encoders, and its other end.
     pub fn new() -> (Self, mpsc::Receiver<MuxItem>) {
         let (to, from) = mpsc::channel();
-        (Self { to, packets: Arc::default() }, from)
+        (Self { to, pace: Arc::default(), packets: Arc::default() }, from)
+    }
+
+    /// What the writer tells when it has taken something.
+    pub fn pace(&self) -> Arc<Pace> {
+        self.pace.clone()
     }
 
     /// Hands something over. False when the writer is gone.
@@ -72,6 +125,9 @@ impl MuxInput {
             MuxItem::Audio(_) => Some(("packet", self.packets.fetch_add(1, Relaxed))),
             _ => None,
         };
+        if let Some(kind) = kind(&item) {
+            self.pace.give(kind);
+        }
         let sent = self.to.send(item).is_ok();
         if let Some((what, number)) = delivered {
             tracing::debug!("delivered {what} {number}");
@@ -85,9 +141,21 @@ pub struct Mux {
     pub record: Arc<RecordShared>,
     pub events: Events,
     pub input: mpsc::Receiver<MuxItem>,
+    pub pace: Arc<Pace>,
     /// The picture's size; `None` without a camera.
     pub video: Option<VideoParameters>,
     pub folder: MakeFolder,
+}
+
+/// Tells, when it goes, that something was taken.
+struct Taken<'a>(&'a Pace, Option<usize>);
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        if let Some(kind) = self.1 {
+            self.0.taken(kind);
+        }
+    }
 }
 
 /// The file while it is open.
@@ -119,12 +187,13 @@ impl Mux {
                 // Both encoders have ended and dropped their ends.
                 Err(mpsc::RecvTimeoutError::Disconnected) => break,
             };
+            let _taken = Taken(&self.pace, kind(&item));
             if let MuxItem::Video(sample) = &item {
                 self.record.unwritten.fetch_sub(sample.data.len() as u64, Relaxed);
             }
             match item {
                 MuxItem::VideoFormat { sps, pps } => video = Some((sps, pps)),
-                MuxItem::AudioFormat { asc, priming } => audio = Some((asc, priming)),
+                MuxItem::AudioFormat(track) => audio = Some(track),
                 other => {
                     pictures &= video.is_some() || !matches!(other, MuxItem::VideoEnd);
                     early.push(other);
@@ -170,7 +239,7 @@ impl Mux {
     fn open(
         &self,
         video: Option<(Vec<u8>, Vec<u8>)>,
-        audio: Option<(Vec<u8>, u32)>,
+        audio: Option<AudioTrack>,
     ) -> Result<Open, String> {
         let start = self.record.start.get().ok_or("samples before the start")?;
         let folder =
@@ -185,12 +254,6 @@ impl Mux {
             sps,
             pps,
             bitrate: p.bitrate_bps,
-        });
-        let audio = audio.map(|(asc, priming_samples)| AudioTrack {
-            asc,
-            bitrate: BITRATE,
-            priming_samples,
-            samples_per_packet: FRAME_SAMPLES,
         });
         let parameters = MovieParameters {
             video,
@@ -214,12 +277,12 @@ impl Mux {
                 self.record.slots_written.fetch_add(1, Relaxed);
             }
             MuxItem::Audio(packet) => {
-                let placed = open.writer.audio(&packet.data, FRAME_SAMPLES)?;
+                let placed = open.writer.audio(&packet.data, PACKET_SAMPLES)?;
                 open.journal.add(placed, &packet.data);
             }
             // The file ends with its last picture; the last packet reaches over that.
             MuxItem::AudioEnd { samples } => open.writer.end_audio(samples),
-            MuxItem::VideoEnd | MuxItem::VideoFormat { .. } | MuxItem::AudioFormat { .. } => {}
+            MuxItem::VideoEnd | MuxItem::VideoFormat { .. } | MuxItem::AudioFormat(_) => {}
         }
         Ok(())
     }
@@ -247,6 +310,7 @@ mod tests {
     use super::*;
     use crate::engine::record::Start;
     use crate::recording::mp4::Summary;
+    use crate::recording::sound::{SoundEncoder, SoundFormat};
     use crate::units::SessionMicros;
 
     fn mux(folder: &std::path::Path, video: Option<VideoParameters>) -> (MuxInput, Mux) {
@@ -259,13 +323,13 @@ mod tests {
         let (sender, input) = MuxInput::new();
         let folder = folder.to_owned();
         let folder: MakeFolder = Arc::new(move |_| Ok(folder.clone()));
-        (sender, Mux { shared, record, events, input, video, folder })
+        let pace = sender.pace();
+        (sender, Mux { pace, shared, record, events, input, video, folder })
     }
 
     fn say(to: &MuxInput) {
-        let mut encoder = crate::recording::aac::AacEncoder::new().unwrap();
-        let (asc, priming) = (encoder.asc(), encoder.priming_samples());
-        assert!(to.send(MuxItem::AudioFormat { asc, priming }));
+        let mut encoder = SoundEncoder::new(SoundFormat::Aac).unwrap();
+        assert!(to.send(MuxItem::AudioFormat(encoder.track())));
         let mut packets = Vec::new();
         encoder.push(&[0.1; 48_000], &mut packets).unwrap();
         encoder.finish(48_000, &mut packets).unwrap();
@@ -283,6 +347,13 @@ mod tests {
         assert!(to.send(MuxItem::VideoEnd));
         drop(to);
         let written = mux.run().expect("a file with sound");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt;
+            let told = std::fs::metadata(&written.path).unwrap();
+            let kept = (told.blocks() * 512).saturating_sub(told.len());
+            assert!(kept < 1 << 20, "{kept} bytes of what was reserved are still taken");
+        }
         let summary =
             Summary::read(&mut std::fs::File::open(written.path).unwrap()).expect("it reads back");
         assert_eq!(summary.audio().map(|t| t.duration), Some(48_000));

@@ -63,6 +63,7 @@ pub struct CameraTap {
     frames: mpsc::Sender<Queued>,
     live: Arc<Mutex<Option<Frame>>>,
     live_thread: Arc<std::sync::OnceLock<std::thread::Thread>>,
+    later: i64,
 }
 
 impl CameraTap {
@@ -73,13 +74,19 @@ impl CameraTap {
         live: Arc<Mutex<Option<Frame>>>,
         live_thread: Arc<std::sync::OnceLock<std::thread::Thread>>,
     ) -> Self {
-        Self { record, frames, live, live_thread }
+        Self { record, frames, live, live_thread, later: 0 }
+    }
+
+    /// The recorder's pictures count as captured so many microseconds later (`--av-offset`).
+    pub fn later_by(self, micros: i64) -> Self {
+        Self { later: micros, ..self }
     }
 }
 
 impl CameraSink for CameraTap {
     fn frame(&mut self, frame: Frame) {
-        let queued = self.record.admit(frame.clone());
+        let moved = Frame { captured: frame.captured + self.later, ..frame.clone() };
+        let queued = self.record.admit(moved);
         *self.live.lock().unwrap_or_else(|e| e.into_inner()) = Some(frame);
         if let Some(thread) = self.live_thread.get() {
             thread.unpark();
@@ -162,7 +169,6 @@ impl VideoRecorder {
         mux: MuxInput,
         parameters: VideoParameters,
         encoder: Box<dyn VideoEncoder>,
-        log: Option<Arc<SessionFolder>>,
     ) -> Self {
         Self {
             shared,
@@ -184,8 +190,14 @@ impl VideoRecorder {
             relief: Relief::default(),
             warned_damaged: false,
             warned_late: false,
-            book: FrameBook::new(log),
+            book: FrameBook::new(None),
         }
+    }
+
+    /// Tells in the folder's log what becomes of each frame.
+    pub fn with_log(mut self, folder: Option<Arc<SessionFolder>>) -> Self {
+        self.book = FrameBook::new(folder);
+        self
     }
 
     pub fn run(mut self) {

@@ -132,8 +132,8 @@ fn a_picture_that_arrives_400_ms_late_still_gets_its_own_slot() {
         // All pictures of slots 10 to 22 arrive in one burst: up to 400 ms late.
         match i {
             10..22 => {}
-            22 => (10..=22).for_each(|i| grid.push(grid.slot_time(i), i)),
-            _ => grid.push(now, i),
+            22 => (10..=22).for_each(|i| _ = grid.push(grid.slot_time(i), i)),
+            _ => _ = grid.push(now, i),
         }
     }
     assert_eq!(grid.next_slot(), 45, "500 ms behind slot 59, whose time is rounded");
@@ -147,7 +147,7 @@ fn pictures_behind_the_delay_are_counted_as_late_and_the_present_stays_the_prese
     grid.push(T0, 0);
     let now = T0 + 3_000_000;
     while grid.next(now).is_some() {}
-    (1..90).for_each(|i| grid.push(grid.slot_time(i), i));
+    (1..90).for_each(|i| assert!(grid.push(grid.slot_time(i), i) != Fate::Outside));
     let c = grid.counts();
     assert!(c.late > 70 && c.late == c.cadence_discarded, "{c:?}");
     grid.push(grid.slot_time(90), 90);
@@ -232,6 +232,56 @@ fn switched_on_again_it_stays_black_until_the_next_picture() {
     expected[0] = Content::Picture(0);
     expected.extend([Content::Picture(5), Content::Repeat, Content::Repeat]);
     assert_eq!(content, expected);
+}
+
+#[test]
+fn each_picture_s_fate_is_told() {
+    let mut grid = Grid::new(T0, 0);
+    assert_eq!(grid.push(T0 - 1, 0), Fate::Outside);
+    assert_eq!(grid.push(T0, 1), Fate::Slot(0));
+    assert_eq!(grid.push(grid.slot_time(1), 2), Fate::Slot(1));
+    assert_eq!(grid.push(grid.slot_time(1) + 1, 3), Fate::Slot(2), "a slot early, after jitter");
+    assert_eq!(grid.push(grid.slot_time(1) + 2, 4), Fate::CadenceDiscarded);
+    grid.withhold(true);
+    assert_eq!(grid.push(grid.slot_time(4), 5), Fate::Withheld);
+    grid.withhold(false);
+    while grid.next(T0 + 2_000_000).is_some() {}
+    assert_eq!(grid.push(grid.slot_time(7), 6), Fate::Late);
+    let c = grid.counts();
+    assert_eq!((c.captured, c.encoded, c.cadence_discarded), (6, 3, 2));
+    assert_eq!((c.withheld, c.late), (1, 1));
+}
+
+#[test]
+fn a_session_clock_that_slews_costs_no_picture_and_repeats_none() {
+    // 500 ppm for 40 s, to and fro: what the clock does to a stamp is at most a sixtieth of a slot
+    // from one picture to the next, and 20 ms in all.
+    for direction in [1.0, -1.0] {
+        let slew = |i: usize| {
+            let seconds = i as f64 / 30.0;
+            (direction * 500.0 * (40.0 - (seconds % 80.0 - 40.0).abs())) as i64
+        };
+        let noise = shake(11);
+        let (slots, counts) =
+            record(&camera(7_200, 30.0, 0.3, &|i| slew(i) + noise(i) / 4), 40_000);
+        assert_eq!((counts.encoded, counts.cadence_discarded), (7_200, 0), "{counts:?}");
+        assert!(counts.repeated <= 1 && counts.black == 0, "{counts:?}");
+        assert_in_order(&slots);
+    }
+}
+
+#[test]
+fn a_camera_that_halves_its_rate_in_the_dark_and_comes_back_loses_nothing() {
+    let mut stamps = camera(3_000, 30.0, 0.4, &shake(12));
+    let mut n = 0;
+    stamps.retain(|_| {
+        n += 1;
+        !((1_000..2_000).contains(&n) && n % 2 == 1)
+    });
+    let (slots, counts) = record(&stamps, 40_000);
+    assert_eq!((counts.encoded, counts.cadence_discarded), (2_500, 0), "{counts:?}");
+    assert!((498..=502).contains(&counts.repeated), "{counts:?}");
+    assert_in_order(&slots);
 }
 
 proptest! {

@@ -4,7 +4,7 @@
 
 use super::boxes::Boxes;
 use super::sps::{SpsFields, has_chroma_fields};
-use super::{AudioTrack, FRAME_TICKS, Mp4Error, VIDEO_TIMESCALE, VideoTrack};
+use super::{AudioCoding, AudioTrack, FRAME_TICKS, Mp4Error, VIDEO_TIMESCALE, VideoTrack};
 use crate::units::{RECORDING_FPS, SAMPLE_RATE};
 
 /// Bits per second, for `btrt` and `esds`.
@@ -90,11 +90,21 @@ fn avcc(b: &mut Boxes, sps: &[u8], pps: &[u8]) {
     });
 }
 
-/// Checks the audio configuration once, so that [`mp4a`] cannot fail.
+/// Bytes of FLAC's STREAMINFO block (RFC 9639, 8.2).
+const STREAM_INFO_BYTES: usize = 34;
+
+/// Checks the audio configuration once, so that [`sound`] cannot fail.
 pub fn check_audio(track: &AudioTrack) -> Result<(), Mp4Error> {
-    // Keeps every descriptor under 128 bytes, so that its length takes one byte.
-    if track.asc.len() < 2 || track.asc.len() > 64 {
-        return Err(Mp4Error::Parameters("the AudioSpecificConfig is not 2 to 64 bytes"));
+    let bytes = track.configuration.len();
+    match track.coding {
+        // Keeps every descriptor under 128 bytes, so that its length takes one byte.
+        AudioCoding::Aac if !(2..=64).contains(&bytes) => {
+            return Err(Mp4Error::Parameters("the AudioSpecificConfig is not 2 to 64 bytes"));
+        }
+        AudioCoding::Flac if bytes != STREAM_INFO_BYTES => {
+            return Err(Mp4Error::Parameters("the FLAC STREAMINFO is not 34 bytes"));
+        }
+        AudioCoding::Aac | AudioCoding::Flac => {}
     }
     if track.samples_per_packet == 0 {
         return Err(Mp4Error::Parameters("an audio packet must hold samples"));
@@ -102,17 +112,33 @@ pub fn check_audio(track: &AudioTrack) -> Result<(), Mp4Error> {
     Ok(())
 }
 
-/// `mp4a` with `esds`: mono, 48 kHz.
-pub fn mp4a(b: &mut Boxes, track: &AudioTrack, bitrate: Bitrate) {
-    b.put(b"mp4a", |b| {
+/// The sound's entry, mono, 48 kHz: `mp4a` with `esds`, or `fLaC` with `dfLa`.
+pub fn sound(b: &mut Boxes, track: &AudioTrack, bitrate: Bitrate) {
+    let (kind, bits) = match track.coding {
+        AudioCoding::Aac => (b"mp4a", 16), // as templated
+        AudioCoding::Flac => (b"fLaC", 24),
+    };
+    b.put(kind, |b| {
         b.zeros(6);
         b.u16(1); // data_reference_index
         b.zeros(8);
         b.u16(1); // channels
-        b.u16(16); // sample size, as templated
+        b.u16(bits);
         b.u32(0);
         b.u32(SAMPLE_RATE << 16);
-        esds(b, &track.asc, bitrate);
+        match track.coding {
+            AudioCoding::Aac => esds(b, &track.configuration, bitrate),
+            AudioCoding::Flac => dfla(b, &track.configuration),
+        }
+    });
+}
+
+/// FLACSpecificBox: the metadata blocks that a decoder needs, STREAMINFO alone.
+fn dfla(b: &mut Boxes, stream_info: &[u8]) {
+    b.put_full(b"dfLa", 0, 0, |b| {
+        b.u8(0x80); // the last block; type 0: STREAMINFO
+        b.raw(&[0, 0, STREAM_INFO_BYTES as u8]); // its length, 24 bits
+        b.raw(stream_info);
     });
 }
 
@@ -203,6 +229,31 @@ mod tests {
             5, 2, 0x11, 0x88, // AudioSpecificConfig
             6, 1, 2, // SLConfigDescriptor
         ]);
+    }
+
+    #[test]
+    fn a_flac_entry_is_laid_out_as_the_encapsulation_says() {
+        let configuration: Vec<u8> = (1..=34).collect();
+        let mut track = AudioTrack {
+            coding: AudioCoding::Flac,
+            configuration: configuration.clone(),
+            bitrate: 700_000,
+            priming_samples: 0,
+            samples_per_packet: 1_024,
+        };
+        assert!(check_audio(&track).is_ok());
+        let mut b = Boxes::new();
+        sound(&mut b, &track, RATE);
+        #[rustfmt::skip]
+        let mut expected = vec![
+            0, 0, 0, 86, b'f', b'L', b'a', b'C', 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0,
+            0, 1, 0, 24, 0, 0, 0, 0, 0xBB, 0x80, 0, 0, // one channel, 24 bit, 48,000 Hz
+            0, 0, 0, 50, b'd', b'f', b'L', b'a', 0, 0, 0, 0, 0x80, 0, 0, 34,
+        ];
+        expected.extend(configuration);
+        assert_eq!(b.into_bytes(), expected);
+        track.configuration.pop();
+        assert!(check_audio(&track).is_err());
     }
 
     #[test]

@@ -161,16 +161,28 @@ pub struct VideoTrack {
     pub bitrate: u32,
 }
 
-/// An AAC-LC mono track at 48 kHz (PRD 4.3.2).
+/// How a track's sound is coded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AudioCoding {
+    /// AAC-LC: `mp4a` with `esds` (ISO 14496-14).
+    Aac,
+    /// FLAC, 24 bit: `fLaC` with `dfLa` (Encapsulation of FLAC in ISO Base Media File Format).
+    Flac,
+}
+
+/// A mono track at 48 kHz (PRD 4.3.2).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AudioTrack {
-    /// AudioSpecificConfig (ISO 14496-3, 1.6.2.1), as the encoder gives it.
-    pub asc: Vec<u8>,
+    /// Which coding.
+    pub coding: AudioCoding,
+    /// AudioSpecificConfig (ISO 14496-3, 1.6.2.1) of AAC, the 34 bytes of STREAMINFO (RFC 9639,
+    /// 8.2) of FLAC, as the encoder gives it.
+    pub configuration: Vec<u8>,
     /// Bitrate, bit/s.
     pub bitrate: u32,
     /// Samples before file time 0 in the first packets, hidden by an edit list when not 0.
     pub priming_samples: u32,
-    /// Samples in an ordinary packet: 1,024 for AAC-LC.
+    /// Samples in an ordinary packet.
     pub samples_per_packet: u32,
 }
 

@@ -7,8 +7,8 @@ use super::entries::{self, Bitrate};
 use super::fragment::{NOT_SYNC, SYNC, Track};
 use super::tables::SampleTable;
 use super::{
-    AUDIO_TIMESCALE, FRAME_TICKS, MOVIE_TICKS_PER_FRAME, MOVIE_TIMESCALE, MovieParameters,
-    VIDEO_TIMESCALE,
+    AUDIO_TIMESCALE, AudioCoding, FRAME_TICKS, MOVIE_TICKS_PER_FRAME, MOVIE_TIMESCALE,
+    MovieParameters, VIDEO_TIMESCALE,
 };
 
 /// Seconds from 1904, where MP4 counts from, to 1970.
@@ -239,13 +239,14 @@ fn stbl(b: &mut Boxes, parameters: &MovieParameters, recorded: Option<&Recorded>
             }
             Track::Audio => {
                 let audio = parameters.audio.as_ref().expect("only tracks that are there");
-                entries::mp4a(b, audio, bitrate(recorded, track, audio.bitrate));
+                entries::sound(b, audio, bitrate(recorded, track, audio.bitrate));
             }
             Track::Timecode => entries::tmcd(b),
         }
     });
     table.put(b, track == Track::Video && table.len() > 0);
-    if track == Track::Audio {
+    let aac = parameters.audio.as_ref().is_some_and(|a| a.coding == AudioCoding::Aac);
+    if track == Track::Audio && aac {
         // A packet decodes right after the one before it (AudioRollRecoveryEntry, 10.1).
         b.put_full(b"sgpd", 1, 0, |b| {
             b.raw(b"roll");

@@ -306,7 +306,7 @@ impl<F: RecordingFile> Mp4Writer<F> {
         // Headers, descriptions and parameter sets, as large as the first movie box.
         let headers: u64 = 4096
             + self.parameters.video.as_ref().map_or(0, |v| (v.sps.len() + v.pps.len()) as u64)
-            + self.parameters.audio.as_ref().map_or(0, |a| a.asc.len() as u64);
+            + self.parameters.audio.as_ref().map_or(0, |a| a.configuration.len() as u64);
         let tables: u64 = self.recorded.tables.iter().map(|t| t.index_bytes()).sum();
         let open: u64 = self.open.as_ref().map_or(0, |open| 40 * open.samples() as u64);
         headers + tables + open

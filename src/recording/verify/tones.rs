@@ -6,10 +6,10 @@ use std::io::{Read, Seek};
 
 use fdk_aac::dec::{Decoder, DecoderError, Transport};
 
-use crate::recording::aac::FRAME_SAMPLES;
 use crate::recording::media::walk;
 use crate::recording::metadata::Tone;
 use crate::recording::mp4::{Index, ReadError, SampleAt, Track, TrackKind};
+use crate::recording::sound::PACKET_SAMPLES as FRAME_SAMPLES;
 use crate::recording::tone;
 
 /// A tone may be this far from its place: the decoded file is exact to the sample.
@@ -26,7 +26,7 @@ pub fn check<R: Read + Seek>(
     tones: &[Tone],
 ) -> Result<Result<f64, Vec<String>>, ReadError> {
     let audio = index.parameters.as_ref().and_then(|p| p.audio.as_ref());
-    let Some(asc) = audio.map(|audio| audio.asc.clone()) else {
+    let Some(asc) = audio.map(|audio| audio.configuration.clone()) else {
         return Ok(Err(vec!["there is no sound to hold them".to_owned()]));
     };
     let packets = index.of(TrackKind::Audio);

@@ -116,6 +116,10 @@ fn above_the_log(
             lines.push(sections::more_frames(r, palette));
         }
     }
+    if roomy && !s.peers.is_empty() {
+        heading(&mut lines, "Mouth to ear");
+        lines.extend(sections::delays(&s.peers, width));
+    }
     if roomy {
         heading(&mut lines, "Threads");
         if s.priorities.is_empty() {

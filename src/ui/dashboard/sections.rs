@@ -7,7 +7,7 @@ use super::meter::meter;
 use super::palette::Palette;
 use super::state::DashboardState;
 use crate::ui::format::{about, bytes, clock_frames, finishing, grouped, level, printable};
-use crate::ui::model::{RecordingStats, Snapshot};
+use crate::ui::model::{ClockView, PeerView, RecordingStats, Snapshot};
 
 /// Cells of the labels at the left.
 const LABEL: usize = 10;
@@ -170,14 +170,20 @@ fn held(state: &DashboardState) -> f64 {
 
 /// The devices with what was got from them.
 pub fn devices(s: &Snapshot, width: usize, palette: &Palette) -> Vec<Line<'static>> {
-    [("", &s.mic_name), ("Camera", &s.camera_name), ("Speaker", &s.speaker_name)]
-        .into_iter()
-        .map(|(what, name)| {
-            let name = if name.is_empty() { "-" } else { name };
-            let name = fit(&printable(name), width.saturating_sub(LABEL));
-            Line::from(vec![label(what, palette), Span::raw(name)])
-        })
-        .collect()
+    let line = |(what, name): (&str, &str)| {
+        let name = if name.is_empty() { "-" } else { name };
+        let name = fit(&printable(name), width.saturating_sub(LABEL));
+        Line::from(vec![label(what, palette), Span::raw(name)])
+    };
+    let names = [("", &*s.mic_name), ("Camera", &*s.camera_name), ("Speaker", &*s.speaker_name)];
+    let clock = s.clock.map(|clock| session_clock(&clock));
+    names.into_iter().chain(clock.as_deref().map(|text| ("Clock", text))).map(line).collect()
+}
+
+/// How well a guest's clock is known: what its recording can be off by against the others'.
+fn session_clock(clock: &ClockView) -> String {
+    let ClockView { uncertainty_ms, skew_ppm } = clock;
+    format!("within {uncertainty_ms:.1} ms of the session's, {skew_ppm:+.1} ppm")
 }
 
 /// What is wrong with the recording, if anything is.
@@ -287,6 +293,26 @@ pub fn threads(s: &Snapshot, width: usize) -> Vec<Line<'static>> {
         }
     }
     lines.into_iter().map(Line::raw).collect()
+}
+
+/// Where the time between each mouth and the own ear goes, a line a peer.
+pub fn delays(peers: &[PeerView], width: usize) -> Vec<Line<'static>> {
+    let line = |peer: &PeerView| {
+        let l = &peer.stats.latency;
+        let name = fit(&printable(&peer.name), 12);
+        let text = format!(
+            "  {name} mouth {:.1} + frame {:.1} + way {:.1} ±{:.1} + buffer {:.1} + codec {:.1} + ear {:.1} ms",
+            l.input_ms,
+            l.frame_ms,
+            l.network_ms,
+            l.uncertainty_ms,
+            l.playout_ms,
+            l.codec_ms,
+            l.output_ms,
+        );
+        Line::raw(fit(&text, width))
+    };
+    peers.iter().map(line).collect()
 }
 
 /// The log's newest lines that fit, or older ones when scrolled.

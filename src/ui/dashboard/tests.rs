@@ -10,7 +10,8 @@ use super::keys::{Action, action};
 use super::palette::Palette;
 use super::state::DashboardState;
 use crate::ui::model::{
-    Command, DiskStats, PeerStats, PeerVideo, PeerView, RecordingStats, Snapshot,
+    ClockView, Command, DiskStats, LatencyParts, PeerStats, PeerVideo, PeerView, RecordingStats,
+    Snapshot,
 };
 use crate::units::Micros;
 
@@ -66,6 +67,15 @@ fn peer(id: u8, name: &str, rtt: f64) -> PeerView {
             jitter_ms: 1.2,
             playout_ms: 7.5,
             audio_latency_ms: rtt / 2.0 + 18.0,
+            latency: LatencyParts {
+                input_ms: 0.31,
+                frame_ms: 5.0,
+                network_ms: rtt / 2.0,
+                uncertainty_ms: 0.6,
+                playout_ms: 7.5,
+                codec_ms: 2.67,
+                output_ms: 2.52,
+            },
             concealed_percent: 0.1,
             sent_kbps: 561.0,
             received_kbps: 558.0,
@@ -240,6 +250,15 @@ fn the_invite_stands_whole_from_the_first_column_on() {
     let backend = drawn(&waiting(), &state_for(&waiting()), 80, 24);
     let text = backend.to_string();
     assert!(text.lines().any(|line| line.trim_matches('"').trim_end() == INVITE), "{text}");
+}
+
+#[test]
+fn a_guest_sees_how_well_its_clock_is_known() {
+    let clock = Some(ClockView { uncertainty_ms: 0.213, skew_ppm: -12.34 });
+    let guest = Snapshot { clock, ..in_call() };
+    let text = drawn(&guest, &state_for(&guest), 80, 24).to_string();
+    assert!(text.contains("Clock"), "{text}");
+    assert!(text.contains("within 0.2 ms of the session's, -12.3 ppm"), "{text}");
 }
 
 #[test]

@@ -6,8 +6,8 @@ use std::sync::OnceLock;
 
 use hyperzoom::recording::journal::{self, Record};
 use hyperzoom::recording::mp4::{
-    AudioTrack, MemoryFile, MovieParameters, Mp4Writer, Operation, RecordingFile, Timecode,
-    VideoTrack,
+    AudioCoding, AudioTrack, MemoryFile, MovieParameters, Mp4Writer, Operation, RecordingFile,
+    Timecode, VideoTrack,
 };
 use openh264::OpenH264API;
 use openh264::encoder::{
@@ -129,7 +129,8 @@ pub fn parameters() -> MovieParameters {
             bitrate: 18_000_000,
         }),
         audio: Some(AudioTrack {
-            asc: media.asc.clone(),
+            coding: AudioCoding::Aac,
+            configuration: media.asc.clone(),
             bitrate: 192_000,
             priming_samples: 0,
             samples_per_packet: 1024,

@@ -2,7 +2,7 @@
 
 mod cuts;
 mod faults;
-mod foreign;
+pub mod foreign;
 mod full_disk;
 mod large;
 #[cfg(unix)]

@@ -219,7 +219,7 @@ fn with_tones(tones: &[u64], told: &[u64]) -> Vec<String> {
     encoder.finish(sound.len() as u64, &mut packets).unwrap();
     let mut parameters = parameters();
     parameters.video = None;
-    parameters.audio.as_mut().unwrap().asc = encoder.asc();
+    parameters.audio.as_mut().unwrap().configuration = encoder.asc();
     let mut writer = Mp4Writer::create(MemoryFile::new(), parameters).unwrap();
     for packet in packets {
         writer.audio(&packet.data, 1024).unwrap();

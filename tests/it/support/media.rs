@@ -72,8 +72,19 @@ pub fn plays(path: &Path) {
 /// The sound, decoded, mono.
 #[track_caller]
 pub fn sound(path: &Path) -> Vec<f32> {
-    let args = ["-v", "error", "-i", "FILE", "-map", "0:a", "-f", "f32le", "-"];
-    let (bytes, error, ok) = tool("ffmpeg", &args, path);
+    decoded(&["-v", "error", "-i", "FILE", "-map", "0:a", "-f", "f32le", "-"], path)
+}
+
+/// The same by a reader that knows no edit lists.
+#[track_caller]
+pub fn sound_without_edit_lists(path: &Path) -> Vec<f32> {
+    let reader = ["-v", "error", "-ignore_editlist", "1", "-i", "FILE"];
+    decoded(&[&reader[..], &["-map", "0:a", "-f", "f32le", "-"]].concat(), path)
+}
+
+#[track_caller]
+fn decoded(args: &[&str], path: &Path) -> Vec<f32> {
+    let (bytes, error, ok) = tool("ffmpeg", args, path);
     assert!(ok && error.is_empty(), "ffmpeg {}: {error}", path.display());
     bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
 }

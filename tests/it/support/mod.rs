@@ -2,8 +2,12 @@
 
 pub mod call;
 pub mod correlate;
+#[cfg(target_os = "linux")]
+pub mod disk;
 #[cfg(unix)]
 pub mod media;
 #[cfg(unix)]
 pub mod process;
+#[cfg(unix)]
+pub mod schema;
 pub mod sim;

@@ -71,7 +71,6 @@ fn bench(refuses: Vec<i64>, on_submit: Box<dyn FnMut(i64) + Send>) -> Bench {
         mux,
         VideoParameters::for_size(SIZE, SIZE),
         Box::new(Encoder { ready: VecDeque::new(), refuses, on_submit }),
-        None,
     );
     let start = Start {
         t0: SessionMicros(t0.0),
@@ -189,4 +188,40 @@ fn a_camera_that_is_off_leaves_black_also_while_the_encoder_is_behind() {
         })
         .collect();
     assert_eq!(luma, [16; 30]);
+}
+
+#[test]
+fn the_frame_log_tells_where_each_slot_came_from_and_what_became_of_the_other_pictures() {
+    use crate::recording::frame_log::{self, What};
+    let output = tempfile::tempdir().unwrap();
+    let mut b = bench(vec![], Box::new(|_| {}));
+    let folder = Arc::new(SessionFolder::new(output.path().into(), None, "Ann".into()));
+    let path = folder.make(b.record.start.get().unwrap(), None).unwrap();
+    b.recorder = b.recorder.with_log(Some(folder.clone()));
+    // Slot 9 gets no picture; behind 20 comes one for which there is no slot.
+    for number in (0..30).filter(|&n| n != 9) {
+        b.see(number);
+        if number == 20 {
+            b.see(number);
+            b.see(number);
+        }
+    }
+    let (t0, record) = (b.t0, b.record.clone());
+    b.recorder.run();
+    folder.disk.finish().unwrap();
+    let text = std::fs::read_to_string(path.join(super::super::frames::FILE_NAME)).unwrap();
+    let log = frame_log::read(&text);
+    let count = |what| log.iter().filter(|line| line.what == what).count() as u64;
+    let stats = record.counters().unwrap();
+    assert_eq!(count(What::Picture), stats.frames_encoded);
+    assert_eq!(count(What::Repeat), stats.frames_repeated);
+    assert_eq!(count(What::Black), stats.black_frames);
+    assert_eq!(count(What::Discarded), stats.cadence_discarded);
+    assert!(stats.frames_repeated == 1 && stats.cadence_discarded >= 1, "{stats:?}");
+    let slots: Vec<u64> = log.iter().filter_map(|line| line.slot).collect();
+    assert_eq!(slots, (0..slots.len() as u64).collect::<Vec<_>>(), "every slot once, in order");
+    let fifth = log.iter().find(|line| line.slot == Some(5)).unwrap();
+    let captured = t0 + 5 * 1_000_000 / 30;
+    assert_eq!((fifth.what, fifth.source), (What::Picture, Some(captured)));
+    assert_eq!(fifth.session, Some(SessionMicros(captured.0)), "the clock is the session's here");
 }

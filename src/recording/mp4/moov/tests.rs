@@ -13,7 +13,8 @@ fn parameters() -> MovieParameters {
             bitrate: 18_000_000,
         }),
         audio: Some(AudioTrack {
-            asc: vec![0x11, 0x88],
+            coding: AudioCoding::Aac,
+            configuration: vec![0x11, 0x88],
             bitrate: 192_000,
             priming_samples: 0,
             samples_per_packet: 1024,

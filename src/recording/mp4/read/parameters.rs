@@ -4,7 +4,8 @@
 
 use super::input::{u16_at, u32_at};
 use super::{Movie, Summary, TrackKind, TrackState};
-use crate::recording::mp4::{AudioTrack, MovieParameters, VideoTrack};
+use crate::recording::mp4::{AudioCoding, AudioTrack, MovieParameters, VideoTrack};
+use crate::recording::sound::SoundFormat;
 
 /// The parameters of a file that this program wrote; `None` when something of them is missing.
 pub fn parameters(movie: &Movie, summary: &Summary) -> Option<MovieParameters> {
@@ -48,10 +49,16 @@ fn video(track: &TrackState) -> Option<VideoTrack> {
 }
 
 fn audio(track: &TrackState) -> Option<AudioTrack> {
-    let decoder = decoder_config(content(track, b"esds")?)?;
-    let bitrate = u32_at(decoder, 9)?;
-    let mut rest = decoder.get(13..)?;
-    let asc = descriptor(&mut rest, 0x05)?.to_vec();
+    let (coding, configuration, bitrate) = match content(track, b"dfLa") {
+        // Version and flags, then a block header, then STREAMINFO; no bitrate is told.
+        Some(dfla) => (AudioCoding::Flac, dfla.get(8..42)?.to_vec(), SoundFormat::Flac.bitrate()),
+        None => {
+            let decoder = decoder_config(content(track, b"esds")?)?;
+            let mut rest = decoder.get(13..)?;
+            let asc = descriptor(&mut rest, 0x05)?.to_vec();
+            (AudioCoding::Aac, asc, u32_at(decoder, 9)?)
+        }
+    };
     // A finished file has no default; its first packet is an ordinary one.
     let first = track.samples.as_ref().and_then(|samples| samples.first());
     let samples_per_packet = match (track.defaults.duration, first) {
@@ -60,7 +67,7 @@ fn audio(track: &TrackState) -> Option<AudioTrack> {
         (duration, _) => duration,
     };
     let priming_samples = u32::try_from(track.summary.edit_start).unwrap_or(0);
-    Some(AudioTrack { asc, bitrate, priming_samples, samples_per_packet })
+    Some(AudioTrack { coding, configuration, bitrate, priming_samples, samples_per_packet })
 }
 
 /// The RFC 6381 string of an `avc1` entry's `avcC`.

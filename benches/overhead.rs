@@ -1,0 +1,166 @@
+//! What the recorder does to a 1080p picture beside the H.264 encoder and the JPEG decoder, in CPU
+//! time, as a share of the encoder's (`make measure` prints it): the copy out of the driver's
+//! buffer, the conversion, the sound of that picture's time, the MP4 writer.
+
+use std::hint::black_box;
+use std::sync::Arc;
+
+use cpu_time::ThreadTime;
+use hyperzoom::recording::aac::AacEncoder;
+use hyperzoom::recording::h264::{OpenH264, Planes, VideoEncoder, VideoParameters};
+use hyperzoom::recording::mp4::{
+    AudioCoding, AudioTrack, MemoryFile, MovieParameters, Mp4Writer, Timecode, VideoTrack,
+};
+use hyperzoom::recording::trial::TestPicture;
+use hyperzoom::units::Micros;
+use hyperzoom::video::convert::Converter;
+use hyperzoom::video::frame::{ColorRange, Frame, PixelFormat};
+use hyperzoom::video::image::I420;
+
+const WIDTH: u32 = 1920;
+const HEIGHT: u32 = 1080;
+const PICTURES: usize = 8;
+const ROUNDS: usize = 90;
+
+/// The test pictures in a camera's format.
+fn frames(format: PixelFormat) -> Vec<Frame> {
+    (0..PICTURES)
+        .map(|n| {
+            let picture = TestPicture::new(WIDTH, HEIGHT, n);
+            let Planes { y, u, v, .. } = picture.planes();
+            let data: Vec<u8> = match format {
+                PixelFormat::I420 => [y, u, v].concat(),
+                PixelFormat::Nv12 => {
+                    let chroma = u.iter().zip(v).flat_map(|(u, v)| [*u, *v]);
+                    y.iter().copied().chain(chroma).collect()
+                }
+                PixelFormat::Yuyv => {
+                    let half = WIDTH as usize / 2;
+                    let pair = |i: usize| {
+                        let chroma = (i / half / 2) * half + i % half;
+                        [y[2 * i], u[chroma], y[2 * i + 1], v[chroma]]
+                    };
+                    (0..y.len() / 2).flat_map(pair).collect()
+                }
+                _ => jpeg(y, u, v),
+            };
+            let range = match format {
+                PixelFormat::Mjpeg => ColorRange::Full,
+                _ => ColorRange::Limited,
+            };
+            let (width, height) = (WIDTH, HEIGHT);
+            let captured = Micros(0);
+            Frame { format, range, width, height, captured, number: 0, data: Arc::new(data) }
+        })
+        .collect()
+}
+
+/// 4:2:2, as most webcams send it.
+fn jpeg(y: &[u8], u: &[u8], v: &[u8]) -> Vec<u8> {
+    let half = WIDTH as usize / 2;
+    let tall = |plane: &[u8]| -> Vec<u8> {
+        plane.chunks_exact(half).flat_map(|row| [row, row].concat()).collect()
+    };
+    let pixels = [y, &tall(u), &tall(v)].concat();
+    let image = turbojpeg::YuvImage {
+        pixels: &pixels[..],
+        width: WIDTH as usize,
+        align: 1,
+        height: HEIGHT as usize,
+        subsamp: turbojpeg::Subsamp::Sub2x1,
+    };
+    turbojpeg::compress_yuv(image, 85).expect("a picture in memory").to_vec()
+}
+
+/// Milliseconds of CPU time of this thread per call.
+fn each(mut work: impl FnMut(usize)) -> f64 {
+    work(0);
+    let start = ThreadTime::now();
+    (0..ROUNDS).for_each(&mut work);
+    start.elapsed().as_secs_f64() * 1e3 / ROUNDS as f64
+}
+
+fn main() {
+    let parameters = VideoParameters::for_size(WIDTH, HEIGHT);
+    let pictures: Vec<_> = (0..PICTURES).map(|n| TestPicture::new(WIDTH, HEIGHT, n)).collect();
+    // One thread: its CPU time is then all of it.
+    let mut encoder = OpenH264::with_threads(&parameters, 1).expect("OpenH264 is bundled");
+    let mut pts = 0;
+    let mut samples = Vec::new();
+    let encode = each(|n| {
+        let at = n % (2 * PICTURES - 2);
+        let at = at.min(2 * PICTURES - 2 - at);
+        encoder.submit(pictures[at].planes(), pts).expect("a good picture");
+        pts += 1;
+        samples.extend(encoder.poll());
+    });
+    let mut aac = AacEncoder::new().expect("fdk-aac is bundled");
+    let (asc, priming_samples) = (aac.asc(), aac.priming_samples());
+    let sound: Vec<f32> = (0..1_600).map(|i| (i as f32 * 0.06).sin() * 0.5).collect();
+    let mut packets = Vec::new();
+    let audio = each(|_| aac.push(&sound, &mut packets).expect("encodes"));
+    let (sps, pps) = encoder.parameter_sets().expect("a picture was encoded");
+    let movie = MovieParameters {
+        video: Some(VideoTrack {
+            width: WIDTH as u16,
+            height: HEIGHT as u16,
+            sps,
+            pps,
+            bitrate: parameters.bitrate_bps,
+        }),
+        audio: Some(AudioTrack {
+            coding: AudioCoding::Aac,
+            configuration: asc,
+            bitrate: 192_000,
+            priming_samples,
+            samples_per_packet: 1_024,
+        }),
+        timecode: Timecode { start_frame: 0 },
+        created_utc_seconds: 0,
+    };
+    let mut writer = Mp4Writer::create(MemoryFile::new(), movie).expect("memory is a disk");
+    let mut packets = packets.into_iter().peekable();
+    let mux = each(|n| {
+        let sample = &samples[n];
+        writer.video(&sample.data, writer.counts().video_samples as i64, n == 0).expect("written");
+        while let Some(packet) = packets.next_if(|p| p.index * 1_024 <= n as u64 * 1_600) {
+            writer.audio(&packet.data, 1_024).expect("written");
+        }
+    });
+    println!(
+        "One 1080p picture, CPU time: H.264 encode {encode:.2} ms, sound {audio:.2} ms, MP4 {mux:.2} ms.\n"
+    );
+    println!("| camera | JPEG decode | copy | conversion | own work in all | of the encoder's |");
+    println!("|---|---|---|---|---|---|");
+    for format in [PixelFormat::Mjpeg, PixelFormat::Yuyv, PixelFormat::Nv12, PixelFormat::I420] {
+        let frames = frames(format);
+        let copy = each(|n| drop(black_box(frames[n % PICTURES].data.to_vec())));
+        let (mut converter, mut out) = (Converter::new(), I420::default());
+        let prepare = each(|n| {
+            converter.prepare(&frames[n % PICTURES], &mut out).expect("a whole frame");
+        });
+        let decode = match format {
+            PixelFormat::Mjpeg => {
+                let mut jpeg = turbojpeg::Decompressor::new().expect("turbojpeg is bundled");
+                let mut pixels = vec![0; (WIDTH * HEIGHT * 2) as usize];
+                each(|n| {
+                    let image = turbojpeg::YuvImage {
+                        pixels: &mut pixels[..],
+                        width: WIDTH as usize,
+                        align: 1,
+                        height: HEIGHT as usize,
+                        subsamp: turbojpeg::Subsamp::Sub2x1,
+                    };
+                    jpeg.decompress_to_yuv(&frames[n % PICTURES].data, image).expect("whole");
+                })
+            }
+            _ => 0.0,
+        };
+        let conversion = (prepare - decode).max(0.0);
+        let own = copy + conversion + audio + mux;
+        println!(
+            "| {format:?} | {decode:.2} ms | {copy:.2} ms | {conversion:.2} ms | {own:.2} ms | {:.1} % |",
+            own * 100.0 / encode
+        );
+    }
+}

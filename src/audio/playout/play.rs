@@ -1,0 +1,264 @@
+//! The playing side of the buffer: which frame comes next, and what stands for one that is not here.
+
+use super::{FRAME, Fate, PlayoutBuffer, State};
+use crate::audio::codec::TalkEncoder;
+use crate::audio::delay::CEILING;
+
+/// Samples of concealment after which the made-up sound begins to fade: 60 ms.
+const FADE_AFTER: i64 = 2_880;
+/// Samples that the fade takes: 60 ms.
+const FADE: f32 = 2_880.0;
+/// Samples without a packet after which the stream counts as interrupted: 500 ms.
+const INTERRUPTED: i64 = 24_000;
+/// Announced silence is believed for so long without another packet, samples: 100 ms, five packets.
+const BELIEVED: i64 = 4_800;
+/// In silence the level is set to within this, samples: 0.5 ms.
+const EXACT: i64 = 24;
+/// A frame whose samples all lie below this (-60 dBFS) can be left out unheard.
+const QUIET: f32 = 1e-3;
+
+impl PlayoutBuffer {
+    /// Finds the place to start from so that the depth is right at once; returns how many samples
+    /// of silence come before it in a block of `len`.
+    pub(super) fn start(&mut self, len: usize) -> usize {
+        let Some(wanted) = self.wanted() else { return len };
+        // The reader wants so much of a frame before it gives out what is before it.
+        let ahead = self.reader.look_ahead() as i64;
+        let level = self.output.wrapping_sub(self.position(self.next)).wrapping_sub(ahead);
+        let lead = wanted.saturating_sub(level);
+        if lead >= len as i64 {
+            return len;
+        }
+        self.state = State::Playing;
+        if lead >= 0 {
+            return lead as usize;
+        }
+        let (excess, samples) = (lead.saturating_neg(), self.samples());
+        let last = self.store.newest().max(self.next);
+        let number = self.next.saturating_add((excess / samples) as u64).min(last);
+        if number - self.next == (excess / samples) as u64 {
+            self.discard = (excess % samples) as usize;
+        }
+        self.pass_until(number);
+        0
+    }
+
+    /// The level that is wanted; `None` before the first frame.
+    fn wanted(&self) -> Option<i64> {
+        Some(self.delay.base()?.saturating_add(self.depth_wanted()))
+    }
+
+    /// Gives the reader the next samples, needed at `place` of the output.
+    pub(super) fn step(&mut self, place: i64) {
+        let wanted = match self.wanted() {
+            Some(wanted) if self.state == State::Playing => wanted,
+            _ => return self.nothing(),
+        };
+        if place - self.heard >= INTERRUPTED {
+            self.interrupt();
+            return self.nothing();
+        }
+        let samples = self.samples();
+        let waits = self.pending == 0;
+        if waits && self.is_silence(self.next) && !self.skip_silence(place, wanted) {
+            return self.silence(place, wanted);
+        }
+        if waits {
+            self.not_too_deep(place);
+            if self.store.fate(self.next) == Fate::Held {
+                return self.play(self.next, place, wanted);
+            }
+            self.level_before = place.wrapping_sub(self.position(self.next));
+        }
+        match self.after_gap(place, wanted) {
+            Some(number) => {
+                let before = self.late;
+                self.pass_until(number);
+                // What was lost says nothing about the depth; what was late or made it grow does.
+                let level = place.wrapping_sub(self.position(number));
+                if self.late > before || level >= self.level_before.saturating_add(samples / 2) {
+                    self.control.disturbed();
+                }
+                if self.is_silence(number) {
+                    self.pending = 0;
+                    self.silence(place, wanted);
+                } else {
+                    self.play(number, place, wanted);
+                }
+            }
+            None => self.conceal(),
+        }
+    }
+
+    fn nothing(&mut self) {
+        self.reader.push(&[0.0; FRAME]);
+    }
+
+    /// The frame to go on with after a gap, if it is here.
+    fn after_gap(&self, place: i64, wanted: i64) -> Option<u64> {
+        let (samples, before) = (self.samples(), self.level_before);
+        let newest = self.store.newest();
+        // If even the newest one is late by more than a frame, the path has become slower; and
+        // nothing is ever waited for longer than the ceiling while there is something to play.
+        let slower = self.newest_need >= before.saturating_add(samples) && self.newest >= self.next
+            || i64::from(self.pending) * samples > CEILING;
+        let level = if slower {
+            self.newest_need.saturating_add(self.delay.depth())
+        } else {
+            // A gap is where the buffer gets deeper without a gap more, by a frame at a time.
+            let ceiling = self.delay.base().unwrap_or(before).saturating_add(CEILING);
+            wanted.min(before.saturating_add(samples)).max(before.min(ceiling))
+        };
+        let number = place.wrapping_sub(level).wrapping_add(EXACT).div_euclid(samples);
+        if number < self.next as i64 && !slower {
+            return None;
+        }
+        let number = number.max(self.next as i64) as u64;
+        let number = if slower { number.min(newest.max(self.next)) } else { number };
+        let here = |n: u64| self.store.fate(n) == Fate::Held || self.is_silence(n);
+        if slower {
+            return (number..=newest).find(|&n| here(n));
+        }
+        // What was late is passed over only for what is here.
+        here(number).then_some(number)
+    }
+
+    /// Nothing was sent under this number, as far as is known.
+    fn is_silence(&self, number: u64) -> bool {
+        match self.store.fate(number) {
+            Fate::Silent => true,
+            Fate::Unknown => self.silent_from.is_some_and(|from| number >= from),
+            _ => false,
+        }
+    }
+
+    /// Leaves out silence that only makes the way longer; true when speech is next.
+    fn skip_silence(&mut self, place: i64, wanted: i64) -> bool {
+        let samples = self.samples();
+        while self.is_silence(self.next) {
+            if place.wrapping_sub(self.position(self.next)).saturating_sub(wanted) < samples {
+                return false;
+            }
+            self.pass_silence();
+        }
+        true
+    }
+
+    fn pass_silence(&mut self) {
+        if self.store.fate(self.next) == Fate::Unknown {
+            self.assumed.get_or_insert(self.next);
+        }
+        self.next += 1;
+    }
+
+    /// Gives out the room's noise for a frame that was not sent, so long that the level is right.
+    fn silence(&mut self, place: i64, wanted: i64) {
+        if place - self.heard >= BELIEVED {
+            return self.conceal();
+        }
+        let samples = self.samples();
+        let excess = place.wrapping_sub(self.position(self.next)).saturating_sub(wanted);
+        let len = if excess < -EXACT {
+            (-excess).min(samples)
+        } else {
+            self.pass_silence();
+            if (EXACT..samples).contains(&excess) { samples - excess } else { samples }
+        };
+        self.make_up(1.0);
+        self.reader.push(&self.pcm[..len as usize]);
+    }
+
+    /// Brings the next frame's level below the ceiling, over frames that are here.
+    fn not_too_deep(&mut self, place: i64) {
+        let samples = self.samples();
+        let Some(base) = self.delay.base() else { return };
+        let over = place
+            .wrapping_sub(self.position(self.next))
+            .saturating_sub(base.saturating_add(CEILING));
+        if over <= samples / 2 {
+            return;
+        }
+        let skip = (over / samples) as u64 + 1;
+        let number = self.next.saturating_add(skip).min(self.store.newest());
+        if number > self.next && self.store.fate(number) == Fate::Held {
+            self.pass_until(number);
+        }
+    }
+
+    fn play(&mut self, number: u64, place: i64, wanted: i64) {
+        let samples = self.samples() as usize;
+        let pcm = &mut self.pcm[..samples];
+        let decoded = match self.store.take(number) {
+            Some(data) if TalkEncoder::is_silence(data) => {
+                self.decoder.conceal(pcm);
+                true
+            }
+            Some(data) => self.decoder.decode(data, pcm).is_ok(),
+            None => false,
+        };
+        self.next = number + 1;
+        self.pending = 0;
+        self.assumed = None;
+        if !decoded {
+            self.rejected += 1;
+            self.conceal();
+            self.pending = 0;
+            return;
+        }
+        if self.gain < 1.0 {
+            ramp(pcm, self.gain, 1.0);
+            self.gain = 1.0;
+        }
+        let excess = place.wrapping_sub(self.position(number)).saturating_sub(wanted);
+        self.control.frame(excess as f64, samples);
+        if self.may_leave_out(excess) {
+            return;
+        }
+        let from = std::mem::take(&mut self.discard).min(samples);
+        self.reader.push(&self.pcm[from..samples]);
+    }
+
+    /// Whether this frame is silence that only makes the way longer.
+    fn may_leave_out(&mut self, excess: i64) -> bool {
+        let samples = self.samples();
+        let silent = self.pcm[..samples as usize].iter().all(|s| s.abs() < QUIET);
+        let before = std::mem::replace(&mut self.silent_before, silent);
+        silent && before && excess >= samples && self.store.fate(self.next) == Fate::Held
+    }
+
+    /// Makes up a frame and waits with the next one.
+    fn conceal(&mut self) {
+        self.pending += 1;
+        let samples = self.samples();
+        let faded = i64::from(self.pending) * samples > FADE_AFTER;
+        let gain = if faded { self.gain - samples as f32 / FADE } else { self.gain };
+        self.make_up(gain.max(0.0));
+        if self.state == State::Playing {
+            self.concealed_samples += samples as u64;
+        }
+        self.reader.push(&self.pcm[..samples as usize]);
+    }
+
+    /// Lets the decoder go on from what was last, with the loudness going to `gain`.
+    fn make_up(&mut self, gain: f32) {
+        let pcm = &mut self.pcm[..self.length.samples()];
+        if self.gain > 0.0 || gain > 0.0 {
+            self.decoder.conceal(pcm);
+            ramp(pcm, self.gain, gain);
+        } else {
+            pcm.fill(0.0);
+        }
+        self.gain = gain;
+    }
+}
+
+/// Multiplies by a gain that goes evenly from `from` to `to`.
+fn ramp(samples: &mut [f32], from: f32, to: f32) {
+    if from == 1.0 && to == 1.0 {
+        return;
+    }
+    let slope = (to - from) / samples.len().max(1) as f32;
+    for (i, sample) in samples.iter_mut().enumerate() {
+        *sample *= from + slope * i as f32;
+    }
+}

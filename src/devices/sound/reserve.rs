@@ -1,0 +1,175 @@
+//! How much sound the own playback keeps in the device ahead of what is being heard, and what it
+//! writes next. Pure: positions and instants come in as parameters.
+//!
+//! The device plays from its buffer; whatever is in there cannot be taken back and is delay. So the
+//! buffer is kept nearly empty: three times a millisecond, when no more than the *reserve* is left,
+//! that much is asked for and written. The reserve covers how late the system wakes the thread; it
+//! grows when it was too small and shrinks when long calm.
+
+use crate::units::{Micros, SAMPLE_RATE};
+
+/// Written at a time, frames: a third of a millisecond. It is delay as well as the reserve is, and
+/// each costs a wake-up.
+pub const CHUNK: i64 = 16;
+/// Reserve at the start and at least, frames: a quarter of a millisecond, some ten times what a
+/// calm system takes to wake a real-time thread.
+const LEAST: i64 = 12;
+/// Reserve at most, frames: 20 ms, which is what two usual periods of a sound card hold.
+const MOST: i64 = 960;
+/// Frames by which the reserve grows at least: 0.5 ms.
+const STEP: i64 = 24;
+/// A second underrun within this time makes the reserve grow. One alone is an accident, and half a
+/// millisecond more would not have prevented it.
+const TROUBLE: i64 = 10_000_000;
+/// Calm that takes an eighth of the reserve back.
+const CALM: i64 = 20_000_000;
+/// At least so many frames of it.
+const BACK: i64 = 12;
+/// Underruns in [`TROUBLE`] at the largest reserve that mean: this device cannot be used so.
+const HOPELESS: u32 = 5;
+
+/// What an underrun leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing.
+    Accident,
+    /// The reserve is larger now.
+    Raised,
+    /// It cannot become larger and is not enough.
+    Hopeless,
+}
+
+/// The reserve of one device.
+#[derive(Clone, Debug)]
+pub struct Reserve {
+    frames: i64,
+    last: Option<Micros>,
+    calm_since: Option<Micros>,
+    in_vain: u32,
+}
+
+/// Frames as microseconds.
+pub fn micros(frames: i64) -> i64 {
+    frames * 1_000_000 / i64::from(SAMPLE_RATE)
+}
+
+impl Default for Reserve {
+    fn default() -> Self {
+        Self { frames: LEAST, last: None, calm_since: None, in_vain: 0 }
+    }
+}
+
+impl Reserve {
+    /// Frames kept at least.
+    pub fn frames(&self) -> i64 {
+        self.frames
+    }
+
+    /// Frames to write now with `fill` frames in the buffer (negative: it has run dry by so much).
+    pub fn due(&self, fill: i64) -> usize {
+        if fill > self.frames {
+            return 0;
+        }
+        (self.frames + CHUNK - fill) as usize
+    }
+
+    /// From the moment at which frames are written until the last of them is heard, microseconds.
+    pub fn delay(&self) -> i64 {
+        micros(self.frames + CHUNK)
+    }
+
+    /// Microseconds until [`Self::due`] has something to write.
+    pub fn wait(&self, fill: i64) -> i64 {
+        micros((fill - self.frames).max(0))
+    }
+
+    /// The device ran dry.
+    pub fn dry(&mut self, now: Micros) -> Verdict {
+        let trouble = self.last.is_some_and(|last| now.since(last) < TROUBLE);
+        self.last = Some(now);
+        self.calm_since = Some(now);
+        if !trouble {
+            self.in_vain = 0;
+            return Verdict::Accident;
+        }
+        if self.frames >= MOST {
+            self.in_vain += 1;
+            return if self.in_vain >= HOPELESS { Verdict::Hopeless } else { Verdict::Accident };
+        }
+        self.frames = (self.frames + STEP.max(self.frames / 4)).min(MOST);
+        Verdict::Raised
+    }
+
+    /// Call it now and then: takes the reserve back after long calm.
+    pub fn look(&mut self, now: Micros) {
+        let since = *self.calm_since.get_or_insert(now);
+        if now.since(since) >= CALM {
+            self.frames = (self.frames - BACK.max(self.frames / 8)).max(LEAST);
+            self.calm_since = Some(now);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_written_before_the_reserve_is_reached_and_a_late_wake_up_is_made_good() {
+        let reserve = Reserve::default();
+        assert_eq!(reserve.due(LEAST + 1), 0);
+        assert_eq!(reserve.wait(LEAST + 48), 1_000);
+        assert_eq!(reserve.due(LEAST), 16);
+        assert_eq!(reserve.due(4), 24);
+        assert_eq!(reserve.due(-100), 128);
+        assert_eq!(reserve.delay(), 583);
+    }
+
+    #[test]
+    fn in_virtual_time_the_buffer_holds_no_more_than_it_must_and_never_runs_dry() {
+        let reserve = Reserve::default();
+        let (mut fill, mut wakes, mut next) = (LEAST + CHUNK, 0, 0);
+        for sample in 0..48_000i64 {
+            // Each wake-up is late by up to 0.2 ms.
+            if sample >= next {
+                wakes += 1;
+                fill += reserve.due(fill) as i64;
+                next = sample + reserve.wait(fill) * 48 / 1_000 + wakes * 7 % 10;
+            }
+            fill -= 1;
+            assert!((0..=LEAST + CHUNK).contains(&fill), "{fill} at {sample}");
+        }
+        assert!(wakes <= 3_000, "{wakes}");
+    }
+
+    #[test]
+    fn the_reserve_grows_by_repeated_underruns_only_and_is_taken_back_when_calm() {
+        let mut reserve = Reserve::default();
+        let at = |seconds: i64| Micros(seconds * 1_000_000);
+        assert_eq!(reserve.dry(at(0)), Verdict::Accident);
+        assert_eq!(reserve.dry(at(60)), Verdict::Accident);
+        assert_eq!(reserve.dry(at(61)), Verdict::Raised);
+        assert_eq!(reserve.frames(), LEAST + STEP);
+        for second in 61..81 {
+            reserve.look(at(second));
+            assert_eq!(reserve.frames(), LEAST + STEP);
+        }
+        for second in 81..300 {
+            reserve.look(at(second));
+        }
+        assert_eq!(reserve.frames(), LEAST);
+    }
+
+    #[test]
+    fn a_device_that_runs_dry_whatever_is_kept_is_given_up() {
+        let mut reserve = Reserve::default();
+        let mut now = Micros(0);
+        let mut count = 0;
+        while reserve.dry(now) != Verdict::Hopeless {
+            now = now + 1_000_000;
+            count += 1;
+            assert!(count < 100);
+        }
+        assert_eq!(reserve.frames(), MOST);
+    }
+}

@@ -1,0 +1,187 @@
+//! What to ask a router for, and what its answers mean. Pure: no socket, no clock.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+/// Lease asked for, seconds: after a kill nothing of ours stays on the router for longer, and a
+/// router that has forgotten us (a restart) is asked again within half of it.
+pub const LEASE_SECONDS: u32 = 600;
+/// How our mappings are called on the router: how we know them again.
+pub const DESCRIPTION: &str = "HyperZoom";
+/// External ports tried before giving up: the own one and random ones.
+pub const TRIES: usize = 8;
+/// Pause before a renewal that failed is tried again.
+pub const RETRY: Duration = Duration::from_secs(30);
+
+/// A mapping in the router's list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Port on the router.
+    pub external_port: u16,
+    /// The machine it leads to, as the router writes it.
+    pub client: String,
+    /// The port there.
+    pub internal_port: u16,
+    /// Its name.
+    pub description: String,
+    /// UDP rather than TCP.
+    pub udp: bool,
+}
+
+/// Whether an external port may be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Port {
+    /// Nobody has it.
+    Free,
+    /// An earlier run of ours has it for the same socket: asking again renews it.
+    Ours,
+    /// Another program's: UPnP would let the same machine overwrite it, so it is not asked for.
+    Taken,
+}
+
+/// Whether `external` may be asked for by `client`'s socket on `internal`.
+pub fn port(entries: &[Entry], external: u16, client: Ipv4Addr, internal: u16) -> Port {
+    let Some(entry) = entries.iter().find(|e| e.udp && e.external_port == external) else {
+        return Port::Free;
+    };
+    let same = entry.client == client.to_string() && entry.internal_port == internal;
+    if same && entry.description == DESCRIPTION { Port::Ours } else { Port::Taken }
+}
+
+/// The external ports to try, the own one first; `random` gives the others (49152 to 65535, the
+/// dynamic ports of RFC 6335).
+pub fn candidates(own: u16, mut random: impl FnMut() -> u16) -> Vec<u16> {
+    let mut ports = vec![own];
+    while ports.len() < TRIES {
+        let port = 49_152 | (random() & 0x3fff);
+        if !ports.contains(&port) {
+            ports.push(port);
+        }
+    }
+    ports
+}
+
+/// When to renew a lease.
+pub fn renew_after(lease_seconds: u32) -> Duration {
+    // A router may grant seconds only; asking more often than this is no better.
+    Duration::from_secs(u64::from(lease_seconds / 2).clamp(10, u64::from(LEASE_SECONDS / 2)))
+}
+
+/// What an external address says of the way to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// The whole world's.
+    Public,
+    /// Another router stands behind the one that answered.
+    DoubleNat,
+    /// The provider's own translation (RFC 6598, 100.64.0.0/10): no mapping helps.
+    CarrierNat,
+    /// The router does not know it.
+    Unknown,
+}
+
+/// Classifies the address that the router calls its external one.
+pub fn reach(external: IpAddr) -> Reach {
+    match external {
+        IpAddr::V4(ip) if ip.is_unspecified() => Reach::Unknown,
+        IpAddr::V4(ip) if ip.octets()[0] == 100 && ip.octets()[1] & 0xc0 == 64 => Reach::CarrierNat,
+        IpAddr::V4(ip) if ip.is_private() || ip.is_link_local() || ip.is_loopback() => {
+            Reach::DoubleNat
+        }
+        IpAddr::V6(ip) if ip.is_unspecified() => Reach::Unknown,
+        _ => Reach::Public,
+    }
+}
+
+/// What a person can do about it; `None` when there is nothing to do.
+pub fn advice(reach: Reach, port: u16) -> Option<(String, String)> {
+    let (what, remedy) = match reach {
+        Reach::Public => return None,
+        Reach::DoubleNat => (
+            "the router's own address is a private one: another router stands in front of it",
+            format!(
+                "forward UDP port {port} on the outer router, too, or switch the inner one to bridge mode"
+            ),
+        ),
+        Reach::CarrierNat => (
+            "the provider shares one public address among many customers (carrier-grade NAT)",
+            "let somebody else host, use IPv6, or ask the provider for a public address".to_owned(),
+        ),
+        Reach::Unknown => (
+            "the router does not tell its public address",
+            format!("look it up and start with --public ADDRESS:{port}"),
+        ),
+    };
+    Some((what.to_owned(), remedy))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ME: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 20);
+
+    fn entry(external_port: u16, client: &str, internal_port: u16, description: &str) -> Entry {
+        let (client, description) = (client.to_owned(), description.to_owned());
+        Entry { external_port, client, internal_port, description, udp: true }
+    }
+
+    #[test]
+    fn only_a_free_port_or_our_own_is_asked_for() {
+        let entries = [
+            entry(7000, "192.168.1.20", 7000, DESCRIPTION),
+            entry(7001, "192.168.1.20", 7001, "Game"),
+            entry(7002, "192.168.1.30", 7000, DESCRIPTION),
+            Entry { udp: false, ..entry(7003, "192.168.1.20", 80, "Web") },
+        ];
+        assert_eq!(port(&entries, 7000, ME, 7000), Port::Ours);
+        assert_eq!(port(&entries, 7000, ME, 7001), Port::Taken, "another socket of this machine");
+        assert_eq!(port(&entries, 7001, ME, 7001), Port::Taken, "another program's");
+        assert_eq!(port(&entries, 7002, ME, 7000), Port::Taken, "another machine's");
+        assert_eq!(port(&entries, 7003, ME, 7003), Port::Free, "TCP is another space");
+        assert_eq!(port(&entries, 7004, ME, 7004), Port::Free);
+    }
+
+    #[test]
+    fn the_own_port_is_tried_first_and_then_dynamic_ones() {
+        let mut n = 0u16;
+        let ports = candidates(7000, || {
+            n += 1;
+            n / 2
+        });
+        assert_eq!((ports[0], ports.len()), (7000, TRIES));
+        assert!(ports[1..].iter().all(|p| *p >= 49_152));
+        let mut unique = ports.clone();
+        unique.sort_unstable();
+        unique.dedup();
+        assert_eq!(unique.len(), TRIES);
+    }
+
+    #[test]
+    fn a_lease_is_renewed_at_half_its_time_within_reason() {
+        assert_eq!(renew_after(600), Duration::from_secs(300));
+        assert_eq!(renew_after(120), Duration::from_secs(60));
+        assert_eq!(renew_after(1), Duration::from_secs(10));
+        assert_eq!(renew_after(604_800), Duration::from_secs(300), "it may forget us meanwhile");
+    }
+
+    #[test]
+    fn addresses_that_nobody_can_reach_are_known() {
+        for (ip, expected) in [
+            ("203.0.113.9", Reach::Public),
+            ("2001:db8::1", Reach::Public),
+            ("192.168.0.2", Reach::DoubleNat),
+            ("10.1.2.3", Reach::DoubleNat),
+            ("172.20.0.1", Reach::DoubleNat),
+            ("100.64.0.1", Reach::CarrierNat),
+            ("100.127.255.254", Reach::CarrierNat),
+            ("100.128.0.1", Reach::Public),
+            ("100.63.255.255", Reach::Public),
+            ("0.0.0.0", Reach::Unknown),
+        ] {
+            let found = reach(ip.parse().expect("an address"));
+            assert_eq!(found, expected, "{ip}");
+            assert_eq!(advice(found, 7000).is_none(), expected == Reach::Public);
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! Port mapping against real and scripted routers, in network namespaces of the laboratory.
+//!
+//! Needs root and the packages of tests/lab/README.md; says so and does nothing without them.
+#![cfg(target_os = "linux")]
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+
+struct Homes {
+    folder: tempfile::TempDir,
+    prefix: String,
+}
+
+impl Homes {
+    /// Two homes; `None` where the laboratory cannot be.
+    fn up(name: &str, portmap: &str) -> Option<Self> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let homes = Self { folder, prefix: format!("{name}{}", std::process::id() % 10_000) };
+        let output = homes.lab().args(["up", "--portmap", portmap]).output().expect("bash is here");
+        if output.status.success() {
+            return Some(homes);
+        }
+        let why = String::from_utf8_lossy(&output.stderr).into_owned();
+        eprintln!("laboratory not available, nothing tested: {}", why.trim());
+        None
+    }
+
+    fn lab(&self) -> Command {
+        let mut command = Command::new(tool("net-lab"));
+        command
+            .env("NETLAB_PREFIX", &self.prefix)
+            .env("NETLAB_DIR", self.folder.path().join("net"));
+        command
+    }
+
+    fn at(&self, host: &str, program: &str) -> Command {
+        let mut command = self.lab();
+        command.args(["exec", host, program]);
+        command
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A host in the first home.
+    fn host(&self, flags: &[&str]) -> Running {
+        let mut command = self.at("host_a", env!("CARGO_BIN_EXE_hyperzoom"));
+        command.args(["host", "--json", "--mic", "test", "--camera", "off", "--speaker", "off"]);
+        command.arg("--output").arg(self.path("out")).args(flags);
+        command.env("XDG_STATE_HOME", self.path("state"));
+        Running::start(command)
+    }
+
+    /// The router's rules that let somebody in.
+    fn forwarded(&self) -> Vec<String> {
+        let output = self.at("router_a", "nft").args(["list", "ruleset"]).output().expect("nft");
+        let rules = String::from_utf8_lossy(&output.stdout).into_owned();
+        rules.lines().filter(|l| l.contains("dnat")).map(str::to_owned).collect()
+    }
+}
+
+impl Drop for Homes {
+    fn drop(&mut self) {
+        let _ = self.lab().arg("down").output();
+    }
+}
+
+fn tool(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lab").join(name)
+}
+
+struct Running {
+    child: Child,
+    lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
+}
+
+impl Running {
+    fn start(mut command: Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("it starts");
+        let stdout = child.stdout.take().expect("it is piped");
+        Self { child, lines: BufReader::new(stdout).lines() }
+    }
+
+    /// The next event of that name.
+    fn event(&mut self, name: &str) -> Value {
+        loop {
+            let line = self.lines.next().unwrap_or_else(|| panic!("it ended before {name}"));
+            let line = line.expect("text");
+            let event: Value = serde_json::from_str(&line).expect("JSON");
+            if event["event"] == name {
+                return event;
+            }
+        }
+    }
+
+    /// The next warning that speaks of `word`.
+    fn warning(&mut self, word: &str) -> Value {
+        loop {
+            let warning = self.event("warning");
+            if warning["what"].as_str().is_some_and(|what| what.contains(word)) {
+                return warning;
+            }
+        }
+    }
+
+    /// Ends the call by command; the events until then are passed over.
+    fn end(&mut self) -> Value {
+        use std::io::Write;
+        let stdin = self.child.stdin.as_mut().expect("it is piped");
+        writeln!(stdin, r#"{{"do":"end"}}"#).expect("it listens");
+        let removed = self.event("port_mapping");
+        self.event("ended");
+        self.child.wait().expect("it ends");
+        removed
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_real_routers_port_is_mapped_during_the_call_and_given_back() {
+    for (portmap, method) in [("upnp", "upnp"), ("natpmp", "nat-pmp")] {
+        let Some(homes) = Homes::up("hpa", portmap) else { return };
+        let mut host = homes.host(&[]);
+        let mapped = host.event("port_mapping");
+        assert_eq!((&mapped["state"], &mapped["method"]), (&"mapped".into(), &method.into()));
+        assert_eq!(mapped["external"], "11.1.1.2:7000");
+        let invite = mapped["invite"].as_str().expect("an invite");
+        assert!(invite.starts_with("11.1.1.2:7000#"), "{invite}");
+        let rules = homes.forwarded();
+        assert!(rules.iter().any(|r| r.contains("192.168.1.10:7000")), "{rules:?}");
+        assert_eq!(host.end()["state"], "removed");
+        assert_eq!(homes.forwarded(), [""; 0]);
+    }
+}
+
+#[test]
+fn without_a_router_that_maps_the_person_learns_what_to_do() {
+    let Some(homes) = Homes::up("hpb", "none") else { return };
+    let mut host = homes.host(&[]);
+    let failed = host.event("port_mapping");
+    assert_eq!(failed["state"], "failed");
+    assert!(failed["t"].as_f64().is_some_and(|t| t < 3.0), "within three seconds: {failed}");
+    let warning = host.warning("cannot reach this computer");
+    assert!(warning["try"].as_str().is_some_and(|t| t.contains("forward UDP port 7000")));
+    drop(host);
+    // Told where it is reached from outside, nobody has to be warned; told not to ask, it does not.
+    let mut host = homes.host(&["--public", "203.0.113.5", "--no-port-mapping"]);
+    let ready = host.event("ready");
+    assert!(ready["invite"].as_str().is_some_and(|i| i.starts_with("203.0.113.5:7000#")));
+}
+
+/// A scripted router in the first home, and its list of mappings.
+fn scripted(homes: &Homes, mode: &str) -> (Child, PathBuf) {
+    let list = homes.path("list.json");
+    let mut child = homes
+        .at("router_a", "python3")
+        .arg(tool("scripted-router"))
+        .args(["192.168.1.1", mode])
+        .arg(&list)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("python3 is here");
+    let mut line = String::new();
+    let stdout = child.stdout.take().expect("it is piped");
+    BufReader::new(stdout).read_line(&mut line).expect("it tells that it is ready");
+    assert_eq!(line.trim(), "ready");
+    (child, list)
+}
+
+fn mappings(list: &Path) -> Vec<Value> {
+    serde_json::from_str(&std::fs::read_to_string(list).expect("a list")).expect("JSON")
+}
+
+#[test]
+fn routers_that_behave_badly_are_handled_each_in_its_way() {
+    let Some(homes) = Homes::up("hpc", "none") else { return };
+    let run = |mode: &str, look: &mut dyn FnMut(&mut Running, &Path)| {
+        let (mut router, list) = scripted(&homes, mode);
+        let mut host = homes.host(&[]);
+        look(&mut host, &list);
+        drop(host);
+        let _ = router.kill();
+        let _ = router.wait();
+    };
+    let note = homes.path("state").join("hyperzoom/port-mappings.json");
+
+    run("permanent", &mut |host, list| {
+        assert_eq!(host.event("port_mapping")["external"], "11.1.1.2:7000");
+        assert_eq!(mappings(list)[0]["NewLeaseDuration"], "0");
+        assert!(note.exists(), "a mapping without an end is noted");
+        assert_eq!(host.end()["state"], "removed");
+        assert!(mappings(list).is_empty() && !note.exists());
+    });
+    run("taken", &mut |host, list| {
+        let mapped = host.event("port_mapping");
+        assert_eq!(mapped["state"], "mapped");
+        assert_ne!(mapped["external"], "11.1.1.2:7000", "another program's port is left alone");
+        assert_eq!(host.end()["state"], "removed");
+        let left = mappings(list);
+        assert_eq!((left.len(), &left[0]["NewPortMappingDescription"]), (1, &"Game".into()));
+    });
+    run("refuse", &mut |host, _| {
+        assert_eq!(host.event("port_mapping")["state"], "failed");
+        host.warning("refuses");
+    });
+    for mode in ["late", "garbage"] {
+        run(mode, &mut |host, _| {
+            let failed = host.event("port_mapping");
+            assert_eq!(failed["state"], "failed", "{mode}");
+            assert!(failed["t"].as_f64().is_some_and(|t| t < 3.0), "{mode}: {failed}");
+        });
+    }
+    for (mode, word) in [("private", "another router"), ("carrier", "carrier-grade")] {
+        run(mode, &mut |host, _| {
+            let mapped = host.event("port_mapping");
+            assert!(mapped["state"] == "mapped" && mapped["invite"].is_null(), "{mapped}");
+            host.warning(word);
+        });
+    }
+}
+
+#[test]
+fn what_a_killed_run_left_on_a_router_without_leases_is_removed_at_the_next_start() {
+    let Some(homes) = Homes::up("hpd", "none") else { return };
+    let (mut router, list) = scripted(&homes, "permanent");
+    let mut host = homes.host(&["--listen", "0.0.0.0:7100"]);
+    assert_eq!(host.event("port_mapping")["external"], "11.1.1.2:7100");
+    drop(host);
+    assert_eq!(mappings(&list).len(), 1, "SIGKILL leaves it");
+    let mut host = homes.host(&[]);
+    assert_eq!(host.event("port_mapping")["external"], "11.1.1.2:7000");
+    let ports: Vec<Value> = mappings(&list).iter().map(|m| m["NewExternalPort"].clone()).collect();
+    assert_eq!(ports, ["7000"]);
+    host.end();
+    let _ = router.kill();
+    let _ = router.wait();
+}
