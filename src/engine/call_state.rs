@@ -21,6 +21,8 @@ pub struct CallState {
     pub members: BTreeMap<u8, Member>,
     /// What a guest types.
     pub invite_line: Option<String>,
+    /// The public address that a router maps to us.
+    pub mapped: Option<std::net::SocketAddr>,
     /// Those who wait to be let in.
     pub knocks: Vec<KnockView>,
     /// Those who left.

@@ -169,6 +169,8 @@ impl Control {
                     () = tokio::time::sleep(wait) => {}
                 }
                 self.carry_liveness(&mut progress);
+                let mapped = self.state.lock().unwrap_or_else(|e| e.into_inner()).mapped;
+                self.mesh.set_mapped(clock::now(), mapped);
                 self.follow_clock(&mut progress);
                 self.mesh.handle_timeout(clock::now());
                 self.settle(&mut progress);

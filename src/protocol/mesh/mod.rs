@@ -145,6 +145,8 @@ pub struct Mesh {
     known: Vec<(ParticipantId, SocketAddr)>,
     /// Where peers see us.
     observed: Vec<(ParticipantId, SocketAddr)>,
+    /// What [`Mesh::set_mapped`] has put among our own addresses.
+    mapped: Option<SocketAddr>,
     invited: Option<(InviteKey, Vec<SocketAddr>)>,
     welcomed_at: Option<Micros>,
     /// Since when there is nobody, although others are on the roster.
@@ -232,6 +234,7 @@ impl Mesh {
             removed: Vec::new(),
             known: Vec::new(),
             observed: Vec::new(),
+            mapped: None,
             invited: None,
             welcomed_at: None,
             alone_since: None,
@@ -513,6 +516,19 @@ impl Mesh {
     pub fn set_addresses(&mut self, now: Micros, addresses: Vec<SocketAddr>) {
         if addresses != self.local.addresses {
             self.local.addresses = addresses;
+            self.addresses_changed(now);
+        }
+    }
+
+    /// The address that a router maps to us, offered before all others; `None` when there is none any
+    /// more.
+    pub fn set_mapped(&mut self, now: Micros, mapped: Option<SocketAddr>) {
+        if self.mapped != mapped {
+            let before = std::mem::replace(&mut self.mapped, mapped);
+            self.local.addresses.retain(|a| Some(*a) != before && Some(*a) != mapped);
+            if let Some(mapped) = mapped {
+                self.local.addresses.insert(0, mapped);
+            }
             self.addresses_changed(now);
         }
     }

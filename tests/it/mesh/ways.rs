@@ -236,6 +236,23 @@ fn new_addresses_are_told_to_everybody() {
 }
 
 #[test]
+fn a_mapped_address_is_offered_first_and_taken_back() {
+    let mut call = clean();
+    let guest = call.joined_guest();
+    let mapped: SocketAddr = "203.0.113.9:7000".parse().unwrap();
+    call.with(guest, |mesh, now| mesh.set_mapped(now, Some(mapped)));
+    let offered = |call: &Call| {
+        call.nodes[guest].events.iter().rev().find_map(|(_, e)| match e {
+            MeshEvent::Invite { addresses, .. } => Some(addresses[0]),
+            _ => None,
+        })
+    };
+    assert_eq!(offered(&call), Some(mapped));
+    call.with(guest, |mesh, now| mesh.set_mapped(now, None));
+    assert_ne!(offered(&call), Some(mapped));
+}
+
+#[test]
 fn sleep_and_wake_within_the_window_needs_no_handshake() {
     let mut call = clean();
     let guest = call.joined_guest();
