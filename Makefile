@@ -27,7 +27,7 @@ test: ## formatting, lints, documentation, all tests
 	@$(with_env) set -x && RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps $$FEATURES
 	@$(with_env) set -x && $(CARGO) test --locked $$FEATURES
 
-soak: ## the long versions of the tests: 200 kills, big files; half an hour, 20 GB of disk
+soak: ## the long versions of the tests: 200 kills, 3,000 calls in all weathers, big files; 20 GB of disk
 	@scripts/setup build test
 	@$(with_env) set -x && HYPERZOOM_SOAK=1 $(CARGO) test --locked $$FEATURES -- --nocapture
 

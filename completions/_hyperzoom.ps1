@@ -38,7 +38,7 @@ Register-ArgumentCompleter -Native -CommandName 'hyperzoom' -ScriptBlock {
         }
         'hyperzoom;host' {
             [CompletionResult]::new('--listen', '--listen', [CompletionResultType]::ParameterName, 'Address and port to listen on (default: port 7000 on all addresses; port 0 is any free one)')
-            [CompletionResult]::new('--admit', '--admit', [CompletionResultType]::ParameterName, 'Who may join')
+            [CompletionResult]::new('--admit', '--admit', [CompletionResultType]::ParameterName, 'Who may join; who comes without the key knocks, and where nobody can answer, ask is key')
             [CompletionResult]::new('--key', '--key', [CompletionResultType]::ParameterName, 'Key of the invite, 26 letters A-Z and digits 2-7 (default: a new one)')
             [CompletionResult]::new('--public', '--public', [CompletionResultType]::ParameterName, 'Address that guests reach you at; the invite then shows it')
             [CompletionResult]::new('--name', '--name', [CompletionResultType]::ParameterName, 'Your name as the others see it (default: your user name)')

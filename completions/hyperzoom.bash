@@ -103,7 +103,7 @@ _hyperzoom() {
                     return 0
                     ;;
                 --admit)
-                    COMPREPLY=($(compgen -W "key all" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "key all ask" -- "${cur}"))
                     return 0
                     ;;
                 --key)

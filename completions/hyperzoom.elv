@@ -34,7 +34,7 @@ set edit:completion:arg-completer[hyperzoom] = {|@words|
         }
         &'hyperzoom;host'= {
             cand --listen 'Address and port to listen on (default: port 7000 on all addresses; port 0 is any free one)'
-            cand --admit 'Who may join'
+            cand --admit 'Who may join; who comes without the key knocks, and where nobody can answer, ask is key'
             cand --key 'Key of the invite, 26 letters A-Z and digits 2-7 (default: a new one)'
             cand --public 'Address that guests reach you at; the invite then shows it'
             cand --name 'Your name as the others see it (default: your user name)'

@@ -36,8 +36,9 @@ complete -c hyperzoom -n "__fish_hyperzoom_needs_command" -f -a "man" -d 'Write 
 complete -c hyperzoom -n "__fish_hyperzoom_needs_command" -f -a "completions" -d 'Write the shell completions into a folder'
 complete -c hyperzoom -n "__fish_hyperzoom_needs_command" -f -a "window" -d 'The preview window, fed through standard input'
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l listen -d 'Address and port to listen on (default: port 7000 on all addresses; port 0 is any free one)' -r
-complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l admit -d 'Who may join' -r -f -a "key\t'Whoever has the invite\'s key'
-all\t'Everybody who finds the port'"
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l admit -d 'Who may join; who comes without the key knocks, and where nobody can answer, ask is key' -r -f -a "key\t'Whoever has the invite\'s key'
+all\t'Everybody who finds the port'
+ask\t'Whoever has the key, and whoever you let in'"
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l key -d 'Key of the invite, 26 letters A-Z and digits 2-7 (default: a new one)' -r
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l public -d 'Address that guests reach you at; the invite then shows it' -r
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l name -d 'Your name as the others see it (default: your user name)' -r

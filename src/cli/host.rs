@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 
-use super::args::CommonArgs;
+use super::args::{CommonArgs, OutputMode};
 use super::error::CliError;
 use crate::engine::config::{Admit, HostConfig, Role};
 use crate::protocol::invite::{Invite, InviteKey};
@@ -17,8 +17,8 @@ pub struct HostArgs {
     #[arg(long, value_name = "ADDR:PORT", value_parser = parse_listen)]
     pub listen: Option<SocketAddr>,
 
-    /// Who may join
-    #[arg(long, value_name = "WHO", value_enum, default_value = "key")]
+    /// Who may join; who comes without the key knocks, and where nobody can answer, ask is key
+    #[arg(long, value_name = "WHO", value_enum, default_value = "ask")]
     pub admit: AdmitArg,
 
     /// Key of the invite, 26 letters A-Z and digits 2-7 (default: a new one)
@@ -49,6 +49,8 @@ pub enum AdmitArg {
     Key,
     /// Everybody who finds the port
     All,
+    /// Whoever has the key, and whoever you let in
+    Ask,
 }
 
 /// Runs the subcommand.
@@ -60,6 +62,9 @@ pub fn run(args: HostArgs) -> Result<ExitCode, CliError> {
         admit: match args.admit {
             AdmitArg::Key => Admit::Key,
             AdmitArg::All => Admit::All,
+            // Plain lines read no keys and no commands: nobody could answer.
+            AdmitArg::Ask if mode == OutputMode::Plain => Admit::Key,
+            AdmitArg::Ask => Admit::Ask,
         },
         key: args.key.map(|key| key.0),
         public: args.public,

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 
 use super::call_state::CallState;
 use super::capture::{MicEnds, MicTap};
-use super::config::{Admit, CallConfig, GuestConfig, HostConfig, Role};
+use super::config::{CallConfig, GuestConfig, HostConfig, Role};
 use super::control::{Ask, Control};
 use super::error::EngineError;
 use super::events::Events;
@@ -31,7 +31,7 @@ use crate::net::socket::CallSocket;
 use crate::platform::timers::FineTimers;
 use crate::platform::{clock, priority};
 use crate::protocol::handshake::SessionStart;
-use crate::protocol::mesh::{self, Mesh};
+use crate::protocol::mesh::Mesh;
 use crate::ui::model::{Command, Event, Snapshot, Stamped};
 use crate::units::{MAX_PARTICIPANTS, ParticipantId, SessionMicros};
 use crate::video::vp8::Vp8Encoder;
@@ -374,24 +374,15 @@ fn open_host(
         name: config.session.clone(),
     };
     let key = crate::protocol::invite::InviteKey(host.key.unwrap_or_else(net::random));
-    let mesh = Mesh::host(
-        net::local(config, listen.port()),
-        match host.admit {
-            Admit::Key => mesh::Admit::Key,
-            Admit::All => mesh::Admit::All,
-        },
-        key,
-        start.clone(),
-        host.record_now,
-        zero,
-        net::randomness(),
-    );
+    let local = net::local(config, listen);
+    let invite = net::invite(host.public.as_deref(), listen, &local.addresses, &key);
+    let mesh =
+        Mesh::host(local, host.admit, key, start.clone(), host.record_now, zero, net::randomness());
     {
         let mut state = state.lock().unwrap_or_else(|e| e.into_inner());
         state.own_id = Some(ParticipantId::HOST);
         state.session = Some(start.clone());
     }
-    let invite = net::invite(host, listen, &key);
     state.lock().unwrap_or_else(|e| e.into_inner()).invite_line =
         Some(format!("hyperzoom join '{invite}'"));
     events.send(Event::Ready {
@@ -420,13 +411,8 @@ fn open_guest(
     let socket = net::bind(guest.listen, None)?;
     let listen = socket.local_addr();
     let key = guest.key.map(crate::protocol::invite::InviteKey);
-    let mesh = Mesh::guest(
-        net::local(config, listen.port()),
-        addresses,
-        key,
-        clock::now(),
-        net::randomness(),
-    );
+    let mesh =
+        Mesh::guest(net::local(config, listen), addresses, key, clock::now(), net::randomness());
     events.send(Event::Ready { listen: listen.to_string(), invite: None, public: None });
     let port_mapping = guest.port_mapping;
     Ok(Network {
@@ -496,6 +482,10 @@ fn start_network(parts: NetworkParts<'_>) -> Result<NetworkStarted, EngineError>
         socket: network.socket,
         mesh: network.mesh,
         host: network.host,
+        public: match &config.role {
+            Role::Host(host) => host.public.clone(),
+            Role::Guest(_) | Role::Alone => None,
+        },
         talk: talk_control,
         receive: receive_commands,
         incoming,

@@ -8,6 +8,7 @@ use crate::audio::codec;
 use crate::clock::Estimate;
 use crate::protocol::control::{ClockReport, Status};
 use crate::protocol::handshake::SessionStart;
+use crate::ui::model::{KnockView, PathKind};
 use crate::units::ParticipantId;
 
 /// The call as the control thread sees it.
@@ -21,6 +22,10 @@ pub struct CallState {
     pub members: BTreeMap<u8, Member>,
     /// What a guest types.
     pub invite_line: Option<String>,
+    /// The public address that a router maps to us.
+    pub mapped: Option<std::net::SocketAddr>,
+    /// Those who wait to be let in.
+    pub knocks: Vec<KnockView>,
     /// Those who left.
     pub past: Vec<Past>,
     /// Distance to the session clock.
@@ -59,6 +64,8 @@ pub struct Member {
     pub status: Status,
     /// Length of its audio frames, microseconds.
     pub frame_micros: i64,
+    /// The way to it.
+    pub path: PathKind,
     /// Last round trip, microseconds.
     pub round_trip: Option<i64>,
     /// Ends its decoder.
@@ -73,6 +80,7 @@ impl Member {
             silent: false,
             status: Status::default(),
             frame_micros: codec::FRAME_MICROS,
+            path: PathKind::default(),
             round_trip: None,
             stop_view: Arc::default(),
         }

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use crate::protocol::Admit;
+
 use crate::audio::codec::FrameLength;
 use crate::audio::copies::AutoBitrate;
 use crate::devices::SoundPath;
@@ -36,15 +38,6 @@ pub struct HostConfig {
     pub record_now: bool,
     /// Ask the router to let guests in.
     pub port_mapping: bool,
-}
-
-/// Who may join (DESIGN section 5; the knock comes later).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Admit {
-    /// Whoever has the invite's key.
-    Key,
-    /// Everybody.
-    All,
 }
 
 /// `hyperzoom join`.

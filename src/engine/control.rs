@@ -68,6 +68,12 @@ pub enum Ask {
     Keyframe(ParticipantId),
     /// What heartbeats carry.
     Status(Box<Status>),
+    /// Let in who knocks.
+    Admit(u32),
+    /// Do not.
+    Refuse(u32),
+    /// Remove a member.
+    Remove(ParticipantId),
 }
 
 /// The thread's state.
@@ -86,6 +92,8 @@ pub struct Control {
     pub mesh: Mesh,
     /// The host's clock is exact from the start; a guest's is measured.
     pub host: bool,
+    /// `--public`: what the invite shows, whatever else is known.
+    pub public: Option<String>,
     /// To the talk thread.
     pub talk: TalkControl,
     /// To the receive thread.
@@ -164,6 +172,8 @@ impl Control {
                     () = tokio::time::sleep(wait) => {}
                 }
                 self.carry_liveness(&mut progress);
+                let mapped = self.state.lock().unwrap_or_else(|e| e.into_inner()).mapped;
+                self.mesh.set_mapped(clock::now(), mapped);
                 self.follow_clock(&mut progress);
                 let now = clock::now();
                 if !progress.leaving {
@@ -180,6 +190,10 @@ impl Control {
         // Pongs are stamped with the clock as it is now.
         if let Some(map) = progress.clock.map() {
             self.mesh.set_clock(map.offset_at(clock::now()));
+            if let Some(estimate) = progress.clock.estimate(clock::now()) {
+                let micros = estimate.uncertainty.clamp(0, u32::MAX.into());
+                self.mesh.set_uncertainty(micros as u32);
+            }
         }
         match incoming {
             Incoming::Handshake { datagram, from, at } => {
@@ -188,6 +202,7 @@ impl Control {
             Incoming::Control { peer, payload, from, at } => {
                 self.mesh.handle_control(at, from, peer, &payload);
             }
+            Incoming::Moved { peer, from, at } => self.mesh.heard_from(at, peer, from),
             Incoming::Bye { peer, at } => self.mesh.handle_bye(at, peer),
         }
     }
@@ -206,6 +221,7 @@ impl Control {
             Ask::Leave => {}
             Ask::Keyframe(peer) => self.mesh.request_keyframe(clock::now(), peer),
             Ask::Status(status) => self.mesh.set_status(*status),
+            Ask::Admit(_) | Ask::Refuse(_) | Ask::Remove(_) => self.decide(&ask),
         }
     }
 
@@ -264,18 +280,29 @@ impl Control {
                 progress.keys.retain(|(id, _)| *id != peer);
                 progress.keys.push((peer, keys));
             }
-            MeshEvent::PeerJoined { peer, name, address, streams } => {
-                self.welcome(peer, &name, address, progress);
+            MeshEvent::PeerJoined { peer, name, address, relay, streams } => {
+                self.welcome(peer, &name, address, relay, progress);
                 self.paths.joined(peer);
                 self.with_member(peer, |m| {
                     m.frame_micros = i64::from(streams.audio_frame_micros);
                 });
+                // A newcomer measures against who has been in the longest of those it hears first.
+                if let (None, Some(reference)) = (progress.clock.map(), self.mesh.reference()) {
+                    progress.reference = reference;
+                }
                 self.note(NoteKind::Joined, format!("{name} joined"));
                 self.events.send(Event::PeerJoined { id: peer.0, name });
+                self.tell_path(peer, address, relay);
             }
-            MeshEvent::PeerAddress { peer, address } => {
-                self.talk.send(TalkCommand::Address(peer, address));
+            MeshEvent::PeerAddress { peer, address, relay } => {
+                self.talk.send(TalkCommand::Address(peer, address, relay));
+                self.tell_path(peer, address, relay);
             }
+            MeshEvent::Invite { .. }
+            | MeshEvent::Knock { .. }
+            | MeshEvent::KnockOver { .. }
+            | MeshEvent::KnockCode { .. }
+            | MeshEvent::TurnedAway { .. } => self.at_the_door(event),
             MeshEvent::PeerLeft { peer, reason } => {
                 self.paths.left(peer);
                 self.talk.send(TalkCommand::Remove(peer));
@@ -291,6 +318,7 @@ impl Control {
                 let reason = match reason {
                     LeaveReason::Bye => model::LeaveReason::Bye,
                     LeaveReason::Timeout => model::LeaveReason::Timeout,
+                    LeaveReason::Removed => model::LeaveReason::Removed,
                 };
                 self.events.send(Event::PeerLeft { id: peer.0, reason });
             }
@@ -318,7 +346,9 @@ impl Control {
             MeshEvent::KeyframeRequested { .. } => {
                 self.shared.keyframe_wanted.store(true, Relaxed);
             }
-            MeshEvent::ClockSample { peer, sent, remote_received, remote_sent, received } => {
+            MeshEvent::ClockSample {
+                peer, sent, remote_received, remote_sent, received, ..
+            } => {
                 self.with_member(peer, |m| {
                     let held = remote_sent.since(remote_received);
                     m.round_trip = Some((received.since(sent) - held).max(0));
@@ -372,6 +402,7 @@ impl Control {
         peer: ParticipantId,
         name: &str,
         address: std::net::SocketAddr,
+        relay: Option<ParticipantId>,
         progress: &mut Progress,
     ) {
         let Some((_, keys)) = progress.keys.iter().find(|(id, _)| *id == peer) else {
@@ -415,7 +446,7 @@ impl Control {
         }
         drop(state);
         self.shared.keyframe_wanted.store(true, Relaxed);
-        self.talk.send(TalkCommand::Add(Box::new(TalkPeer::new(peer, address, sealer))));
+        self.talk.send(TalkCommand::Add(Box::new(TalkPeer::new(peer, address, relay, sealer))));
     }
 
     /// Bends the clock if it is time to, and tells everybody of it.
@@ -444,26 +475,28 @@ impl Control {
         }
     }
 
-    /// Who holds the session clock has left: the lowest id that is still there goes on with it.
+    /// Who holds the session clock has left: who has been in the longest goes on with it. (Not the
+    /// lowest id: that may be a newcomer's, once the host's has been given out again.)
     fn find_reference(&mut self, progress: &mut Progress) {
         if self.host || progress.leaving {
             return;
         }
+        let reference = self.mesh.reference();
         let state = self.state.lock().unwrap_or_else(|e| e.into_inner());
         if state.members.contains_key(&progress.reference.0) {
             return;
         }
         let Some(own) = state.own_id else { return };
         // Who does not know the session clock itself cannot hold it.
-        let known = state.members.iter().find(|(_, m)| m.status.clock.is_some());
+        let known = reference.and_then(|id| Some((id, state.members.get(&id.0)?)));
         let now = clock::now();
-        match known {
-            Some((id, member)) if *id < own.0 => {
+        match known.filter(|(_, m)| m.status.clock.is_some()) {
+            Some((id, member)) => {
                 let known = member.status.clock.unwrap_or_default();
-                progress.reference = ParticipantId(*id);
+                progress.reference = id;
                 progress.clock.follow_another(now, known.uncertainty_micros.into());
             }
-            _ => {
+            None => {
                 progress.reference = own;
                 progress.clock.take_over(now);
             }
@@ -543,6 +576,7 @@ mod tests {
             socket,
             mesh: Mesh::guest(Local::default(), host, None, clock::now(), random),
             host: false,
+            public: None,
             talk,
             receive,
             incoming,
@@ -583,7 +617,8 @@ mod tests {
             let keys = PairKeys { send: [key; 32], receive: [key; 32] };
             b.control.carry_out(MeshEvent::KeysReady { peer, keys, address }, &mut b.progress);
             let streams = StreamParameters::default();
-            let joined = MeshEvent::PeerJoined { peer, name: "Ann".into(), streams, address };
+            let name = "Ann".into();
+            let joined = MeshEvent::PeerJoined { peer, name, streams, address, relay: None };
             b.control.carry_out(joined, &mut b.progress);
             views.push(b.control.state.lock().unwrap().members[&0].stop_view.clone());
         }
@@ -594,10 +629,12 @@ mod tests {
                 ReceiveCommand::Keys(..) => "keys",
                 ReceiveCommand::Listen(_) => "listen",
                 ReceiveCommand::Video(..) => "video",
+                ReceiveCommand::Address(..) => "address",
                 ReceiveCommand::Remove(_) => "remove",
             })
             .collect();
-        assert_eq!(told, ["keys", "listen", "video", "keys", "listen", "video"]);
+        let once = ["keys", "listen", "video", "address"];
+        assert_eq!(told, [once, once].concat());
         assert!(views[0].load(Relaxed) && !views[1].load(Relaxed));
         b.control.shared.stop.store(true, Relaxed);
     }

@@ -25,6 +25,7 @@ pub mod config;
 mod control;
 mod devices;
 mod disk;
+mod door;
 mod error;
 mod events;
 mod folder;

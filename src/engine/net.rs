@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use super::config::{CallConfig, HostConfig};
+use super::config::CallConfig;
 use super::error::EngineError;
 use crate::net::{interfaces, resolve as resolver, socket::CallSocket};
 use crate::protocol::Randomness;
@@ -32,14 +32,16 @@ pub fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, EngineError> {
 }
 
 /// What this participant says of itself.
-pub fn local(config: &CallConfig, port: u16) -> Local {
+pub fn local(config: &CallConfig, listen: SocketAddr) -> Local {
     Local {
         name: config.name.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        addresses: interfaces::local_addresses()
-            .into_iter()
-            .map(|ip| SocketAddr::new(ip, port))
-            .collect(),
+        addresses: if listen.ip().is_unspecified() {
+            let all = interfaces::local_addresses().into_iter();
+            all.map(|ip| SocketAddr::new(ip, listen.port())).collect()
+        } else {
+            vec![listen]
+        },
         streams: StreamParameters {
             audio_frame_micros: config.audio.frame.micros() as u16,
             audio_kbps: config.audio.start_kbps() as u16,
@@ -50,10 +52,16 @@ pub fn local(config: &CallConfig, port: u16) -> Local {
     }
 }
 
-/// What to give to guests: the public address when one was told, else the best of ours.
-pub fn invite(host: &HostConfig, listen: SocketAddr, key: &InviteKey) -> Invite {
+/// What to give to guests: the public address when one was told; else where others saw us from a
+/// public address; else the best of ours.
+pub fn invite(
+    public: Option<&str>,
+    listen: SocketAddr,
+    seen: &[SocketAddr],
+    key: &InviteKey,
+) -> Invite {
     let key = Some(*key);
-    if let Some(public) = &host.public
+    if let Some(public) = public
         && let Ok(invite) = public.parse::<Invite>()
     {
         let told = public.parse::<SocketAddr>().is_ok()
@@ -62,12 +70,23 @@ pub fn invite(host: &HostConfig, listen: SocketAddr, key: &InviteKey) -> Invite 
         let port = if told { invite.port } else { listen.port() };
         return Invite { address: invite.address, port, key };
     }
+    if let Some(address) = seen.iter().find(|a| !is_local(a.ip())) {
+        return Invite { address: address.ip().to_string(), port: address.port(), key };
+    }
     let ip = if listen.ip().is_unspecified() {
         interfaces::best_address().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
     } else {
         listen.ip()
     };
     Invite { address: ip.to_string(), port: listen.port(), key }
+}
+
+/// Addresses that mean something only in the same home.
+pub fn is_local(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_private() || ip.is_link_local() || ip.is_loopback(),
+        IpAddr::V6(ip) => ip.is_unique_local() || ip.is_unicast_link_local() || ip.is_loopback(),
+    }
 }
 
 /// UTC now, microseconds since 1970, and local time less UTC, seconds.

@@ -62,6 +62,9 @@ impl Teller {
 
     fn mapped(&self, mapping: Mapping) {
         let reach = portmap::reach(mapping.external.ip());
+        // The control thread offers it to the others.
+        self.state.lock().unwrap_or_else(|e| e.into_inner()).mapped =
+            Some(mapping.external).filter(|_| reach == Reach::Public);
         let invite = match &self.inviting {
             Some(inviting) if !inviting.public_told && reach == Reach::Public => {
                 let invite = Invite {

@@ -17,10 +17,11 @@ use ringbuf::{HeapCons, HeapProd, HeapRb};
 use super::shared::Shared;
 use super::talk::IP_UDP_HEADERS;
 use crate::audio::mixer::PeerFeed;
-use crate::net::socket::CallSocket;
+use crate::net::socket::{CallSocket, Class};
 use crate::platform::clock;
 use crate::protocol::demux::{Demux, Demuxed, DropCounters};
 use crate::protocol::fragment::MAX_FRAGMENT;
+use crate::protocol::header::{Header, PacketType};
 use crate::protocol::seal::PairKeys;
 use crate::units::{MAX_PARTICIPANTS, Micros, ParticipantId};
 
@@ -28,6 +29,9 @@ use crate::units::{MAX_PARTICIPANTS, Micros, ParticipantId};
 const FRAGMENTS: usize = 256;
 /// How long a receive waits before it looks at its commands and the end.
 const PATIENCE: Duration = Duration::from_millis(100);
+/// A peer heard from another address is told of this often, microseconds: a flood of copies from
+/// everywhere must not fill the queue.
+const MOVED: i64 = 50_000;
 /// How often the counters of what was dropped are shown, microseconds.
 const SHOW_DROPS: i64 = 250_000;
 /// Datagrams in a [`WINDOW`] that no call sends: three peers, five times over.
@@ -86,6 +90,9 @@ pub enum ReceiveCommand {
     Video(ParticipantId, VideoFeed),
     /// A new stream of this peer begins.
     Listen(ParticipantId),
+    /// What others send through us to this peer goes there; `None` for a peer that is itself only
+    /// reached through another member.
+    Address(ParticipantId, Option<SocketAddr>),
     /// It is gone.
     Remove(ParticipantId),
 }
@@ -112,6 +119,15 @@ pub enum Incoming {
         /// Arrival.
         at: Micros,
     },
+    /// Media of a peer came from another address than the last of it.
+    Moved {
+        /// Who.
+        peer: ParticipantId,
+        /// Sender's address.
+        from: SocketAddr,
+        /// Arrival.
+        at: Micros,
+    },
     /// An opened BYE.
     Bye {
         /// Who.
@@ -119,6 +135,24 @@ pub enum Incoming {
         /// Arrival.
         at: Micros,
     },
+}
+
+/// Where each peer is, as the receive thread needs it.
+#[derive(Clone, Copy, Default)]
+struct Place {
+    /// What is relayed to it goes there.
+    relay_to: Option<SocketAddr>,
+    /// Where its last media came from, and when that was told.
+    from: Option<SocketAddr>,
+    told: Option<Micros>,
+}
+
+/// What the thread alone has.
+#[derive(Default)]
+struct Sorting {
+    demux: Demux,
+    video: [Option<VideoFeed>; MAX_PARTICIPANTS],
+    places: [Place; MAX_PARTICIPANTS],
 }
 
 /// The receive thread's state.
@@ -140,20 +174,19 @@ pub struct Receive {
 impl Receive {
     /// Runs until the call stops.
     pub fn run(mut self) {
-        let mut demux = Demux::new();
-        let mut video: [Option<VideoFeed>; MAX_PARTICIPANTS] = Default::default();
+        let mut sorting = Sorting::default();
         let mut buffer = [0u8; BUFFER];
         let mut shown = clock::now();
         let mut window = (shown, 0);
         while !self.shared.stopping() {
             let got = self.socket.recv(&mut buffer, PATIENCE);
             while let Ok(command) = self.commands.try_recv() {
-                self.obey(command, &mut demux, &mut video);
+                self.obey(command, &mut sorting);
             }
             match got {
                 Ok(Some(r)) => {
                     let datagram = &mut buffer[..r.len];
-                    self.hand_on(datagram, r.from, r.arrival, &mut demux, &mut video);
+                    self.hand_on(datagram, r.from, r.arrival, &mut sorting);
                 }
                 Ok(None) => {}
                 // An interface that went away comes back; a socket that always fails must not spin.
@@ -171,21 +204,17 @@ impl Receive {
             if now.since(shown) >= SHOW_DROPS
                 && let Ok(mut drops) = self.drops.try_lock()
             {
-                *drops = demux.drops();
+                *drops = sorting.demux.drops();
                 shown = now;
             }
         }
         if let Ok(mut drops) = self.drops.lock() {
-            *drops = demux.drops();
+            *drops = sorting.demux.drops();
         }
     }
 
-    fn obey(
-        &mut self,
-        command: ReceiveCommand,
-        demux: &mut Demux,
-        video: &mut [Option<VideoFeed>; MAX_PARTICIPANTS],
-    ) {
+    fn obey(&mut self, command: ReceiveCommand, sorting: &mut Sorting) {
+        let Sorting { demux, video, places } = sorting;
         match command {
             ReceiveCommand::Keys(peer, keys) => demux.add_peer(peer, &keys),
             ReceiveCommand::Video(peer, feed) => {
@@ -198,8 +227,16 @@ impl Receive {
                     feed.restart();
                 }
             }
+            ReceiveCommand::Address(peer, address) => {
+                if let Some(place) = places.get_mut(usize::from(peer.0)) {
+                    place.relay_to = address;
+                }
+            }
             ReceiveCommand::Remove(peer) => {
                 demux.remove_peer(peer);
+                if let Some(place) = places.get_mut(usize::from(peer.0)) {
+                    *place = Place::default();
+                }
                 if let Some(feed) = self.feeds.get_mut(usize::from(peer.0)) {
                     feed.stop();
                 }
@@ -227,9 +264,9 @@ impl Receive {
         datagram: &mut [u8],
         from: SocketAddr,
         at: Micros,
-        demux: &mut Demux,
-        video: &mut [Option<VideoFeed>; MAX_PARTICIPANTS],
+        sorting: &mut Sorting,
     ) {
+        let Sorting { demux, video, places } = sorting;
         let size = datagram.len() as u64 + IP_UDP_HEADERS;
         let heard = match demux.handle(datagram) {
             Demuxed::Audio { peer, sequence, timestamp_ms, payload } => {
@@ -237,6 +274,7 @@ impl Receive {
                 if let Some(feed) = self.feeds.get_mut(usize::from(peer.0)) {
                     feed.push(sequence, at, payload);
                 }
+                self.note_place(peer, from, at, places);
                 peer
             }
             Demuxed::Video { peer, keyframe, sequence, fragment, fragments, payload, .. } => {
@@ -267,6 +305,17 @@ impl Receive {
                 let _ = self.control.try_send(Incoming::Bye { peer, at });
                 peer
             }
+            Demuxed::Relay { to, datagram, .. } => {
+                let to = places.get(usize::from(to.0)).and_then(|p| p.relay_to);
+                if let Some(to) = to {
+                    let audio = Header::decode(datagram)
+                        .is_ok_and(|(header, _)| header.kind == PacketType::Audio);
+                    let class = if audio { Class::Audio } else { Class::Other };
+                    // As lost on the way as any other.
+                    let _ = self.socket.send(to, datagram, class);
+                }
+                return;
+            }
             Demuxed::Handshake(datagram) => {
                 let datagram = datagram.to_vec();
                 let _ = self.control.try_send(Incoming::Handshake { datagram, from, at });
@@ -278,6 +327,26 @@ impl Receive {
             counters.received_bytes.fetch_add(size, Relaxed);
             counters.heard.store(at.0, Relaxed);
         }
+    }
+}
+
+impl Receive {
+    /// Media that comes from elsewhere is the first sign that a peer has moved.
+    fn note_place(
+        &self,
+        peer: ParticipantId,
+        from: SocketAddr,
+        at: Micros,
+        places: &mut [Place; MAX_PARTICIPANTS],
+    ) {
+        let Some(place) = places.get_mut(usize::from(peer.0)) else { return };
+        let lately = place.told.is_some_and(|told| at.since(told) < MOVED);
+        if place.from == Some(from) || lately {
+            return;
+        }
+        place.from = Some(from);
+        place.told = Some(at);
+        let _ = self.control.try_send(Incoming::Moved { peer, from, at });
     }
 }
 

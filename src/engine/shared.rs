@@ -159,7 +159,12 @@ impl Shared {
                 self.camera_off.store(false, Relaxed);
                 self.keyframe_wanted.store(true, Relaxed);
             }
-            Command::ToggleWindow | Command::Marker | Command::End => return false,
+            Command::ToggleWindow
+            | Command::Marker
+            | Command::End
+            | Command::Admit { .. }
+            | Command::Refuse { .. }
+            | Command::Remove { .. } => return false,
         }
         true
     }

@@ -327,6 +327,7 @@ impl Gauges {
             own_id: state.own_id.map(|id| id.0),
             own_name: m.config.name.clone(),
             invite_line: state.invite_line.clone(),
+            knocks: state.knocks.clone(),
             phase,
             muted: m.shared.muted.load(Relaxed),
             camera_off: m.shared.camera_off.load(Relaxed),
@@ -362,6 +363,7 @@ impl Gauges {
             muted: member.status.muted,
             camera_off: member.status.camera_off,
             silent: member.silent,
+            path: member.path,
             stats: self
                 .peers
                 .iter()

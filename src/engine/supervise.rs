@@ -27,7 +27,7 @@ use crate::recording::metadata::Kind;
 use crate::recording::space::{LEAST_SPACE, LITTLE_SPACE};
 use crate::ui::model::{Command, Event, Finished, Snapshot};
 use crate::ui::window::process::WindowEvent;
-use crate::units::SessionMicros;
+use crate::units::{ParticipantId, SessionMicros};
 
 /// How often commands are looked at and the snapshot is made.
 const TICK: Duration = Duration::from_millis(50);
@@ -239,6 +239,15 @@ impl Supervisor {
                 self.events.send(Event::Marker { number });
             }
             return;
+        }
+        let ask = match command {
+            Command::Admit { id } => Some(Ask::Admit(*id)),
+            Command::Refuse { id } => Some(Ask::Refuse(*id)),
+            Command::Remove { id } => Some(Ask::Remove(ParticipantId(*id))),
+            _ => None,
+        };
+        if let (Some(ask), Some(control)) = (ask, &self.ask) {
+            let _ = control.send(ask);
         }
         if self.shared.switch(command) || *command != Command::ToggleWindow {
             return;

@@ -23,7 +23,7 @@ use crate::net::socket::{CallSocket, Class};
 use crate::platform::clock;
 use crate::protocol::fragment;
 use crate::protocol::header::MAX_DATAGRAM;
-use crate::protocol::seal::MediaSealer;
+use crate::protocol::seal::{MAX_ENVELOPE, MediaSealer};
 use crate::recording::gate::Gate;
 use crate::units::{MAX_PEERS, Micros, ParticipantId};
 use crate::video::pacer::{Line, Pacer};
@@ -52,8 +52,8 @@ pub enum TalkCommand {
     Add(Box<TalkPeer>),
     /// Stop sending to it.
     Remove(ParticipantId),
-    /// It moved.
-    Address(ParticipantId, SocketAddr),
+    /// It moved, or is now reached through that member.
+    Address(ParticipantId, SocketAddr, Option<ParticipantId>),
     /// Its audio packets are made up like this from now on.
     Plan(ParticipantId, Plan),
     /// The codec's bitrate from now on, kbit/s; the same for all.
@@ -64,6 +64,8 @@ pub enum TalkCommand {
 pub struct TalkPeer {
     id: ParticipantId,
     address: SocketAddr,
+    /// The member that passes on what we send; `address` is then not used.
+    relay: Option<ParticipantId>,
     sealer: MediaSealer,
     /// Own frame number of this peer's audio sequence 0: counters begin with the keys.
     audio_base: Option<u64>,
@@ -74,8 +76,14 @@ pub struct TalkPeer {
 
 impl TalkPeer {
     /// A peer whose handshake is done.
-    pub fn new(id: ParticipantId, address: SocketAddr, sealer: MediaSealer) -> Self {
-        Self { id, address, sealer, audio_base: None, packer: Packer::new(), video_base: None }
+    pub fn new(
+        id: ParticipantId,
+        address: SocketAddr,
+        relay: Option<ParticipantId>,
+        sealer: MediaSealer,
+    ) -> Self {
+        let packer = Packer::new();
+        Self { id, address, relay, sealer, audio_base: None, packer, video_base: None }
     }
 }
 
@@ -152,6 +160,7 @@ pub struct Talk {
     payload: [u8; MAX_AUDIO_PAYLOAD],
     opus: [u8; MAX_AUDIO_PAYLOAD],
     datagram: [u8; MAX_DATAGRAM],
+    envelope: [u8; MAX_ENVELOPE],
     peers: [Option<Box<TalkPeer>>; MAX_PEERS],
     commands: HeapCons<TalkCommand>,
     spent_peers: HeapProd<Box<TalkPeer>>,
@@ -202,6 +211,7 @@ impl Talk {
             payload: [0; MAX_AUDIO_PAYLOAD],
             opus: [0; MAX_AUDIO_PAYLOAD],
             datagram: [0; MAX_DATAGRAM],
+            envelope: [0; MAX_ENVELOPE],
             peers: Default::default(),
             commands: command_end,
             spent_peers,
@@ -270,9 +280,10 @@ impl Talk {
                 }
             }
             TalkCommand::Remove(id) => self.remove(id),
-            TalkCommand::Address(id, address) => {
+            TalkCommand::Address(id, address, relay) => {
                 for peer in self.peers.iter_mut().flatten().filter(|p| p.id == id) {
                     peer.address = address;
+                    peer.relay = relay;
                 }
             }
             TalkCommand::Plan(id, plan) => {
@@ -297,7 +308,10 @@ impl Talk {
 
     /// Encodes and sends every frame that is whole since the block that was `handed` over then.
     fn talk(&mut self, handed: Micros) {
-        let Self { framer, frame, encoder, said, opus, payload, datagram, line, .. } = self;
+        let Self { framer, frame, encoder, said, opus, payload, datagram, peers, .. } = self;
+        let (shared, line) = (&self.shared, &mut self.line);
+        let wire = Wire { socket: &self.socket, shared };
+        let envelope = &mut self.envelope;
         while let Some((number, pcm, captured)) = framer.pop() {
             let ready = clock::now();
             let Ok(n) = encoder.encode(pcm, opus) else { continue };
@@ -305,21 +319,22 @@ impl Talk {
             if !said.say(number, &opus[..n], silent) {
                 continue;
             }
-            let timestamp = self.shared.timestamp_ms(captured);
-            for peer in self.peers.iter_mut().flatten() {
-                let base = *peer.audio_base.get_or_insert(number);
-                while let Some((to, n)) = peer.packer.next(said, number, payload) {
+            let timestamp = shared.timestamp_ms(captured);
+            for at in 0..peers.len() {
+                while let Some(peer) = &mut peers[at] {
+                    let base = *peer.audio_base.get_or_insert(number);
+                    let Some((to, n)) = peer.packer.next(said, number, payload) else { break };
                     let len = peer.sealer.audio(to - base, timestamp, &payload[..n], datagram);
-                    send(&self.socket, &self.shared, peer, &datagram[..len], Class::Audio);
+                    wire.send(peers, at, timestamp, &datagram[..len], envelope, Class::Audio);
                     line.sent(len + IP_UDP_HEADERS as usize, ready);
                 }
             }
             let sent = clock::now();
             let whole = captured + frame.micros();
-            self.shared.encode_and_send.add(sent.since(ready));
-            self.shared.handed_to_send.add(sent.since(handed));
-            self.shared.capture_to_send.add(sent.since(whole));
-            self.shared.input.add(sent.since(whole));
+            shared.encode_and_send.add(sent.since(ready));
+            shared.handed_to_send.add(sent.since(handed));
+            shared.capture_to_send.add(sent.since(whole));
+            shared.input.add(sent.since(whole));
         }
     }
 
@@ -353,6 +368,7 @@ impl Talk {
             }
             let (id, total) = if count == 1 { (0, 0) } else { (leaving.next, count) };
             let timestamp = self.shared.timestamp_ms(now);
+            let wire = Wire { socket: &self.socket, shared: &self.shared };
             while let Some(slot) = self.peers.get_mut(leaving.slot) {
                 let Some(peer) = slot else {
                     leaving.slot += 1;
@@ -374,7 +390,9 @@ impl Talk {
                 let key = frame.keyframe;
                 let out = &mut self.datagram;
                 let len = peer.sealer.video(key, sequence, id, total, timestamp, part, out);
-                send(&self.socket, &self.shared, peer, &out[..len], Class::Other);
+                let envelope = &mut self.envelope;
+                let at = leaving.slot;
+                wire.send(&mut self.peers, at, timestamp, &out[..len], envelope, Class::Other);
                 self.line.sent_video(len + IP_UDP_HEADERS as usize, now);
                 leaving.slot += 1;
             }
@@ -388,17 +406,47 @@ impl Talk {
     }
 }
 
-fn send(socket: &CallSocket, shared: &Shared, peer: &TalkPeer, datagram: &[u8], class: Class) {
-    if datagram.is_empty() {
-        return;
-    }
-    let Some(counters) = shared.peers.get(usize::from(peer.id.0)) else { return };
-    match socket.send(peer.address, datagram, class) {
-        Ok(true) => {
-            counters.sent_bytes.fetch_add(datagram.len() as u64 + IP_UDP_HEADERS, Relaxed);
+/// Where datagrams leave.
+struct Wire<'a> {
+    socket: &'a CallSocket,
+    shared: &'a Shared,
+}
+
+impl Wire<'_> {
+    /// Sends a sealed datagram to the peer in that place: directly, or sealed once more to the
+    /// member that passes it on.
+    fn send(
+        &self,
+        peers: &mut [Option<Box<TalkPeer>>; MAX_PEERS],
+        at: usize,
+        timestamp: u32,
+        datagram: &[u8],
+        envelope: &mut [u8; MAX_ENVELOPE],
+        class: Class,
+    ) {
+        let Some(peer) = &peers[at] else { return };
+        if datagram.is_empty() {
+            return;
         }
-        Ok(false) | Err(_) => {
-            counters.send_blocked.fetch_add(1, Relaxed);
+        let (id, relay, direct) = (peer.id, peer.relay, peer.address);
+        let (address, packet) = match relay {
+            None => (direct, datagram),
+            Some(relay) => {
+                // Nothing is relayed twice.
+                let carries = |p: &&mut Box<TalkPeer>| p.id == relay && p.relay.is_none();
+                let Some(relay) = peers.iter_mut().flatten().find(carries) else { return };
+                let len = relay.sealer.relay(id, timestamp, datagram, envelope);
+                (relay.address, &envelope[..len])
+            }
+        };
+        let Some(counters) = self.shared.peers.get(usize::from(id.0)) else { return };
+        match self.socket.send(address, packet, class) {
+            Ok(true) => {
+                counters.sent_bytes.fetch_add(packet.len() as u64 + IP_UDP_HEADERS, Relaxed);
+            }
+            Ok(false) | Err(_) => {
+                counters.send_blocked.fetch_add(1, Relaxed);
+            }
         }
     }
 }
@@ -441,7 +489,7 @@ mod tests {
         fn join(&mut self, key: [u8; 32]) {
             let keys = PairKeys { send: key, receive: [9; 32] };
             let sealer = MediaSealer::new(ParticipantId::HOST, &keys);
-            let peer = Box::new(TalkPeer::new(PEER, self.heard.local_addr(), sealer));
+            let peer = Box::new(TalkPeer::new(PEER, self.heard.local_addr(), None, sealer));
             assert!(self.control.send(TalkCommand::Add(peer)));
             let theirs = PairKeys { send: [9; 32], receive: key };
             self.demux.add_peer(ParticipantId::HOST, &theirs);

@@ -6,11 +6,10 @@
 
 use std::net::SocketAddr;
 
+pub use super::name::{MAX_NAME, sanitise_name};
+pub use super::roster::{Admit, Charter, Member, Roster, RosterUpdate};
 use super::wire::{Malformed, Reader, Writer};
-use crate::units::{MAX_PARTICIPANTS, MAX_PEERS, Micros, ParticipantId, SessionMicros};
-
-/// Most bytes of a display name.
-pub const MAX_NAME: usize = 48;
+use crate::units::{MAX_PEERS, Micros, ParticipantId, SessionMicros};
 
 /// What a participant sends and records. Told in HELLO and WELCOME.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -234,87 +233,6 @@ impl Status {
     }
 }
 
-/// One entry of the roster (DESIGN section 5).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Member {
-    /// Participant id.
-    pub id: ParticipantId,
-    /// Display name, free of control characters.
-    pub name: String,
-    /// X25519 public key of this member's session.
-    pub static_key: [u8; 32],
-    /// Where it may be reached: what it offers and what the host saw.
-    pub addresses: Vec<SocketAddr>,
-    /// The handshake that brought it in; a member that comes again has a higher one.
-    pub epoch: u32,
-}
-
-impl Member {
-    fn write(&self, out: &mut Writer<'_>) {
-        out.u8(self.id.0);
-        out.text(&self.name);
-        out.bytes(&self.static_key);
-        out.addresses(&self.addresses);
-        out.u32(self.epoch);
-    }
-
-    fn read(body: &mut Reader<'_>) -> Result<Self, Malformed> {
-        let id = body.participant()?;
-        if usize::from(id.0) >= MAX_PARTICIPANTS {
-            return Err(Malformed);
-        }
-        Ok(Self {
-            id,
-            name: sanitise_name(body.text()?),
-            static_key: body.array()?,
-            addresses: body.addresses()?,
-            epoch: body.u32()?,
-        })
-    }
-}
-
-/// Everybody who is in, as the introducer says. The higher (epoch, then lower introducer) wins.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Roster {
-    /// Grows with each change.
-    pub epoch: u32,
-    /// Who says so.
-    pub introducer: ParticipantId,
-    /// The introducer and all others, by id.
-    pub members: Vec<Member>,
-}
-
-impl Roster {
-    pub(super) fn write(&self, out: &mut Writer<'_>) {
-        out.u32(self.epoch);
-        out.u8(self.introducer.0);
-        // Each entry in a frame of its own, so that entries may grow.
-        let members = &self.members[..self.members.len().min(MAX_PARTICIPANTS)];
-        out.u8(members.len() as u8);
-        for member in members {
-            let mut entry = Vec::new();
-            member.write(&mut Writer(&mut entry));
-            out.u16(entry.len() as u16);
-            out.bytes(&entry);
-        }
-    }
-
-    pub(super) fn read(body: &mut Reader<'_>) -> Result<Self, Malformed> {
-        let epoch = body.u32()?;
-        let introducer = body.participant()?;
-        let count = usize::from(body.u8()?);
-        if count > MAX_PARTICIPANTS {
-            return Err(Malformed);
-        }
-        let mut members = Vec::with_capacity(count);
-        for _ in 0..count {
-            let len = usize::from(body.u16()?);
-            members.push(Member::read(&mut Reader(body.bytes(len)?))?);
-        }
-        Ok(Self { epoch, introducer, members })
-    }
-}
-
 /// One control message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
@@ -338,6 +256,8 @@ pub enum Message {
         answered: SessionMicros,
         /// The answerer knows the session clock; if not, its stamps are worth nothing.
         synchronised: bool,
+        /// How far the answerer's session clock may be from the truth, microseconds.
+        uncertainty_micros: u32,
     },
     /// Once a second to everybody (PRD 5.4), and at once when mute or camera change.
     Heartbeat {
@@ -354,7 +274,7 @@ pub enum Message {
         at: SessionMicros,
     },
     /// Who is in (PRD 5.4: PEER_JOINED; also after somebody has left).
-    Roster(Roster),
+    Roster(Box<RosterUpdate>),
     /// The receiver's decoder needs a keyframe.
     KeyframeRequest,
     /// Whoever receives this at a new address sends it back.
@@ -363,6 +283,53 @@ pub enum Message {
     PathResponse([u8; 8]),
     /// How the receiver's audio arrives here.
     AudioReport(AudioReport),
+    /// Whom the sender hears, and whose roster it has. With each heartbeat.
+    Links {
+        /// Who made the roster that the heartbeat tells of.
+        introducer: ParticipantId,
+        /// The sender's other peers.
+        links: Vec<LinkReport>,
+    },
+    /// Where the sender may be reached.
+    Addresses(Vec<SocketAddr>),
+    /// Where the sender sees the receiver.
+    Observed(SocketAddr),
+    /// The receiver is no member any more.
+    Removed {
+        /// Because a person said so; else because two rosters met, and it may come again.
+        by_person: bool,
+    },
+    /// A stranger's handshake datagram, without its padding, for the introducer.
+    Forward {
+        /// Proves, on the way back, that the sender has forwarded something from there.
+        tag: [u8; 8],
+        /// Where it came from.
+        source: SocketAddr,
+        /// The datagram.
+        datagram: Vec<u8>,
+    },
+    /// The introducer's answer to a stranger.
+    Pass {
+        /// From the forwarded datagram.
+        tag: [u8; 8],
+        /// Where to send it.
+        to: SocketAddr,
+        /// The datagram.
+        datagram: Vec<u8>,
+    },
+}
+
+/// How the sender of a [`Message::Links`] reaches one of its peers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkReport {
+    /// Whom.
+    pub peer: ParticipantId,
+    /// Round trip, microseconds.
+    pub rtt_micros: u32,
+    /// Pings without an answer, tenths of a percent.
+    pub loss_permille: u16,
+    /// Only through another member.
+    pub relayed: bool,
 }
 
 const CONFIRM: u8 = 1;
@@ -374,7 +341,13 @@ const ROSTER: u8 = 6;
 const KEYFRAME_REQUEST: u8 = 7;
 const PATH_CHALLENGE: u8 = 8;
 const PATH_RESPONSE: u8 = 9;
-const AUDIO_REPORT: u8 = 24;
+const LINKS: u8 = 20;
+const ADDRESSES: u8 = 21;
+const OBSERVED: u8 = 22;
+const REMOVED: u8 = 23;
+const FORWARD: u8 = 24;
+const PASS: u8 = 25;
+const AUDIO_REPORT: u8 = 26;
 
 impl Message {
     /// Puts the message, framed, at the end of `out`.
@@ -391,11 +364,12 @@ impl Message {
                 body.i64(sent.0);
                 PING
             }
-            Self::Pong { sent, received, answered, synchronised } => {
+            Self::Pong { sent, received, answered, synchronised, uncertainty_micros } => {
                 body.i64(sent.0);
                 body.i64(received.0);
                 body.i64(answered.0);
                 body.u8(u8::from(*synchronised));
+                body.u32(*uncertainty_micros);
                 PONG
             }
             Self::Heartbeat { count, roster, status } => {
@@ -427,6 +401,38 @@ impl Message {
                 body.u8(report.run);
                 AUDIO_REPORT
             }
+            Self::Links { introducer, links } => {
+                body.u8(introducer.0);
+                let links = &links[..links.len().min(MAX_PEERS)];
+                body.u8(links.len() as u8);
+                for link in links {
+                    body.u8(link.peer.0);
+                    body.u32(link.rtt_micros);
+                    body.u16(link.loss_permille);
+                    body.u8(u8::from(link.relayed));
+                }
+                LINKS
+            }
+            Self::Addresses(addresses) => {
+                body.addresses(addresses);
+                ADDRESSES
+            }
+            Self::Observed(address) => {
+                body.addresses(&[*address]);
+                OBSERVED
+            }
+            Self::Removed { by_person } => {
+                body.u8(u8::from(*by_person));
+                REMOVED
+            }
+            Self::Forward { tag, source: address, datagram } => {
+                passed(&mut body, tag, *address, datagram);
+                FORWARD
+            }
+            Self::Pass { tag, to: address, datagram } => {
+                passed(&mut body, tag, *address, datagram);
+                PASS
+            }
         };
         let len = (out.len() - start - 3) as u16;
         out[start] = kind;
@@ -443,6 +449,8 @@ impl Message {
                 received: SessionMicros(body.i64()?),
                 answered: SessionMicros(body.i64()?),
                 synchronised: body.u8()? & 1 != 0,
+                // Not from earlier versions.
+                uncertainty_micros: body.u32().unwrap_or(0),
             },
             HEARTBEAT => Self::Heartbeat {
                 count: body.u32()?,
@@ -450,7 +458,7 @@ impl Message {
                 status: Status::read(&mut body)?,
             },
             T0 => Self::T0 { at: SessionMicros(body.i64()?) },
-            ROSTER => Self::Roster(Roster::read(&mut body)?),
+            ROSTER => Self::Roster(Box::new(RosterUpdate::read(&mut body)?)),
             KEYFRAME_REQUEST => Self::KeyframeRequest,
             PATH_CHALLENGE => Self::PathChallenge(body.array()?),
             PATH_RESPONSE => Self::PathResponse(body.array()?),
@@ -459,9 +467,49 @@ impl Message {
                 loss_10s: body.u16()?,
                 run: body.u8()?,
             }),
+            LINKS => {
+                let introducer = body.participant()?;
+                let count = usize::from(body.u8()?);
+                if count > MAX_PEERS {
+                    return Err(Malformed);
+                }
+                let mut links = Vec::with_capacity(count);
+                for _ in 0..count {
+                    links.push(LinkReport {
+                        peer: body.participant()?,
+                        rtt_micros: body.u32()?,
+                        loss_permille: body.u16()?,
+                        relayed: body.u8()? & 1 != 0,
+                    });
+                }
+                Self::Links { introducer, links }
+            }
+            ADDRESSES => Self::Addresses(body.addresses()?),
+            OBSERVED => Self::Observed(one_address(&mut body)?),
+            REMOVED => Self::Removed { by_person: body.u8()? & 1 != 0 },
+            FORWARD => Self::Forward {
+                tag: body.array()?,
+                source: one_address(&mut body)?,
+                datagram: body.0.to_vec(),
+            },
+            PASS => Self::Pass {
+                tag: body.array()?,
+                to: one_address(&mut body)?,
+                datagram: body.0.to_vec(),
+            },
             _ => return Ok(None),
         }))
     }
+}
+
+fn passed(body: &mut Writer<'_>, tag: &[u8; 8], address: SocketAddr, datagram: &[u8]) {
+    body.bytes(tag);
+    body.addresses(&[address]);
+    body.bytes(datagram);
+}
+
+fn one_address(body: &mut Reader<'_>) -> Result<SocketAddr, Malformed> {
+    body.addresses()?.first().copied().ok_or(Malformed)
 }
 
 /// Takes the messages of a packet apart, one by one.
@@ -497,203 +545,5 @@ impl Iterator for Messages<'_> {
     }
 }
 
-/// A display name that is safe to show: no control or invisible formatting characters, single
-/// spaces, at most [`MAX_NAME`] bytes, never empty.
-pub fn sanitise_name(raw: &str) -> String {
-    let mut name = String::new();
-    for word in raw.split(|c: char| c.is_whitespace() || c.is_control()) {
-        let start = name.len();
-        for c in word.chars().filter(|&c| !is_invisible(c)) {
-            let space = usize::from(start > 0 && name.len() == start);
-            if name.len() + space + c.len_utf8() > MAX_NAME {
-                return name;
-            }
-            if space == 1 {
-                name.push(' ');
-            }
-            name.push(c);
-        }
-    }
-    if name.is_empty() { "guest".to_owned() } else { name }
-}
-
-/// Characters that change or hide the text around them (Unicode 15, 23.2 and 23.8): direction
-/// marks and overrides, zero-width characters, language tags, interlinear annotations.
-fn is_invisible(c: char) -> bool {
-    matches!(u32::from(c),
-        0xAD | 0x061C | 0x180E | 0x200B..=0x200F | 0x2028..=0x202E | 0x2060..=0x206F
-        | 0xFEFF | 0xFFF9..=0xFFFB | 0xE0000..=0xE007F)
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn encoded(message: &Message) -> Vec<u8> {
-        let mut out = Vec::new();
-        message.write(&mut out);
-        out
-    }
-
-    fn member(id: u8, name: &str) -> Member {
-        Member {
-            id: ParticipantId(id),
-            name: name.into(),
-            static_key: [id; 32],
-            addresses: vec!["192.0.2.1:7000".parse().unwrap(), "[2001:db8::1]:9".parse().unwrap()],
-            epoch: 7,
-        }
-    }
-
-    #[test]
-    fn messages_have_the_written_layout() {
-        assert_eq!(encoded(&Message::Confirm { epoch: 0x0A0B_0C0D }), [1, 0, 4, 10, 11, 12, 13]);
-        assert_eq!(encoded(&Message::Ping { sent: Micros(1) }), [2, 0, 8, 0, 0, 0, 0, 0, 0, 0, 1]);
-        assert_eq!(encoded(&Message::KeyframeRequest), [7, 0, 0]);
-        let report = AudioReport { loss_1s: 0x0102, loss_10s: 0x0304, run: 5 };
-        assert_eq!(encoded(&Message::AudioReport(report)), [24, 0, 5, 1, 2, 3, 4, 5]);
-        assert_eq!(
-            encoded(&Message::T0 { at: SessionMicros(-1) }),
-            [5, 0, 8, 255, 255, 255, 255, 255, 255, 255, 255]
-        );
-    }
-
-    #[test]
-    fn every_message_comes_back_also_from_a_row() {
-        let status = Status {
-            muted: true,
-            camera_off: false,
-            clipping: true,
-            recording: true,
-            dropped: 3,
-            disk_left_mb: Some(0),
-            input_delay_micros: 5_000,
-            output_delay_micros: 7_500,
-            reception: vec![Reception {
-                peer: ParticipantId(3),
-                loss_permille: 51,
-                jitter_micros: 900,
-                playout_micros: 12_000,
-            }],
-            clock: Some(ClockReport {
-                offset_micros: -12_340_567,
-                uncertainty_micros: 250,
-                skew_ppb: -41_250,
-            }),
-        };
-        let row = vec![
-            Message::Confirm { epoch: 9 },
-            Message::Ping { sent: Micros(-5) },
-            Message::Pong {
-                sent: Micros(1),
-                received: SessionMicros(2),
-                answered: SessionMicros(3),
-                synchronised: true,
-            },
-            Message::Heartbeat { count: 4, roster: 2, status },
-            Message::Heartbeat { count: 5, roster: 0, status: Status::default() },
-            Message::T0 { at: SessionMicros(5_000_000) },
-            Message::Roster(Roster {
-                epoch: 8,
-                introducer: ParticipantId(0),
-                members: vec![member(0, "Alice"), member(3, "Zoë")],
-            }),
-            Message::KeyframeRequest,
-            Message::PathChallenge([1; 8]),
-            Message::PathResponse([2; 8]),
-            Message::AudioReport(AudioReport { loss_1s: 50, loss_10s: 48, run: 11 }),
-        ];
-        let mut bytes = Vec::new();
-        for message in &row {
-            message.write(&mut bytes);
-        }
-        let back: Vec<_> = Messages::new(&bytes).map(|m| m.unwrap().unwrap()).collect();
-        assert_eq!(back, row);
-    }
-
-    #[test]
-    fn a_clock_report_stands_behind_everything_that_earlier_versions_read() {
-        let clock = Some(ClockReport { offset_micros: -2, uncertainty_micros: 3, skew_ppb: 4 });
-        let status = Status { clock, ..Status::default() };
-        let bytes = encoded(&Message::Heartbeat { count: 1, roster: 0, status });
-        let plain = encoded(&Message::Heartbeat { count: 1, roster: 0, status: Status::default() });
-        assert_eq!(bytes.len(), plain.len() + 16);
-        assert_eq!(bytes[11], 32 + 64, "its flags");
-        assert_eq!(bytes[12..plain.len()], plain[12..]);
-        let report = &bytes[plain.len()..];
-        assert_eq!(report[..12], [255, 255, 255, 255, 255, 255, 255, 254, 0, 0, 0, 3]);
-        assert_eq!(report[12..], [0, 0, 0, 4]);
-    }
-
-    #[test]
-    fn unknown_kinds_are_skipped_and_bodies_may_grow() {
-        let mut bytes = vec![200, 0, 2, 1, 1];
-        bytes.extend([1, 0, 6, 0, 0, 0, 5, 99, 99]);
-        let found: Vec<_> = Messages::new(&bytes).collect();
-        assert_eq!(found, [Ok(None), Ok(Some(Message::Confirm { epoch: 5 }))]);
-    }
-
-    #[test]
-    fn a_cut_message_ends_the_row() {
-        let found: Vec<_> = Messages::new(&[7, 0, 0, 1, 0, 4, 0]).collect();
-        assert_eq!(found, [Ok(Some(Message::KeyframeRequest)), Err(Malformed)]);
-    }
-
-    #[test]
-    fn names_are_made_safe_to_show() {
-        assert_eq!(sanitise_name("  Alice \t (Host)\n"), "Alice (Host)");
-        assert_eq!(sanitise_name("a\u{1b}[31mb\u{202e}c"), "a [31mbc");
-        assert_eq!(sanitise_name("\u{200b}\u{7}"), "guest");
-        let long = sanitise_name(&"é".repeat(100));
-        assert_eq!(long, "é".repeat(24));
-    }
-
-    #[test]
-    fn the_longest_roster_fits_a_packet() {
-        let members = (0..4)
-            .map(|id| Member {
-                name: "n".repeat(MAX_NAME),
-                addresses: vec![
-                    "[2001:db8::1]:9".parse().unwrap();
-                    crate::protocol::wire::MAX_ADDRESSES
-                ],
-                ..member(id, "")
-            })
-            .collect();
-        let mut bytes = Vec::new();
-        Message::Roster(Roster { epoch: 1, introducer: ParticipantId::HOST, members })
-            .write(&mut bytes);
-        assert!(bytes.len() <= 900, "{} bytes leave no room for a heartbeat", bytes.len());
-    }
-
-    proptest! {
-        #[test]
-        fn no_bytes_panic_and_what_reads_writes_back(
-            bytes in proptest::collection::vec(any::<u8>(), 0..200)
-        ) {
-            for message in Messages::new(&bytes).flatten().flatten() {
-                let again = encoded(&message);
-                prop_assert_eq!(Messages::new(&again).next(), Some(Ok(Some(message))));
-            }
-        }
-
-        #[test]
-        fn no_body_of_a_known_kind_panics(
-            kind in 1u8..26, body in proptest::collection::vec(any::<u8>(), 0..200)
-        ) {
-            let mut bytes = vec![kind, (body.len() >> 8) as u8, body.len() as u8];
-            bytes.extend(body);
-            for message in Messages::new(&bytes).flatten().flatten() {
-                let again = encoded(&message);
-                prop_assert_eq!(Messages::new(&again).next(), Some(Ok(Some(message))));
-            }
-        }
-
-        #[test]
-        fn sanitising_twice_changes_nothing(raw in "\\PC{0,80}") {
-            let once = sanitise_name(&raw);
-            prop_assert_eq!(sanitise_name(&once), once);
-        }
-    }
-}
+mod tests;

@@ -6,7 +6,7 @@
 
 use super::header::{HEADER_LEN, Header, HeaderError, PacketType, TAG_LEN};
 use super::replay::{FragmentWindow, Window};
-use super::seal::{CONTROL_HANDSHAKE, CONTROL_RELAY, CONTROL_SEALED, PairKeys, Seal};
+use super::seal::{CONTROL_HANDSHAKE, CONTROL_RELAY, CONTROL_SEALED, PairKeys, Seal, TALK_LANE};
 use super::wire::padding;
 use crate::units::{MAX_PARTICIPANTS, ParticipantId, extend_sequence};
 
@@ -55,6 +55,16 @@ pub enum Demuxed<'a> {
         /// Who.
         peer: ParticipantId,
     },
+    /// A whole datagram of this peer for another member: send it there as it is, if the path to
+    /// that member is a direct one (nothing is relayed twice).
+    Relay {
+        /// Who sent it; the datagram says so, too.
+        peer: ParticipantId,
+        /// For whom.
+        to: ParticipantId,
+        /// Sealed between the two ends, or a handshake message.
+        datagram: &'a [u8],
+    },
     /// Counted and dropped.
     Dropped(DropReason),
 }
@@ -73,7 +83,8 @@ pub enum DropReason {
     Replay,
     /// No key of that peer opens it.
     Unsealed,
-    /// A packet to be passed on; this program does not.
+    /// A packet to be passed on that must not be: in somebody else's name, to its sender, or relayed
+    /// before.
     Relay,
 }
 
@@ -108,6 +119,8 @@ struct Epoch {
     audio: Window,
     video: FragmentWindow,
     control: Window,
+    /// Relay packets of the sender's talk thread.
+    relay: Window,
     bye: Window,
 }
 
@@ -119,12 +132,14 @@ impl Epoch {
             audio: Window::default(),
             video: FragmentWindow::default(),
             control: Window::default(),
+            relay: Window::default(),
             bye: Window::default(),
         }
     }
 
-    fn newest(&self, kind: PacketType) -> u64 {
-        match kind {
+    fn newest(&self, header: &Header) -> u64 {
+        match header.kind {
+            PacketType::Control if header.fragments != 0 => self.relay.newest(),
             PacketType::Audio => self.audio.newest(),
             PacketType::VideoKey | PacketType::VideoDelta => self.video.newest(),
             PacketType::Control => self.control.newest(),
@@ -134,6 +149,7 @@ impl Epoch {
 
     fn is_new(&self, header: &Header, sequence: u64) -> bool {
         match header.kind {
+            PacketType::Control if header.fragments != 0 => self.relay.is_new(sequence),
             PacketType::Audio => self.audio.is_new(sequence),
             PacketType::VideoKey | PacketType::VideoDelta => {
                 self.video.is_new(sequence, header.fragment)
@@ -145,6 +161,7 @@ impl Epoch {
 
     fn enter(&mut self, header: &Header, sequence: u64) {
         match header.kind {
+            PacketType::Control if header.fragments != 0 => self.relay.enter(sequence),
             PacketType::Audio => self.audio.enter(sequence),
             PacketType::VideoKey | PacketType::VideoDelta => {
                 self.video.enter(sequence, header.fragment);
@@ -161,7 +178,7 @@ impl Epoch {
         datagram: &mut [u8],
         clear: usize,
     ) -> Result<u64, DropReason> {
-        let sequence = extend_sequence(self.newest(header.kind), header.sequence);
+        let sequence = extend_sequence(self.newest(header), header.sequence);
         if !self.is_new(header, sequence) {
             return Err(DropReason::Replay);
         }
@@ -246,15 +263,17 @@ impl Demux {
         let clear = if header.kind == PacketType::Control {
             match payload.first() {
                 Some(&CONTROL_HANDSHAKE) => return Ok(Demuxed::Handshake(datagram)),
-                Some(&CONTROL_SEALED) => HEADER_LEN + 1,
-                Some(&CONTROL_RELAY) => return Err(DropReason::Relay),
+                Some(&(CONTROL_SEALED | CONTROL_RELAY)) => HEADER_LEN + 1,
                 _ => return Err(DropReason::Malformed),
             }
         } else {
             HEADER_LEN
         };
         let video = matches!(header.kind, PacketType::VideoKey | PacketType::VideoDelta);
-        if datagram.len() < clear + TAG_LEN || (!video && header.fragments != 0) {
+        let relay = header.kind == PacketType::Control && payload[0] == CONTROL_RELAY;
+        let talk_lane = relay && (header.fragment, header.fragments) == TALK_LANE;
+        let whole = header.fragments == 0 || video || talk_lane;
+        if datagram.len() < clear + TAG_LEN || !whole {
             return Err(DropReason::Malformed);
         }
         let peer = header.participant;
@@ -286,17 +305,31 @@ impl Demux {
                 timestamp_ms: header.timestamp_ms,
                 payload,
             },
+            PacketType::Control if relay => return passed_on(peer, payload),
             PacketType::Control => Demuxed::Control { peer, payload },
             PacketType::Bye => Demuxed::Bye { peer },
         })
     }
 }
 
+/// What a relay packet holds, if it may be passed on: nobody speaks for another id, and nothing is
+/// relayed twice.
+fn passed_on(peer: ParticipantId, payload: &[u8]) -> Result<Demuxed<'_>, DropReason> {
+    let (to, datagram) = payload.split_first().ok_or(DropReason::Malformed)?;
+    let to = ParticipantId(*to);
+    let (inner, inside) = Header::decode(datagram).map_err(|_| DropReason::Relay)?;
+    let again = inner.kind == PacketType::Control && inside.first() == Some(&CONTROL_RELAY);
+    if inner.participant != peer || to == peer || again {
+        return Err(DropReason::Relay);
+    }
+    Ok(Demuxed::Relay { peer, to, datagram })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::protocol::header::MAX_DATAGRAM;
-    use crate::protocol::seal::{ControlSealer, MediaSealer};
+    use crate::protocol::seal::{ControlSealer, MAX_ENVELOPE, MediaSealer};
     use proptest::prelude::*;
 
     const PEER: ParticipantId = ParticipantId(2);
@@ -383,6 +416,57 @@ mod tests {
         }
     }
 
+    // DESIGN section 5: type 4, kind relay, sealed to the relay: destination, whole inner datagram.
+    #[test]
+    fn a_relay_packet_has_the_written_layout_and_gives_back_the_whole_datagram() {
+        let inner = audio(&mut MediaSealer::new(PEER, &keys(9)), 0, b"opus");
+        let mut media = MediaSealer::new(PEER, &keys(1));
+        let mut control = ControlSealer::new(PEER, &keys(1));
+        let mut demux = demux(1);
+        let mut talk = [0; MAX_ENVELOPE];
+        for n in 0..3u8 {
+            let len = media.relay(ParticipantId(3), 5, &inner, &mut talk);
+            assert_eq!(len, inner.len() + 30);
+            // V=1, type 4; the sender; its number; time; length; lane 1 of 2; relay.
+            assert_eq!(talk[..8], [0x44, 2, 0, n, 0, 0, 0, 5]);
+            assert_eq!(talk[10..13], [1, 2, CONTROL_RELAY]);
+            let relay = Demuxed::Relay { peer: PEER, to: ParticipantId(3), datagram: &inner };
+            let mut again = talk;
+            assert_eq!(demux.handle(&mut talk[..len]), relay);
+            let again = demux.handle(&mut again[..len]) == Demuxed::Dropped(DropReason::Replay);
+            assert!(again);
+            let mut out = Vec::new();
+            assert!(control.relay(ParticipantId(3), 5, &inner, &mut out));
+            assert_eq!(out[10..13], [0, 0, CONTROL_RELAY]);
+            let relay = Demuxed::Relay { peer: PEER, to: ParticipantId(3), datagram: &inner };
+            assert_eq!(demux.handle(&mut out), relay);
+        }
+        let full = [0x41; MAX_DATAGRAM];
+        assert_eq!(media.relay(ParticipantId(3), 0, &full, &mut talk), MAX_ENVELOPE);
+    }
+
+    #[test]
+    fn nothing_is_relayed_twice_or_in_another_name_or_back() {
+        let mut control = ControlSealer::new(PEER, &keys(1));
+        let mut demux = demux(1);
+        let mut refused = |to: u8, inner: &[u8]| {
+            let mut out = Vec::new();
+            assert!(control.relay(ParticipantId(to), 0, inner, &mut out));
+            demux.handle(&mut out) == Demuxed::Dropped(DropReason::Relay)
+        };
+        let own = audio(&mut MediaSealer::new(PEER, &keys(9)), 0, b"opus");
+        let another = audio(&mut MediaSealer::new(ParticipantId(1), &keys(9)), 0, b"opus");
+        let mut relayed = Vec::new();
+        let mut once = ControlSealer::new(PEER, &keys(9));
+        assert!(once.relay(ParticipantId(3), 0, &own, &mut relayed));
+        relayed.truncate(MAX_DATAGRAM);
+        assert!(!refused(3, &own));
+        assert!(refused(2, &own));
+        assert!(refused(3, &another));
+        assert!(refused(3, &relayed));
+        assert!(refused(3, b"no header"));
+    }
+
     #[test]
     fn a_packet_passes_once() {
         let mut media = MediaSealer::new(PEER, &keys(1));
@@ -407,7 +491,7 @@ mod tests {
         demux.remove_peer(PEER);
         assert_eq!(demux.handle(&mut datagram.clone()), unknown);
         let mut relay = vec![0x44, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, CONTROL_RELAY];
-        assert_eq!(demux.handle(&mut relay), Demuxed::Dropped(DropReason::Relay));
+        assert_eq!(demux.handle(&mut relay), Demuxed::Dropped(DropReason::Malformed));
         assert!(matches!(demux.handle(&mut [1, 2]), Demuxed::Dropped(DropReason::Header(_))));
         assert_eq!(demux.drops().total(), 5);
     }

@@ -22,9 +22,9 @@
 //!
 //! Every datagram is the 12-byte [`Header`] and a payload of at most [`MAX_DATAGRAM`] together. Types
 //! 1, 2, 3 and 5 are sealed whole. A type-4 payload begins with one clear byte: 0 handshake (see
-//! [`handshake`]), 1 sealed control messages (see [`control`]), 2 relay (kept for later: counted
-//! and dropped). A sealed packet opens only under the key of the pair, with its header (and that
-//! byte) as associated data, and only once.
+//! [`handshake`]), 1 sealed control messages (see [`control`]), 2 relay: sealed to a member that passes
+//! on what is in it, the destination's id and a whole datagram. A sealed packet opens only under the
+//! key of the pair, with its header (and that byte) as associated data, and only once.
 
 pub mod control;
 pub mod demux;
@@ -33,16 +33,18 @@ pub mod handshake;
 pub mod header;
 pub mod invite;
 pub mod mesh;
+mod name;
 mod replay;
+mod roster;
 pub mod seal;
 mod wire;
 
-pub use control::{Member, Reception, Roster, Status, StreamParameters, sanitise_name};
+pub use control::{Admit, Member, Reception, Roster, Status, StreamParameters, sanitise_name};
 pub use demux::{Demux, Demuxed, DropCounters, DropReason};
 pub use fragment::{MAX_FRAGMENT, fragment, fragments};
 pub use handshake::{CODEC_OPUS, CODEC_VP8, Randomness, Refusal, SessionStart};
 pub use header::{HEADER_LEN, Header, HeaderError, MAX_DATAGRAM, PacketType, TAG_LEN};
 pub use invite::{DEFAULT_PORT, Invite, InviteKey, MalformedInvite, MalformedKey};
-pub use mesh::{Admit, LeaveReason, Local, Mesh, MeshCounters, MeshEvent};
-pub use seal::{MediaSealer, PairKeys};
+pub use mesh::{LeaveReason, Local, Mesh, MeshCounters, MeshEvent};
+pub use seal::{MAX_ENVELOPE, MediaSealer, PairKeys};
 pub use wire::{Malformed, padding};

@@ -20,6 +20,12 @@ pub const CONTROL_SEALED: u8 = 1;
 /// First byte of a type-4 payload, in clear: a datagram to be passed on.
 pub const CONTROL_RELAY: u8 = 2;
 
+/// Longest relay packet: a whole datagram, sealed to the relay with its destination.
+pub const MAX_ENVELOPE: usize = MAX_DATAGRAM + HEADER_LEN + 2 + TAG_LEN;
+/// Fragment fields of the relay packets of the talk thread: a row of numbers of its own, since the
+/// control thread counts those with 0 of 0.
+pub(super) const TALK_LANE: (u8, u8) = (1, 2);
+
 /// Sequence numbers end here: the nonce has 48 bits for them.
 const SEQUENCE_END: u64 = 1 << 48;
 
@@ -47,6 +53,33 @@ fn nonce(kind: PacketType, fragment: u8, sequence: u64) -> Nonce {
     nonce[5] = fragment;
     nonce[6..].copy_from_slice(&sequence.to_be_bytes()[2..]);
     nonce.into()
+}
+
+/// Seals one text under a key of which each number is used once. For texts outside a pair's streams.
+pub(super) fn seal_once(key: &[u8; 32], number: u64, aad: &[u8], text: &[u8]) -> Vec<u8> {
+    let mut sealed = text.to_vec();
+    let nonce = nonce(PacketType::Control, 0, number);
+    let tag = ChaCha20Poly1305::new(&(*key).into())
+        .encrypt_inout_detached(&nonce, aad, sealed.as_mut_slice().into())
+        .expect("a text is shorter than 256 GB");
+    sealed.extend(tag);
+    sealed
+}
+
+/// Opens what [`seal_once`] has sealed.
+pub(super) fn unseal_once(
+    key: &[u8; 32],
+    number: u64,
+    aad: &[u8],
+    sealed: &[u8],
+) -> Option<Vec<u8>> {
+    let (text, tag) = sealed.split_last_chunk::<TAG_LEN>()?;
+    let mut text = text.to_vec();
+    let nonce = nonce(PacketType::Control, 0, number);
+    ChaCha20Poly1305::new(&(*key).into())
+        .decrypt_inout_detached(&nonce, aad, text.as_mut_slice().into(), &Tag::from(*tag))
+        .ok()?;
+    Some(text)
 }
 
 /// One direction's key.
@@ -101,12 +134,13 @@ pub struct MediaSealer {
     audio_next: u64,
     /// Lowest frame that video may take, and in it the lowest fragment (256: none is left).
     video_next: (u64, u16),
+    relay_next: u64,
 }
 
 impl MediaSealer {
     /// Sealer for the peer that `keys` are shared with.
     pub fn new(own: ParticipantId, keys: &PairKeys) -> Self {
-        Self { seal: Seal::new(&keys.send), own, audio_next: 0, video_next: (0, 0) }
+        Self { seal: Seal::new(&keys.send), own, audio_next: 0, video_next: (0, 0), relay_next: 0 }
     }
 
     /// Seals one audio packet into `out` and returns the datagram's length.
@@ -154,6 +188,42 @@ impl MediaSealer {
         // 0/0 = not fragmented (PRD 5.4).
         let cut = if fragments <= 1 { (0, 0) } else { (fragment, fragments) };
         self.media(kind, sequence, timestamp_ms, cut, payload, out)
+    }
+
+    /// Seals a whole datagram for another member to this peer, which passes it on, into `out`, and
+    /// returns the packet's length; 0 if it does not fit.
+    pub fn relay(
+        &mut self,
+        to: ParticipantId,
+        timestamp_ms: u32,
+        datagram: &[u8],
+        out: &mut [u8; MAX_ENVELOPE],
+    ) -> usize {
+        const CLEAR: usize = HEADER_LEN + 1;
+        let len = CLEAR + 1 + datagram.len() + TAG_LEN;
+        let Some(packet) = out.get_mut(..len) else { return 0 };
+        if self.relay_next >= SEQUENCE_END {
+            return 0;
+        }
+        let sequence = self.relay_next;
+        self.relay_next += 1;
+        let (fragment, fragments) = TALK_LANE;
+        let header = Header {
+            padding: false,
+            kind: PacketType::Control,
+            participant: self.own,
+            sequence: sequence as u16,
+            timestamp_ms,
+            payload_len: (len - HEADER_LEN) as u16,
+            fragment,
+            fragments,
+        };
+        packet[..HEADER_LEN].copy_from_slice(&header.encode());
+        packet[HEADER_LEN] = CONTROL_RELAY;
+        packet[CLEAR] = to.0;
+        packet[CLEAR + 1..len - TAG_LEN].copy_from_slice(datagram);
+        let nonce = nonce(PacketType::Control, fragment, sequence);
+        if self.seal.close(&nonce, packet, CLEAR) { len } else { 0 }
     }
 
     fn media(
@@ -214,6 +284,24 @@ impl ControlSealer {
         let sequence = self.control;
         self.control += 1;
         self.packet(PacketType::Control, sequence, timestamp_ms, &[CONTROL_SEALED], messages, out)
+    }
+
+    /// Seals a whole datagram for another member to this peer, which passes it on.
+    pub(super) fn relay(
+        &mut self,
+        to: ParticipantId,
+        timestamp_ms: u32,
+        datagram: &[u8],
+        out: &mut Vec<u8>,
+    ) -> bool {
+        out.clear();
+        if datagram.len() > MAX_DATAGRAM || self.control >= SEQUENCE_END {
+            return false;
+        }
+        let sequence = self.control;
+        self.control += 1;
+        let text = [&[to.0], datagram].concat();
+        self.packet(PacketType::Control, sequence, timestamp_ms, &[CONTROL_RELAY], &text, out)
     }
 
     /// Seals one BYE into `out`.

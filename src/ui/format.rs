@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::model::{Event, Finished, LeaveReason, PeerStats, Snapshot, Stats};
+use super::model::{Event, Finished, LeaveReason, PathKind, PeerStats, Snapshot, Stats};
 use crate::units::RECORDING_FPS;
 
 /// `hh:mm:ss` of a time in seconds; times before zero show as zero.
@@ -113,6 +113,25 @@ pub fn describe(event: &Event, names: &Names) -> Option<String> {
         Event::PeerLeft { id, reason: LeaveReason::Timeout } => {
             format!("{} is gone: nothing was heard for too long", names.of(*id))
         }
+        Event::PeerLeft { id, reason: LeaveReason::Removed } => {
+            format!("{} is no longer in the call", names.of(*id))
+        }
+        Event::PeerPath { id, path, via } => match (path, via) {
+            (PathKind::Relay, Some(via)) => {
+                format!("{} is reached through {}", names.of(*id), names.of(*via))
+            }
+            (PathKind::Local, _) => format!("{} is reached on the local network", names.of(*id)),
+            _ => format!("{} is reached directly", names.of(*id)),
+        },
+        Event::Knock { name, address, code, .. } => {
+            format!("{} knocks from {address}, code {code}", printable(name))
+        }
+        Event::KnockOver { admitted: true, .. } => "the guest who knocked is let in".to_owned(),
+        Event::KnockOver { .. } => "the guest who knocked is not let in".to_owned(),
+        Event::KnockCode { code } => {
+            format!("knocking; read this code out to the host: {code}")
+        }
+        Event::Invite { invite } => format!("to join here: hyperzoom join '{invite}'"),
         Event::PeerSilent { id, seconds } => {
             format!("nothing from {} for {seconds:.1} s", names.of(*id))
         }

@@ -57,6 +57,44 @@ pub enum Event {
         /// How long it was silent, seconds.
         seconds: f64,
     },
+    /// The way to a member, when the member comes in and when it changes.
+    PeerPath {
+        /// Participant id.
+        id: u8,
+        /// `local`, `direct` or `relay`.
+        path: PathKind,
+        /// The member that passes on what is sent, with `relay`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        via: Option<u8>,
+    },
+    /// Somebody without a key wants in: answer `admit` or `refuse` with this id within a minute.
+    Knock {
+        /// Names this knock.
+        id: u32,
+        /// Display name, free of control characters; nobody has proven it.
+        name: String,
+        /// Where it comes from.
+        address: String,
+        /// Six digits that the guest sees, too.
+        code: String,
+    },
+    /// A knock was answered or has lapsed.
+    KnockOver {
+        /// Which.
+        id: u32,
+        /// It was let in.
+        admitted: bool,
+    },
+    /// We knock: the same six digits are shown to the person who may let us in.
+    KnockCode {
+        /// Six digits.
+        code: String,
+    },
+    /// The invite that lets others in here, as it is now; every member has one.
+    Invite {
+        /// The whole `ADDRESS:PORT#KEY`.
+        invite: String,
+    },
     /// The offset to the session clock was measured.
     Clock {
         /// Session clock less local clock, milliseconds.
@@ -125,6 +163,21 @@ pub enum LeaveReason {
     Bye,
     /// Five seconds without a packet (PRD 5.4).
     Timeout,
+    /// Somebody removed it.
+    Removed,
+}
+
+/// How packets get to a member.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PathKind {
+    /// Over the internet, or any network that routes public addresses.
+    #[default]
+    Direct,
+    /// Within one home.
+    Local,
+    /// Another member passes them on, and cannot read them.
+    Relay,
 }
 
 /// The figures of one second.
@@ -404,6 +457,21 @@ pub enum Command {
     Marker,
     /// End the call as the end key does.
     End,
+    /// Let in who knocks.
+    Admit {
+        /// From the `knock` event.
+        id: u32,
+    },
+    /// Do not.
+    Refuse {
+        /// From the `knock` event.
+        id: u32,
+    },
+    /// Remove a member from the call; it needs a new invite to come again.
+    Remove {
+        /// Participant id.
+        id: u8,
+    },
     /// Start the preview window, or close it.
     #[serde(skip)]
     ToggleWindow,
@@ -420,6 +488,8 @@ pub struct Snapshot {
     pub own_name: String,
     /// The whole join line for guests; `None` for a guest and for `record`.
     pub invite_line: Option<String>,
+    /// Those who wait to be let in, the longest first.
+    pub knocks: Vec<KnockView>,
     /// `waiting for guests`, `connecting to …`, `in the call`, `recording`, `finishing`.
     pub phase: String,
     /// Own microphone is muted.
@@ -462,6 +532,19 @@ pub struct Snapshot {
     pub rss_mb: f64,
 }
 
+/// Somebody who knocks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KnockView {
+    /// For [`Command::Admit`] and [`Command::Refuse`].
+    pub id: u32,
+    /// Display name.
+    pub name: String,
+    /// Where it comes from.
+    pub address: String,
+    /// Six digits.
+    pub code: String,
+}
+
 /// How well the session clock is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ClockView {
@@ -484,6 +567,8 @@ pub struct PeerView {
     pub camera_off: bool,
     /// Nothing heard for more than a second.
     pub silent: bool,
+    /// The way to it.
+    pub path: PathKind,
     /// The second's figures.
     pub stats: PeerStats,
 }

@@ -88,7 +88,7 @@ fn bad_flags_are_one_line_and_code_2() {
         &["fly"][..],
         &["host", "--nosuch"],
         &["host", "--listen", "7000"],
-        &["host", "--admit", "ask"],
+        &["host", "--admit", "nobody"],
         &["host", "--public", ""],
         &["host", "--name", ""],
         &["host", "--name", "a\u{7}b"],

@@ -14,6 +14,7 @@ mod encoders;
 mod generated;
 mod lab;
 mod layering;
+mod mesh;
 mod portmap;
 mod protocol;
 mod release;

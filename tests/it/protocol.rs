@@ -74,7 +74,8 @@ fn with_record_now_recording_starts_without_a_guest() {
     let start = SessionStart::default();
     let mut host =
         Mesh::host(local("A"), Admit::Key, KEY, start, true, Micros(9_999), randomness(1));
-    assert_eq!(host.poll_event(), Some(MeshEvent::T0 { at: SessionMicros(SECOND) }));
+    let events: Vec<_> = std::iter::from_fn(|| host.poll_event()).collect();
+    assert!(events.contains(&MeshEvent::T0 { at: SessionMicros(SECOND) }));
 }
 
 #[test]
@@ -108,7 +109,7 @@ fn a_wrong_key_is_refused_fast_and_leaves_nothing_behind() {
     call.run(SECOND / 10);
     assert_eq!(call.nodes[wrong].refused(), Some(Refusal::Key));
     assert_eq!(call.nodes[keyless].refused(), Some(Refusal::KeyNeeded));
-    assert!(call.nodes[0].events.is_empty());
+    assert!(call.nodes[0].quiet());
     assert_eq!(call.nodes[0].mesh.counters().handshakes_refused, 2);
     assert_eq!(call.nodes[wrong].mesh.poll_timeout(), None, "it does not try on");
 }
@@ -193,22 +194,22 @@ fn a_hello_is_a_padded_control_packet_and_no_answer_is_longer() {
     assert_eq!(hello.len(), MAX_DATAGRAM);
     // V=1, P=1, type 4; unassigned; nothing counted; 1,138 bytes follow; not fragmented.
     assert_eq!(hello[..12], [0x64, 0xFF, 0, 0, 0, 0, 0, 0, 0x04, 0x72, 0, 0]);
-    // Handshake, HELLO with a key, revision 1.
-    assert_eq!(hello[12..15], [0, 1, 1]);
+    // Handshake, HELLO, revision 2.
+    assert_eq!(hello[12..15], [0, 1, 2]);
     let padding = u16::from_be_bytes([hello[1148], hello[1149]]);
     let end = MAX_DATAGRAM - usize::from(padding);
     assert!(hello[end..1148].iter().all(|&b| b == 0));
     call.run(SECOND);
     let welcome = &call.nodes[0].sent_log[0];
-    // V=1, type 4, the host; handshake, WELCOME, revision 1, then the HELLO's key begins again.
+    // V=1, type 4, the host; handshake, WELCOME, revision 2, then the HELLO's key begins again.
     assert_eq!(welcome[..2], [0x44, 0]);
-    assert_eq!(welcome[12..15], [0, 3, 1]);
+    assert_eq!(welcome[12..15], [0, 3, 2]);
     assert_eq!(welcome[15..31], hello[15..31]);
     assert!(welcome.len() <= hello.len());
 }
 
 #[test]
-fn another_revision_is_refused_with_words() {
+fn another_revision_is_refused_with_words_on_both_sides() {
     let mut call = clean();
     let guest = call.guest(Some(KEY));
     let mut hello = call.nodes[guest].sent_log[0].clone();
@@ -216,6 +217,8 @@ fn another_revision_is_refused_with_words() {
     call.with(0, |mesh, now| mesh.handle_handshake(now, address(1), &hello));
     call.run(21_000);
     assert_eq!(call.nodes[guest].refused(), Some(Refusal::Version));
+    let turned = MeshEvent::TurnedAway { address: address(1), reason: Refusal::Version };
+    assert!(call.nodes[0].saw(|e| *e == turned).is_some(), "the host's person is told, too");
     assert!(Refusal::Version.to_string().contains("update"));
 }
 
@@ -250,9 +253,11 @@ fn a_changed_handshake_datagram_lets_nobody_in() {
         bad[byte] ^= 0x10;
         call.with(0, |mesh, now| mesh.handle_handshake(now, address(9), &bad));
     }
-    assert!(call.nodes[0].events.is_empty());
+    assert!(call.nodes[0].quiet());
     // And the guest does not take a WELCOME that was changed, but takes the right one after it.
     call.kill(0);
+    // So many wrong ones have cost the host its patience: a cookie would be asked for.
+    call.run(2 * SECOND);
     call.with(0, |mesh, now| mesh.handle_handshake(now, address(1), &hello));
     let welcome = call.nodes[0].sent_log.last().unwrap().clone();
     for byte in 15..welcome.len() {
@@ -283,11 +288,9 @@ fn three_guests_join_over_a_rough_network() {
             assert_eq!(node.mesh.roster().len(), 4, "seed {seed}");
             assert!(node.heard > 100, "seed {seed}");
             let drops = node.demux.drops();
-            assert_eq!(
-                drops.unsealed + drops.header + drops.malformed,
-                0,
-                "seed {seed}: {drops:?}"
-            );
+            assert_eq!(drops.header + drops.malformed, 0, "seed {seed}: {drops:?}");
+            // Only what was said while one side knew of a way through a third one and the other not.
+            assert!(drops.unsealed < 10, "seed {seed}: {drops:?}");
         }
     }
 }
@@ -405,11 +408,11 @@ fn a_guest_that_was_cut_off_comes_back_with_its_id() {
     let mut call = clean();
     let guest = call.joined_guest();
     let other = call.joined_guest();
-    call.cut(0, guest, true);
+    call.isolate(guest, true);
     call.run(25 * SECOND);
     assert!(call.nodes[0].left(1, LeaveReason::Timeout).is_some());
     assert!(call.nodes[guest].left(0, LeaveReason::Timeout).is_some());
-    call.cut(0, guest, false);
+    call.isolate(guest, false);
     call.run(3 * SECOND);
     let joins = |n: &Node, p| {
         n.count(|e| matches!(e, MeshEvent::PeerJoined { peer, .. } if *peer == id(p)))
@@ -485,7 +488,7 @@ fn a_member_that_moves_is_followed_after_it_has_answered() {
     let new: SocketAddr = "198.51.100.7:4242".parse().unwrap();
     call.net.move_socket(address(guest), new);
     call.run(3 * SECOND);
-    let moved = MeshEvent::PeerAddress { peer: id(1), address: new };
+    let moved = MeshEvent::PeerAddress { peer: id(1), address: new, relay: None };
     assert_eq!(call.nodes[0].count(|e| *e == moved), 1);
     assert_eq!(call.nodes[0].peers[0].address, new);
     assert_eq!(call.nodes[guest].count(|e| matches!(e, MeshEvent::PeerLeft { .. })), 0);

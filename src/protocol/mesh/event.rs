@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use super::super::control::{AudioReport, Status, StreamParameters};
 use super::super::handshake::{Refusal, SessionStart};
+use super::super::invite::InviteKey;
 use super::super::seal::PairKeys;
 use crate::units::{Micros, ParticipantId, SessionMicros};
 
@@ -22,15 +23,6 @@ pub struct Local {
     pub utc_minute: u32,
 }
 
-/// Who may join.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Admit {
-    /// Whoever has the invite's key.
-    Key,
-    /// Everybody; a HELLO that was made with a key must have the right one even so.
-    All,
-}
-
 /// Why a member is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LeaveReason {
@@ -38,6 +30,8 @@ pub enum LeaveReason {
     Bye,
     /// Nothing was heard of it for [`super::TIMEOUT_MICROS`].
     Timeout,
+    /// The introducer's roster no longer has it: a person removed it, or two rosters met.
+    Removed,
 }
 
 /// What the caller has to know or do, in order.
@@ -72,13 +66,18 @@ pub enum MeshEvent {
         streams: StreamParameters,
         /// Where media goes.
         address: SocketAddr,
+        /// There is no direct way: `address` is this member's, which passes on what is sealed to
+        /// it with [`crate::protocol::MediaSealer::relay`].
+        relay: Option<ParticipantId>,
     },
-    /// The peer has moved, and has shown that it is there.
+    /// There is a better way to the peer, or the old one has died.
     PeerAddress {
         /// Who.
         peer: ParticipantId,
         /// Where media goes from now on.
         address: SocketAddr,
+        /// As in [`MeshEvent::PeerJoined`].
+        relay: Option<ParticipantId>,
     },
     /// The peer is gone: stop sending, forget its keys.
     PeerLeft {
@@ -120,6 +119,45 @@ pub enum MeshEvent {
         /// Who asks.
         peer: ParticipantId,
     },
+    /// The invite that lets others in here, and where we may be reached, the likeliest first. Again
+    /// when either changes. Every member can show it.
+    Invite {
+        /// Its key.
+        key: InviteKey,
+        /// What others saw and what we offer.
+        addresses: Vec<SocketAddr>,
+    },
+    /// Somebody without a key wants in: answer with [`super::Mesh::admit`] or [`super::Mesh::refuse`]
+    /// within a minute.
+    Knock {
+        /// Names this knock.
+        knock: u32,
+        /// Display name, safe to show; nobody has proven it.
+        name: String,
+        /// Where it comes from.
+        address: SocketAddr,
+        /// Six digits that the guest sees, too: let it read them out.
+        code: u32,
+    },
+    /// A knock was answered, or has lapsed.
+    KnockOver {
+        /// Which.
+        knock: u32,
+        /// It was let in.
+        admitted: bool,
+    },
+    /// We knock: these six digits are shown there, too.
+    KnockCode {
+        /// 0 to 999,999.
+        code: u32,
+    },
+    /// Somebody could not be let in whose program does not fit ours.
+    TurnedAway {
+        /// Where it came from.
+        address: SocketAddr,
+        /// Why.
+        reason: Refusal,
+    },
     /// One timestamp exchange. Only from peers that know the session clock.
     ClockSample {
         /// With whom.
@@ -132,6 +170,8 @@ pub enum MeshEvent {
         remote_sent: SessionMicros,
         /// Local clock as the pong arrived.
         received: Micros,
+        /// How far the peer's session clock may be from the truth, microseconds; 0 where it is made.
+        uncertainty: i64,
     },
     /// Recording starts here; once.
     T0 {
@@ -160,4 +200,12 @@ pub struct MeshCounters {
     pub handshakes_dropped: u64,
     /// HELLOs that were refused.
     pub handshakes_refused: u64,
+    /// Questions that were answered with a cookie.
+    pub cookies_sent: u64,
+    /// Questions that were forgotten because too many came.
+    pub questions_shed: u64,
+    /// Strangers' datagrams that were forwarded to the introducer.
+    pub forwarded: u64,
+    /// Rosters that were not the introducer's to send.
+    pub rosters_ignored: u64,
 }

@@ -3,21 +3,30 @@
 //! Owned by one thread, which feeds it datagrams and time and carries out what it asks for. It reads
 //! no clock and no socket. The caller's contract is on [`Mesh`].
 
+mod asking;
+mod door;
 mod event;
-mod guest;
-mod host;
+mod gate;
+mod knock;
+mod members;
+mod messages;
+mod pairs;
+mod path;
 mod peer;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use super::control::{AudioReport, Member, Message, Messages, Roster, Status};
-use super::handshake::{Randomness, SessionStart, StaticKey, short};
+use super::control::{Admit, AudioReport, Member, Message, Messages, Roster, Status};
+use super::handshake::{Kind, Randomness, Refusal, SessionStart, StaticKey, kind_of, short};
 use super::invite::InviteKey;
-use crate::units::{Micros, ParticipantId, SessionMicros};
-pub use event::{Admit, LeaveReason, Local, MeshCounters, MeshEvent};
-use guest::Guest;
-use host::Host;
+use super::seal::MAX_ENVELOPE;
+use crate::units::{MAX_PARTICIPANTS, Micros, ParticipantId, SessionMicros};
+use asking::Asking;
+use door::Door;
+pub use event::{LeaveReason, Local, MeshCounters, MeshEvent};
+use pairs::Pair;
+use path::Route;
 use peer::Peer;
 
 /// Heartbeats and timestamp exchanges come this often (PRD 5.4), microseconds.
@@ -37,25 +46,36 @@ const BYES: u8 = 3;
 const BYE_INTERVAL: i64 = 50_000;
 /// Pings whose pongs may still come; more are out only when none comes back.
 const PINGS_KEPT: usize = 16;
+/// Bytes that a control packet has besides its messages.
+const SEALED_OVERHEAD: usize = 29;
 /// Datagrams that wait to be sent. Only a flood of HELLOs fills it, and its answers can be lost.
 const OUTBOX: usize = 256;
-/// Microseconds before a challenge to the same new address is repeated.
-const CHALLENGE_INTERVAL: i64 = 200_000;
+/// Who was cut off tries to come back for this long, microseconds, and keeps its place (DESIGN
+/// section 7).
+const COME_BACK: i64 = 600_000_000;
 
 /// Something that waits to be sent.
 enum Outgoing {
     /// A handshake message.
     Raw { to: SocketAddr, datagram: Vec<u8> },
-    /// Messages that are stamped and sealed as they leave; to the peer's address unless another
-    /// is given.
-    Sealed { peer: ParticipantId, to: Option<SocketAddr>, messages: Vec<Message> },
+    /// The same, through a member.
+    Relayed { relay: ParticipantId, to: ParticipantId, datagram: Vec<u8> },
+    /// Messages that are stamped and sealed as they leave; the peer's way unless another is given.
+    Sealed { peer: ParticipantId, to: Option<Route>, messages: Vec<Message> },
     /// A BYE.
     Bye { peer: ParticipantId },
 }
 
-enum Role {
-    Host(Box<Host>),
-    Guest(Box<Guest>),
+/// What every member knows of the session.
+struct Session {
+    start: SessionStart,
+    /// Of the invite.
+    key: InviteKey,
+    /// Known to members only: psk of the handshakes between them.
+    secret: [u8; 32],
+    /// Earlier ones, for who was away when it changed.
+    old_secrets: Vec<[u8; 32]>,
+    admit: Admit,
 }
 
 enum Phase {
@@ -72,8 +92,8 @@ enum Phase {
 ///
 /// # The caller's contract
 ///
-/// 1. After creation and after each `handle_*`, [`Mesh::leave`], [`Mesh::set_status`],
-///    [`Mesh::report_audio`] and [`Mesh::request_keyframe`], call [`Mesh::poll_transmit`] until it gives `None` and send each
+/// 1. After creation and after each `handle_*`, [`Mesh::leave`], [`Mesh::set_status`] and
+///    [`Mesh::request_keyframe`], call [`Mesh::poll_transmit`] until it gives `None` and send each
 ///    datagram at once: pings and pongs carry the `now` of that call as their stamp.
 /// 2. Then call [`Mesh::poll_event`] until it gives `None`, and act on the events in order.
 ///    [`MeshEvent::KeysReady`] must have reached the demultiplexer before the next datagram is
@@ -86,16 +106,53 @@ enum Phase {
 pub struct Mesh {
     local: Local,
     random: Randomness,
-    role: Role,
     phase: Phase,
     own: ParticipantId,
+    /// Number of the handshake that brought us in; 0 for who began the session.
+    own_epoch: u32,
+    /// We began the session.
+    founder: bool,
     static_key: StaticKey,
+    session: Option<Session>,
+    /// From the invite that we were given, until there is a session.
+    invite_key: Option<InviteKey>,
+    candidates: Vec<SocketAddr>,
+    /// When [`Local::utc_minute`] was true.
+    created: Micros,
+    ticket: Option<[u8; 16]>,
+    asking: Option<Asking>,
+    /// Handshakes with members that are not peers.
+    pairs: Vec<Pair>,
     /// Members whose keys are confirmed.
     peers: Vec<Peer>,
+    door: Door,
+    /// Streams of the guest that is being seated.
+    seat_streams: super::control::StreamParameters,
     /// Session clock less local clock, once it is known.
     clock: Option<i64>,
+    uncertainty: u32,
     t0: Option<SessionMicros>,
     roster: Roster,
+    /// The highest number given to a roster or a handshake.
+    epoch: u32,
+    /// When each id was left, as far as we know.
+    gone: [Option<Micros>; MAX_PARTICIPANTS],
+    /// Members that have said BYE.
+    byes: Vec<(ParticipantId, u32)>,
+    /// Static keys of members that a person removed.
+    removed: Vec<[u8; 32]>,
+    /// Where members were that are not peers any more.
+    known: Vec<(ParticipantId, SocketAddr)>,
+    /// Where peers see us.
+    observed: Vec<(ParticipantId, SocketAddr)>,
+    /// What [`Mesh::set_mapped`] has put among our own addresses.
+    mapped: Option<SocketAddr>,
+    invited: Option<(InviteKey, Vec<SocketAddr>)>,
+    welcomed_at: Option<Micros>,
+    /// Since when there is nobody, although others are on the roster.
+    alone_since: Option<Micros>,
+    /// All tries to come back are over.
+    lost_over: bool,
     status: Status,
     outbox: VecDeque<Outgoing>,
     events: VecDeque<MeshEvent>,
@@ -114,11 +171,14 @@ impl Mesh {
         now: Micros,
         random: Randomness,
     ) -> Self {
-        let mut mesh = Self::new(local, ParticipantId::HOST, random, |random| {
-            Role::Host(Box::new(Host::new(admit, key, start, random)))
-        });
+        let mut mesh = Self::new(local, ParticipantId::HOST, now, random);
+        let mut secret = [0; 32];
+        (mesh.random)(&mut secret);
+        mesh.founder = true;
+        mesh.session = Some(Session { start, key, secret, old_secrets: Vec::new(), admit });
         mesh.clock = Some(-now.0);
         mesh.roster.members = vec![mesh.own_member()];
+        mesh.tell_invite();
         if record_now {
             mesh.fix_t0(now);
         }
@@ -133,35 +193,52 @@ impl Mesh {
         now: Micros,
         random: Randomness,
     ) -> Self {
-        let mut mesh = Self::new(local, ParticipantId::UNASSIGNED, random, |_| {
-            Role::Guest(Box::new(Guest::new(candidates, key, now)))
-        });
-        mesh.begin_join(now, None);
-        mesh.guest_timeout(now);
+        let mut mesh = Self::new(local, ParticipantId::UNASSIGNED, now, random);
+        mesh.candidates = candidates;
+        mesh.invite_key = key;
+        mesh.begin_ask(now, None);
+        mesh.ask_timeout(now);
         mesh
     }
 
-    fn new(
-        mut local: Local,
-        own: ParticipantId,
-        mut random: Randomness,
-        role: impl FnOnce(&mut Randomness) -> Role,
-    ) -> Self {
+    fn new(mut local: Local, own: ParticipantId, now: Micros, mut random: Randomness) -> Self {
         local.name = short(&local.name);
         local.version = short(&local.version);
         let static_key = StaticKey::generate(&mut random);
-        let role = role(&mut random);
+        let door = Door::new(&mut random);
         Self {
             local,
             random,
-            role,
             phase: Phase::Running,
             own,
+            own_epoch: 0,
+            founder: false,
             static_key,
+            session: None,
+            invite_key: None,
+            candidates: Vec::new(),
+            created: now,
+            ticket: None,
+            asking: None,
+            pairs: Vec::new(),
             peers: Vec::new(),
+            door,
+            seat_streams: Default::default(),
             clock: None,
+            uncertainty: 0,
             t0: None,
             roster: Roster { epoch: 0, introducer: ParticipantId::HOST, members: Vec::new() },
+            epoch: 0,
+            gone: [None; MAX_PARTICIPANTS],
+            byes: Vec::new(),
+            removed: Vec::new(),
+            known: Vec::new(),
+            observed: Vec::new(),
+            mapped: None,
+            invited: None,
+            welcomed_at: None,
+            alone_since: None,
+            lost_over: false,
             status: Status::default(),
             outbox: VecDeque::new(),
             events: VecDeque::new(),
@@ -189,9 +266,13 @@ impl Mesh {
         if !matches!(self.phase, Phase::Running) {
             return;
         }
-        match self.role {
-            Role::Host(_) => self.host_handshake(now, from, datagram),
-            Role::Guest(_) => self.guest_handshake(now, from, datagram),
+        match kind_of(datagram) {
+            Some(Kind::Stranger) => self.stranger(now, from, None, datagram),
+            Some(Kind::Answer) => self.answered(now, from, datagram),
+            Some(Kind::Pair) => self.pair_question(now, from, datagram),
+            Some(Kind::Paired) => self.pair_answer(now, from, datagram),
+            Some(Kind::Punch) => {}
+            None => self.counters.handshakes_dropped += 1,
         }
     }
 
@@ -214,29 +295,49 @@ impl Mesh {
                 Err(_) => self.counters.malformed_messages += 1,
             }
         }
+        let route = self.route_of(from, peer);
         for message in &messages {
             if let Message::Confirm { epoch } = message {
-                self.host_confirm(now, from, peer, *epoch);
+                self.confirmed(now, route, peer, *epoch);
             }
         }
         let Some(known) = self.peer(peer) else { return };
-        // The host speaks under these keys, so it has heard us.
+        // The peer speaks under these keys, so it has heard us.
         known.confirming = None;
+        let trouble = known.in_trouble(now);
         self.note_heard(now, peer, false);
-        self.check_path(now, from, peer);
+        let of_paths =
+            |m: &Message| matches!(m, Message::PathChallenge(_) | Message::PathResponse(_));
+        let traffic = !messages.iter().all(of_paths);
+        self.came(now, peer, route, payload.len() + SEALED_OVERHEAD, traffic, trouble);
         for message in messages {
-            self.message(now, from, peer, message);
+            self.message(now, route, peer, message, trouble);
         }
     }
 
     /// A peer has said BYE.
     pub fn handle_bye(&mut self, now: Micros, peer: ParticipantId) {
-        self.remove(now, peer, LeaveReason::Bye);
+        if matches!(self.phase, Phase::Running) {
+            self.remove(now, peer, LeaveReason::Bye);
+        }
     }
 
     /// Media of a peer has arrived and opened.
     pub fn heard(&mut self, now: Micros, peer: ParticipantId) {
         self.note_heard(now, peer, true);
+    }
+
+    /// The same, and where it came from: at least once whenever that changes, at most some times a
+    /// second. What a peer sends from somewhere else is the first sign that it has moved.
+    pub fn heard_from(&mut self, now: Micros, peer: ParticipantId, from: SocketAddr) {
+        if !matches!(self.phase, Phase::Running) {
+            return;
+        }
+        let route = self.route_of(from, peer);
+        let Some(known) = self.peer(peer) else { return };
+        let trouble = known.in_trouble(now);
+        self.note_heard(now, peer, true);
+        self.came(now, peer, route, SEALED_OVERHEAD, true, trouble);
     }
 
     /// Does what is due.
@@ -246,27 +347,35 @@ impl Mesh {
             Phase::Leaving { .. } => return self.leave_timeout(now),
             Phase::Running => {}
         }
-        match self.role {
-            Role::Host(_) => self.host_timeout(now),
-            Role::Guest(_) => self.guest_timeout(now),
+        self.door_timeout(now);
+        self.ask_timeout(now);
+        if !matches!(self.phase, Phase::Running) {
+            return;
         }
+        self.pair_timeout(now);
         let ids: Vec<_> = self.peers.iter().map(|p| p.id).collect();
         for id in ids {
             self.peer_timeout(now, id);
         }
+        self.claim(now);
     }
 
-    /// When [`Mesh::handle_timeout`] has something to do.
+    /// When [`Mesh::handle_timeout`] has something to do; in the past when that is overdue.
     pub fn poll_timeout(&self) -> Option<Micros> {
         match self.phase {
             Phase::Over => None,
             Phase::Leaving { next, .. } => Some(next),
             Phase::Running => {
-                let role = match &self.role {
-                    Role::Host(host) => host.next_timeout(),
-                    Role::Guest(guest) => guest.next_timeout(),
-                };
-                self.peers.iter().map(Peer::next_timeout).chain(role).min()
+                let peers = self.peers.iter().map(Peer::next_timeout);
+                let pairs = self.pairs.iter().map(Pair::next_timeout);
+                let asking = self.asking.as_ref().map(Asking::next_timeout);
+                peers
+                    .chain(pairs)
+                    .chain(asking)
+                    .chain(self.door.next_timeout())
+                    .chain(self.lost_timeout())
+                    .chain(self.claim_timeout())
+                    .min()
             }
         }
     }
@@ -281,14 +390,22 @@ impl Mesh {
                     *out = datagram;
                     return Some(to);
                 }
-                Outgoing::Bye { peer } => {
-                    let Some(peer) = self.peer(peer) else { continue };
-                    if peer.sealer.bye(timestamp_ms, out) {
-                        return Some(peer.address);
+                Outgoing::Relayed { relay, to, datagram } => {
+                    if let Some(to) = self.wrap(relay, to, timestamp_ms, &datagram, out) {
+                        return Some(to);
                     }
                 }
-                Outgoing::Sealed { peer, to, mut messages } => {
-                    let Some(peer) = self.peer(peer) else { continue };
+                Outgoing::Bye { peer: id } => {
+                    let Some(peer) = self.peer(id) else { continue };
+                    let route = peer.paths.current();
+                    if peer.sealer.bye(timestamp_ms, out)
+                        && let Some(to) = self.lead(route, id, timestamp_ms, out)
+                    {
+                        return Some(to);
+                    }
+                }
+                Outgoing::Sealed { peer: id, to, mut messages } => {
+                    let Some(peer) = self.peer(id) else { continue };
                     let mut bytes = Vec::new();
                     for message in &mut messages {
                         match message {
@@ -304,12 +421,48 @@ impl Mesh {
                         }
                         message.write(&mut bytes);
                     }
-                    if peer.sealer.control(timestamp_ms, &bytes, out) {
-                        return Some(to.unwrap_or(peer.address));
+                    let route = to.unwrap_or(peer.paths.current());
+                    if peer.sealer.control(timestamp_ms, &bytes, out)
+                        && let Some(to) = self.lead(route, id, timestamp_ms, out)
+                    {
+                        return Some(to);
                     }
                 }
             }
         }
+    }
+
+    /// Where a datagram for `id` goes; for a way through another member it is wrapped up for that.
+    fn lead(
+        &mut self,
+        route: Route,
+        id: ParticipantId,
+        timestamp_ms: u32,
+        out: &mut Vec<u8>,
+    ) -> Option<SocketAddr> {
+        match route {
+            Route::Direct(address) => Some(address),
+            Route::Relay(relay) => {
+                let inner = std::mem::take(out);
+                self.wrap(relay, id, timestamp_ms, &inner, out)
+            }
+        }
+    }
+
+    fn wrap(
+        &mut self,
+        relay: ParticipantId,
+        to: ParticipantId,
+        timestamp_ms: u32,
+        datagram: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Option<SocketAddr> {
+        let relay = self.peer(relay)?;
+        // Nothing is relayed twice.
+        let address = relay.address()?;
+        let sealed = relay.sealer.relay(to, timestamp_ms, datagram, out);
+        debug_assert!(out.len() <= MAX_ENVELOPE);
+        sealed.then_some(address)
     }
 
     /// The next event.
@@ -345,26 +498,43 @@ impl Mesh {
             let ids: Vec<_> = self.peers.iter().map(|p| p.id).collect();
             for id in ids {
                 let heartbeat = self.heartbeat(id);
-                self.send(id, vec![heartbeat]);
+                self.send(id, heartbeat.to_vec());
             }
         }
     }
 
     /// A guest's offset: session clock = local clock + offset. Pongs are stamped with it.
     pub fn set_clock(&mut self, offset_micros: i64) {
-        if matches!(self.role, Role::Guest(_)) {
+        if !self.founder {
             self.clock = Some(offset_micros);
         }
     }
 
-    /// Where we may be reached has changed (a port mapping was made). A host tells its guests at
-    /// once, a guest in its next HELLO.
-    pub fn set_addresses(&mut self, addresses: Vec<SocketAddr>) {
+    /// How far the session clock that [`Mesh::set_clock`] gives may be from the truth, microseconds:
+    /// told with each pong.
+    pub fn set_uncertainty(&mut self, micros: u32) {
+        self.uncertainty = micros;
+    }
+
+    /// Where we may be reached has changed (a port mapping was made, an interface came or went): the
+    /// others are told at once.
+    pub fn set_addresses(&mut self, now: Micros, addresses: Vec<SocketAddr>) {
         if addresses != self.local.addresses {
             self.local.addresses = addresses;
-            if matches!(self.role, Role::Host(_)) {
-                self.renew_roster();
+            self.addresses_changed(now);
+        }
+    }
+
+    /// The address that a router maps to us, offered before all others; `None` when there is none any
+    /// more.
+    pub fn set_mapped(&mut self, now: Micros, mapped: Option<SocketAddr>) {
+        if self.mapped != mapped {
+            let before = std::mem::replace(&mut self.mapped, mapped);
+            self.local.addresses.retain(|a| Some(*a) != before && Some(*a) != mapped);
+            if let Some(mapped) = mapped {
+                self.local.addresses.insert(0, mapped);
             }
+            self.addresses_changed(now);
         }
     }
 
@@ -379,16 +549,6 @@ impl Mesh {
 
     fn peer(&mut self, id: ParticipantId) -> Option<&mut Peer> {
         self.peers.iter_mut().find(|p| p.id == id)
-    }
-
-    fn own_member(&self) -> Member {
-        Member {
-            id: self.own,
-            name: self.local.name.clone(),
-            static_key: self.static_key.public,
-            addresses: self.local.addresses.clone(),
-            epoch: 0,
-        }
     }
 
     fn push(&mut self, outgoing: Outgoing) {
@@ -410,138 +570,11 @@ impl Mesh {
         }
     }
 
-    /// A heartbeat for that peer.
-    fn heartbeat(&mut self, id: ParticipantId) -> Message {
-        let (roster, status) = (self.roster.epoch, self.status.clone());
-        let count = self.peer(id).map_or(0, |p| {
-            p.heartbeats_sent += 1;
-            p.heartbeats_sent
-        });
-        Message::Heartbeat { count, roster, status }
-    }
-
-    fn note_heard(&mut self, now: Micros, id: ParticipantId, media: bool) {
-        let Some(peer) = self.peer(id) else { return };
-        if let Some(micros) = peer.heard(now, media) {
-            self.events.push_back(MeshEvent::PeerBack { peer: id, micros });
-        }
-    }
-
-    /// A sealed packet from elsewhere only starts a challenge: anybody can send a copy.
-    fn check_path(&mut self, now: Micros, from: SocketAddr, id: ParticipantId) {
-        let mut token = [0; 8];
-        (self.random)(&mut token);
-        let Some(peer) = self.peer(id) else { return };
-        if let Some(token) = peer.challenge(now, from, token) {
-            let messages = vec![Message::PathChallenge(token)];
-            self.push(Outgoing::Sealed { peer: id, to: Some(from), messages });
-        }
-    }
-
-    fn message(&mut self, now: Micros, from: SocketAddr, id: ParticipantId, message: Message) {
-        let session = self.session(now);
-        let Some(peer) = self.peer(id) else { return };
-        match message {
-            // Seen to before the peer was looked up.
-            Message::Confirm { .. } => {}
-            Message::Ping { sent } => {
-                let pong = Message::Pong {
-                    sent,
-                    received: session.unwrap_or(SessionMicros(now.0)),
-                    answered: SessionMicros(0),
-                    synchronised: session.is_some(),
-                };
-                self.send(id, vec![pong]);
-            }
-            Message::Pong { sent, received, answered, synchronised } => {
-                if peer.ponged(sent) && synchronised {
-                    self.events.push_back(MeshEvent::ClockSample {
-                        peer: id,
-                        sent,
-                        remote_received: received,
-                        remote_sent: answered,
-                        received: now,
-                    });
-                }
-            }
-            Message::Heartbeat { count, roster, status } => {
-                peer.roster_known = peer.roster_known.max(roster);
-                if count > peer.heartbeats_heard {
-                    peer.heartbeats_heard = count;
-                    self.events.push_back(MeshEvent::PeerStatus { peer: id, status });
-                }
-            }
-            Message::T0 { at } => {
-                if self.is_host(id) {
-                    self.set_t0(at);
-                }
-            }
-            Message::Roster(roster) => {
-                if self.is_host(id) && roster.epoch > self.roster.epoch {
-                    self.roster = roster;
-                }
-            }
-            Message::KeyframeRequest => {
-                self.events.push_back(MeshEvent::KeyframeRequested { peer: id });
-            }
-            Message::AudioReport(report) => {
-                self.events.push_back(MeshEvent::AudioReport { peer: id, report });
-            }
-            Message::PathChallenge(token) => {
-                let messages = vec![Message::PathResponse(token)];
-                self.push(Outgoing::Sealed { peer: id, to: Some(from), messages });
-            }
-            Message::PathResponse(token) => {
-                if peer.moved(from, token) {
-                    self.events.push_back(MeshEvent::PeerAddress { peer: id, address: from });
-                }
-            }
-        }
-    }
-
-    /// Only the host says what the session is.
-    fn is_host(&self, id: ParticipantId) -> bool {
-        id == ParticipantId::HOST && matches!(self.role, Role::Guest(_))
-    }
-
-    fn peer_timeout(&mut self, now: Micros, id: ParticipantId) {
-        let Some(peer) = self.peer(id) else { return };
-        if now.since(peer.last_heard) >= TIMEOUT_MICROS {
-            return self.remove(now, id, LeaveReason::Timeout);
-        }
-        if let Some(micros) = peer.fell_silent(now) {
-            self.events.push_back(MeshEvent::PeerSilent { peer: id, micros });
-        }
-        let Some(peer) = self.peer(id) else { return };
-        let confirm = peer.confirming.map(|epoch| Message::Confirm { epoch });
-        let ping = Message::Ping { sent: now };
-        let beat = peer.heartbeat_due(now);
-        if peer.burst_due(now) && !beat {
-            self.send(id, confirm.clone().into_iter().chain([ping.clone()]).collect());
-        }
-        if beat {
-            let roster_known = self.peer(id).map_or(0, |p| p.roster_known);
-            let mut messages: Vec<_> = confirm.into_iter().collect();
-            messages.push(self.heartbeat(id));
-            messages.push(ping);
-            if matches!(self.role, Role::Host(_)) {
-                messages.extend(self.t0.map(|at| Message::T0 { at }));
-                if roster_known < self.roster.epoch {
-                    messages.push(Message::Roster(self.roster.clone()));
-                }
-            }
-            self.send(id, messages);
-        }
-    }
-
-    fn remove(&mut self, now: Micros, id: ParticipantId, reason: LeaveReason) {
-        let Some(at) = self.peers.iter().position(|p| p.id == id) else { return };
-        let peer = self.peers.remove(at);
-        self.events.push_back(MeshEvent::PeerLeft { peer: id, reason });
-        match self.role {
-            Role::Host(_) => self.host_left(now, peer),
-            Role::Guest(_) => self.guest_left(now, id, reason),
-        }
+    /// T0 is the first whole second after `now` (DESIGN section 2).
+    fn fix_t0(&mut self, now: Micros) {
+        const SECOND: i64 = 1_000_000;
+        let Some(session) = self.session(now) else { return };
+        self.set_t0(SessionMicros((session.0.div_euclid(SECOND) + 1) * SECOND));
     }
 
     fn leave_timeout(&mut self, now: Micros) {

@@ -3,20 +3,11 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use super::super::control::StreamParameters;
+use super::super::control::{LinkReport, StreamParameters};
 use super::super::seal::{ControlSealer, PairKeys};
-use super::{
-    BURST, BURST_INTERVAL, CHALLENGE_INTERVAL, HEARTBEAT_MICROS, PINGS_KEPT, SILENT_MICROS,
-    TIMEOUT_MICROS,
-};
+use super::path::{Paths, Route};
+use super::{BURST, BURST_INTERVAL, HEARTBEAT_MICROS, PINGS_KEPT, SILENT_MICROS, TIMEOUT_MICROS};
 use crate::units::{Micros, ParticipantId};
-
-/// An address that a peer may have moved to.
-struct Challenge {
-    address: SocketAddr,
-    token: [u8; 8],
-    sent: Micros,
-}
 
 /// Who a peer is, before anything was exchanged with it.
 pub(super) struct Identity {
@@ -26,10 +17,8 @@ pub(super) struct Identity {
     pub(super) static_key: [u8; 32],
     /// Where it says that it may be reached.
     pub(super) offered: Vec<SocketAddr>,
-    /// Its handshake's number.
+    /// Number of the handshake that brought it in.
     pub(super) epoch: u32,
-    /// What brings a guest its id back (host only).
-    pub(super) ticket: [u8; 16],
 }
 
 /// One confirmed peer.
@@ -40,8 +29,7 @@ pub(super) struct Peer {
     pub(super) static_key: [u8; 32],
     pub(super) offered: Vec<SocketAddr>,
     pub(super) epoch: u32,
-    pub(super) ticket: [u8; 16],
-    pub(super) address: SocketAddr,
+    pub(super) paths: Paths,
     pub(super) sealer: ControlSealer,
     pub(super) last_heard: Micros,
     /// What was heard last, with media no more than a second before it.
@@ -52,22 +40,44 @@ pub(super) struct Peer {
     next_heartbeat: Micros,
     pub(super) heartbeats_sent: u32,
     pub(super) heartbeats_heard: u32,
-    /// Epoch of the newest roster that the peer has.
-    pub(super) roster_known: u32,
-    /// A guest's WELCOME, until the host has shown that it knows it is open.
+    /// The newest roster that the peer has: epoch, introducer.
+    pub(super) roster_known: (u32, ParticipantId),
+    /// The epoch that its last heartbeat told, until the rest of it is read.
+    pub(super) roster_heard: u32,
+    /// Number of our handshake, until the peer has shown that it knows it is open.
     pub(super) confirming: Option<u32>,
+    /// Whom the peer hears.
+    pub(super) links: Vec<LinkReport>,
+    /// Our addresses are told in so many more heartbeats.
+    pub(super) tell_addresses: u8,
     pings: VecDeque<Micros>,
-    challenge: Option<Challenge>,
+    /// When the last pong came.
+    ponged: Micros,
+    /// Smoothed, microseconds.
+    pub(super) rtt: Option<i64>,
+    /// Share of pings without an answer, smoothed, permille.
+    loss: i64,
 }
+
+/// Without media, nothing heard for longer than this is trouble: a heartbeat is overdue.
+const TROUBLE_QUIET: i64 = 1_600_000;
+/// The same with media, microseconds.
+const TROUBLE_MEDIA: i64 = 500_000;
+/// Pings unanswered for so long, while the peer is heard: our packets do not arrive.
+const TROUBLE_PONGS: i64 = 2_200_000;
+/// Heartbeats that repeat our addresses after a change.
+const TELL: u8 = 3;
 
 impl Peer {
     pub(super) fn new(
         own: ParticipantId,
         identity: Identity,
         keys: &PairKeys,
-        address: SocketAddr,
+        route: Route,
         now: Micros,
     ) -> Self {
+        let mut paths = Paths::new(route, now);
+        paths.offer(&identity.offered, now);
         Self {
             id: identity.id,
             name: identity.name,
@@ -75,8 +85,7 @@ impl Peer {
             static_key: identity.static_key,
             offered: identity.offered,
             epoch: identity.epoch,
-            ticket: identity.ticket,
-            address,
+            paths,
             sealer: ControlSealer::new(own, keys),
             last_heard: now,
             last_media: None,
@@ -86,10 +95,15 @@ impl Peer {
             next_heartbeat: now,
             heartbeats_sent: 0,
             heartbeats_heard: 0,
-            roster_known: 0,
+            roster_known: (0, ParticipantId::UNASSIGNED),
+            roster_heard: 0,
             confirming: None,
+            links: Vec::new(),
+            tell_addresses: TELL,
             pings: VecDeque::with_capacity(PINGS_KEPT),
-            challenge: None,
+            ponged: now,
+            rtt: None,
+            loss: 0,
         }
     }
 
@@ -98,6 +112,39 @@ impl Peer {
         self.last_heard = now;
         self.next_burst = now;
         self.next_heartbeat = now;
+        self.ponged = now;
+        self.paths.restart(now);
+    }
+
+    /// The first sealed packet came this way.
+    pub(super) fn arrive(&mut self, route: Route, now: Micros) {
+        self.paths = Paths::new(route, now);
+        self.paths.offer(&self.offered, now);
+    }
+
+    /// Our addresses have changed.
+    pub(super) fn tell_addresses(&mut self) {
+        self.tell_addresses = TELL;
+        self.heartbeat_soon();
+    }
+
+    /// The address that it has, where it is reached directly.
+    pub(super) fn address(&self) -> Option<SocketAddr> {
+        match self.paths.current() {
+            Route::Direct(address) => Some(address),
+            Route::Relay(_) => None,
+        }
+    }
+
+    /// The way in use does not work, as far as can be seen.
+    pub(super) fn in_trouble(&self, now: Micros) -> bool {
+        let quiet = now.since(self.paths.heard());
+        let limit = if self.has_media() { TROUBLE_MEDIA } else { TROUBLE_QUIET };
+        quiet > limit || now.since(self.ponged) > TROUBLE_PONGS
+    }
+
+    fn has_media(&self) -> bool {
+        self.last_media.is_some_and(|media| self.last_heard.since(media) < SILENT_MICROS)
     }
 
     /// There is news: the next heartbeat is due at once.
@@ -108,6 +155,13 @@ impl Peer {
     /// When something is due.
     pub(super) fn next_timeout(&self) -> Micros {
         let mut next = self.next_heartbeat.min(self.last_heard + TIMEOUT_MICROS);
+        next = next.min(self.paths.next_timeout());
+        // Once it has begun, trouble has a rhythm of its own.
+        let limit = if self.has_media() { TROUBLE_MEDIA } else { TROUBLE_QUIET };
+        let trouble = (self.paths.heard() + limit + 1).min(self.ponged + TROUBLE_PONGS + 1);
+        if self.paths.is_calm() {
+            next = next.min(trouble);
+        }
         if self.burst_left > 0 {
             next = next.min(self.next_burst);
         }
@@ -118,11 +172,8 @@ impl Peer {
     }
 
     fn silent_after(&self) -> i64 {
-        match self.last_media {
-            Some(media) if self.last_heard.since(media) < SILENT_MICROS => SILENT_MICROS,
-            // Only heartbeats come: one of them is late by then.
-            _ => HEARTBEAT_MICROS + SILENT_MICROS,
-        }
+        // Where only heartbeats come, one of them is late by then.
+        if self.has_media() { SILENT_MICROS } else { HEARTBEAT_MICROS + SILENT_MICROS }
     }
 
     /// Notes a packet; how long the peer was silent, if it was.
@@ -166,50 +217,36 @@ impl Peer {
     }
 
     pub(super) fn pinged(&mut self, now: Micros) {
+        // Whether one before it has come back is seen at the next one.
+        let lost = self.pings.back().is_some_and(|&p| now.since(p) > HEARTBEAT_MICROS / 2);
+        self.loss += ((if lost { 1_000 } else { 0 }) - self.loss) / 8;
         if self.pings.len() == PINGS_KEPT {
             self.pings.pop_front();
         }
         self.pings.push_back(now);
     }
 
-    /// Whether that ping was ours and is not yet answered.
-    pub(super) fn ponged(&mut self, sent: Micros) -> bool {
+    /// Whether that ping was ours and is not yet answered; `held` is how long the peer had it.
+    pub(super) fn ponged(&mut self, now: Micros, sent: Micros, held: i64) -> bool {
         match self.pings.iter().position(|&p| p == sent) {
             Some(at) => {
                 self.pings.remove(at);
+                self.ponged = self.ponged.max(now);
+                let rtt = (now.since(sent) - held).max(0);
+                self.rtt = Some(self.rtt.map_or(rtt, |old| (old * 3 + rtt) / 4));
                 true
             }
             None => false,
         }
     }
 
-    /// What to send to an address that is not the peer's; nothing when it was sent just now.
-    pub(super) fn challenge(
-        &mut self,
-        now: Micros,
-        from: SocketAddr,
-        fresh: [u8; 8],
-    ) -> Option<[u8; 8]> {
-        if from == self.address {
-            return None;
+    /// As it is told to the others.
+    pub(super) fn link(&self) -> LinkReport {
+        LinkReport {
+            peer: self.id,
+            rtt_micros: self.rtt.map_or(u32::MAX, |rtt| rtt.clamp(0, i64::from(u32::MAX)) as u32),
+            loss_permille: self.loss.clamp(0, 1_000) as u16,
+            relayed: self.address().is_none(),
         }
-        let token = match &self.challenge {
-            Some(open) if now.since(open.sent) < CHALLENGE_INTERVAL => return None,
-            Some(open) if open.address == from => open.token,
-            _ => fresh,
-        };
-        self.challenge = Some(Challenge { address: from, token, sent: now });
-        Some(token)
-    }
-
-    /// Moves, if the challenge comes back from where it was sent.
-    pub(super) fn moved(&mut self, from: SocketAddr, token: [u8; 8]) -> bool {
-        let answered = |c: &Challenge| c.address == from && c.token == token;
-        if !self.challenge.as_ref().is_some_and(answered) {
-            return false;
-        }
-        self.challenge = None;
-        self.address = from;
-        true
     }
 }

@@ -85,6 +85,10 @@ fn above_the_log(
         heading(&mut lines, "Guests join with");
         lines.extend(sections::invite(invite, width));
     }
+    if !s.knocks.is_empty() {
+        heading(&mut lines, "At the door");
+        lines.extend(sections::knocks(s, width, palette));
+    }
     let in_a_call = s.own_id.is_some() || s.invite_line.is_some() || !s.peers.is_empty();
     if in_a_call {
         heading(&mut lines, "Participants");
@@ -146,6 +150,7 @@ const HELP: &str = " m        mute or unmute: silence for the others and in the
           file (--record-while-muted keeps it in the file)
  c        camera off or on: black in the file
  w        open or close the preview window
+ a, r     let in who knocks, or refuse (as Enter does)
  arrows   scroll the log, End returns to the newest line
  q, Esc   end the call; asks once
  Ctrl-C   end at once; a second one aborts
@@ -155,7 +160,7 @@ const HELP: &str = " m        mute or unmute: silence for the others and in the
  from the start of the recording to its end.";
 
 fn draw_help(frame: &mut Frame, area: Rect) {
-    let (width, height) = (62.min(area.width), 13.min(area.height));
+    let (width, height) = (62.min(area.width), 14.min(area.height));
     let place = Rect {
         x: area.x + (area.width - width) / 2,
         y: area.y + (area.height - height) / 2,

@@ -76,6 +76,16 @@ fn command(code: KeyCode, snapshot: &Snapshot) -> Action {
         KeyCode::Char('c' | 'C') if snapshot.camera_off => Command::CameraOn,
         KeyCode::Char('c' | 'C') => Command::CameraOff,
         KeyCode::Char('w' | 'W') => Command::ToggleWindow,
+        code => return knock(code, snapshot),
+    })
+}
+
+/// Who has knocked the longest is let in or, by default, not.
+fn knock(code: KeyCode, snapshot: &Snapshot) -> Action {
+    let Some(id) = snapshot.knocks.first().map(|k| k.id) else { return Action::Nothing };
+    Action::Command(match code {
+        KeyCode::Char('a' | 'A') => Command::Admit { id },
+        KeyCode::Char('r' | 'R') | KeyCode::Enter => Command::Refuse { id },
         _ => return Action::Nothing,
     })
 }

@@ -126,6 +126,22 @@ pub fn invite(text: &str, width: usize) -> Vec<Line<'static>> {
     lines
 }
 
+/// Who knocks; the keys are for the first of them.
+pub fn knocks(s: &Snapshot, width: usize, palette: &Palette) -> Vec<Line<'static>> {
+    let mut lines = Vec::new();
+    for (i, knock) in s.knocks.iter().enumerate() {
+        let keys = if i == 0 { "; a lets in, r refuses" } else { "" };
+        let text = format!(
+            "  code {}: {} from {}{keys}",
+            printable(&knock.code),
+            printable(&knock.name),
+            printable(&knock.address)
+        );
+        lines.push(Line::styled(fit(&text, width.min(cells(&text))), palette.strong));
+    }
+    lines
+}
+
 fn label(text: &str, palette: &Palette) -> Span<'static> {
     Span::styled(format!("  {}", fit(text, LABEL - 2)), palette.quiet)
 }

@@ -7,7 +7,7 @@ use super::meter::meter;
 use super::palette::Palette;
 use super::sections::{fit, pad_left};
 use crate::ui::format::printable;
-use crate::ui::model::PeerView;
+use crate::ui::model::{PathKind, PeerView};
 
 /// Cells for a name at least.
 const NAME: usize = 12;
@@ -113,7 +113,7 @@ pub fn table(peers: &[PeerView], width: usize, palette: &Palette) -> Vec<Line<'s
     for peer in peers {
         let mark = if peer.silent { Span::styled("! ", palette.bad) } else { Span::raw("  ") };
         let own = if peer.silent { palette.bad } else { palette.strong };
-        let mut spans = vec![mark, Span::styled(fit(&printable(&peer.name), name), own)];
+        let mut spans = vec![mark, Span::styled(fit(&named(peer), name), own)];
         for column in &columns {
             let (text, style) = (column.cell)(peer, palette);
             spans.push(Span::styled(pad_left(&text, column.width), style));
@@ -129,6 +129,16 @@ pub fn table(peers: &[PeerView], width: usize, palette: &Palette) -> Vec<Line<'s
         lines.push(Line::from(spans));
     }
     lines
+}
+
+/// The name, and how it is reached where that is not the ordinary way.
+fn named(peer: &PeerView) -> String {
+    let name = printable(&peer.name);
+    match peer.path {
+        PathKind::Direct => name,
+        PathKind::Local => format!("{name} (local)"),
+        PathKind::Relay => format!("{name} (relay)"),
+    }
 }
 
 /// The columns that fit beside a name and a meter.

@@ -60,9 +60,11 @@ fn devices_files_and_folders_that_cannot_be_used_are_told_before_anything_starts
 fn calls_that_cannot_come_about_are_told() {
     let _one = real_time();
     let room = tempfile::tempdir().expect("a folder");
-    let (host, invite) = host(party("off", "off", "off", room.path()));
-    let (address, _) = invite.split_once('#').expect("an invite has a key");
     let flags = party("off", "off", "off", room.path());
+    let mut hosting = flags.clone();
+    hosting.extend(["--admit".to_owned(), "key".to_owned()]);
+    let (host, invite) = host(hosting);
+    let (address, _) = invite.split_once('#').expect("an invite has a key");
     let silent = UdpSocket::bind("127.0.0.1:0").expect("a free port");
     let silent = silent.local_addr().expect("it is bound").to_string();
     let wrong_key = format!("{address}#AAAQEAYEAUDAOCAJBIFQYDIOB4");

@@ -1,11 +1,12 @@
 //! Programs in virtual time: mesh, demultiplexer and sealers as an engine would hold them, each with
 //! a clock of its own, joined by a [`SimNetwork`].
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 
 use hyperzoom::protocol::{
-    Admit, Demux, Demuxed, InviteKey, LeaveReason, Local, MAX_DATAGRAM, MediaSealer, Mesh,
-    MeshEvent, PairKeys, Randomness, Refusal, SessionStart, StreamParameters,
+    Admit, Demux, Demuxed, InviteKey, LeaveReason, Local, MAX_DATAGRAM, MAX_ENVELOPE, MediaSealer,
+    Mesh, MeshEvent, PairKeys, Randomness, Refusal, SessionStart, StreamParameters,
 };
 use hyperzoom::units::{Micros, ParticipantId};
 
@@ -33,6 +34,8 @@ pub fn randomness(seed: u64) -> Randomness {
 pub struct Known {
     pub id: ParticipantId,
     pub address: SocketAddr,
+    /// The member that carries for us.
+    pub relay: Option<ParticipantId>,
     pub sealer: MediaSealer,
     pub frames: u64,
 }
@@ -52,6 +55,14 @@ pub struct Node {
     pub next_audio: Micros,
     pub events: Vec<(Micros, MeshEvent)>,
     pub heard: u64,
+    /// Audio since this was emptied: whose it was said to be, and who sent it.
+    pub heard_of: Vec<(ParticipantId, usize)>,
+    /// The same, with the time, until it has been looked at.
+    pub heard_as: Vec<(ParticipantId, usize, Micros)>,
+    /// Datagrams passed on for others.
+    pub carried: u64,
+    /// Keys that made a sealer.
+    pub used_keys: HashSet<[u8; 32]>,
     pub sent_log: Vec<Vec<u8>>,
     pub alive: bool,
 }
@@ -73,6 +84,20 @@ impl Node {
         self.saw(|e| {
             matches!(e, MeshEvent::PeerLeft { peer: p, reason } if *p == id(peer) && *reason == why)
         })
+    }
+
+    /// Nothing has happened but the first invite, and that somebody was turned away.
+    pub fn quiet(&self) -> bool {
+        let nothing =
+            |e: &MeshEvent| matches!(e, MeshEvent::Invite { .. } | MeshEvent::TurnedAway { .. });
+        self.events.iter().all(|(_, e)| nothing(e))
+    }
+
+    /// Whom it hears and is heard by, as it knows.
+    pub fn peer_ids(&self) -> Vec<u8> {
+        let mut ids: Vec<_> = self.peers.iter().map(|p| p.id.0).collect();
+        ids.sort();
+        ids
     }
 
     pub fn refused(&self) -> Option<Refusal> {
@@ -119,6 +144,10 @@ impl Call {
             next_audio: self.now,
             events: Vec::new(),
             heard: 0,
+            heard_of: Vec::new(),
+            heard_as: Vec::new(),
+            carried: 0,
+            used_keys: HashSet::new(),
             sent_log: Vec::new(),
             alive: true,
         });
@@ -139,6 +168,22 @@ impl Call {
         self.guest_with(local(&name), key)
     }
 
+    /// A guest that knows its own address and asks at `at`.
+    pub fn guest_asking(&mut self, at: SocketAddr, key: Option<InviteKey>) -> usize {
+        let index = self.nodes.len();
+        let mut own = local(&format!("Guest {index}"));
+        own.addresses = vec![address(index)];
+        let skew = index as i64 * -77 * SECOND;
+        let random = randomness(index as u64 + 50);
+        let mesh = Mesh::guest(own, vec![at], key, self.now + skew, random);
+        self.add(mesh, skew)
+    }
+
+    /// Strangers can reach it: no router is in front of it, or one with a mapping.
+    pub fn reachable(&self, index: usize) -> bool {
+        !self.net.is_hidden(address(index))
+    }
+
     /// A guest that is in.
     pub fn joined_guest(&mut self) -> usize {
         let guest = self.guest(Some(KEY));
@@ -153,7 +198,7 @@ impl Call {
         let local = self.now + node.skew;
         let mut out = Vec::new();
         while let Some(to) = node.mesh.poll_transmit(local, &mut out) {
-            assert!(out.len() <= MAX_DATAGRAM);
+            assert!(out.len() <= MAX_ENVELOPE);
             node.sent_log.push(out.clone());
             self.net.send(self.now, node.address, to, &out);
         }
@@ -164,15 +209,18 @@ impl Call {
                     node.keys.retain(|(p, _)| p != peer);
                     node.keys.push((*peer, keys.clone()));
                 }
-                MeshEvent::PeerJoined { peer, address, .. } => {
+                MeshEvent::PeerJoined { peer, address, relay, .. } => {
                     let (_, keys) = node.keys.iter().find(|(p, _)| p == peer).unwrap();
+                    assert!(node.used_keys.insert(keys.send), "keys make one sealer, ever");
                     let sealer = MediaSealer::new(node.mesh.own(), keys);
                     node.peers.retain(|p| p.id != *peer);
-                    node.peers.push(Known { id: *peer, address: *address, sealer, frames: 0 });
+                    let (address, relay) = (*address, *relay);
+                    node.peers.push(Known { id: *peer, address, relay, sealer, frames: 0 });
                 }
-                MeshEvent::PeerAddress { peer, address } => {
+                MeshEvent::PeerAddress { peer, address, relay } => {
                     for known in node.peers.iter_mut().filter(|p| p.id == *peer) {
                         known.address = *address;
+                        known.relay = *relay;
                     }
                 }
                 MeshEvent::PeerLeft { peer, .. } => {
@@ -180,9 +228,14 @@ impl Call {
                     node.demux.remove_peer(*peer);
                 }
                 // A plain NTP estimate; the clock room does better.
-                MeshEvent::ClockSample { peer, sent, remote_received, remote_sent, received }
-                    if *peer == ParticipantId::HOST =>
-                {
+                MeshEvent::ClockSample {
+                    peer,
+                    sent,
+                    remote_received,
+                    remote_sent,
+                    received,
+                    ..
+                } if Some(*peer) == node.mesh.reference() => {
                     let offset = ((remote_received.0 - sent.0) + (remote_sent.0 - received.0)) / 2;
                     node.mesh.set_clock(offset);
                 }
@@ -228,6 +281,7 @@ impl Call {
 
     pub fn arrive(&mut self, index: usize, from: SocketAddr, mut datagram: Vec<u8>) {
         let node = &mut self.nodes[index];
+
         let local = self.now + node.skew;
         match node.demux.handle(&mut datagram) {
             Demuxed::Handshake(whole) => node.mesh.handle_handshake(local, from, whole),
@@ -235,9 +289,23 @@ impl Call {
                 node.mesh.handle_control(local, from, peer, payload);
             }
             Demuxed::Bye { peer } => node.mesh.handle_bye(local, peer),
-            Demuxed::Audio { peer, .. } | Demuxed::Video { peer, .. } => {
+            Demuxed::Audio { peer, payload, .. } => {
                 node.heard += 1;
-                node.mesh.heard(local, peer);
+                if let Ok(index) = <[u8; 8]>::try_from(payload) {
+                    node.heard_of.push((peer, u64::from_be_bytes(index) as usize));
+                }
+                node.mesh.heard_from(local, peer, from);
+            }
+            Demuxed::Video { peer, .. } => {
+                node.heard += 1;
+                node.mesh.heard_from(local, peer, from);
+            }
+            Demuxed::Relay { to, datagram, .. } => {
+                let direct = |p: &&Known| p.id == to && p.relay.is_none();
+                if let Some(to) = node.peers.iter().find(direct).map(|p| p.address) {
+                    node.carried += 1;
+                    self.net.send(self.now, node.address, to, datagram);
+                }
             }
             Demuxed::Dropped(_) => {}
         }
@@ -251,11 +319,21 @@ impl Call {
         }
         if node.talks && !node.peers.is_empty() && node.next_audio <= self.now {
             node.next_audio = self.now + 20_000;
-            for peer in &mut node.peers {
+            for at in 0..node.peers.len() {
+                let peer = &mut node.peers[at];
                 let mut out = [0; MAX_DATAGRAM];
-                let len = peer.sealer.audio(peer.frames, 0, b"silence", &mut out);
+                let payload = (index as u64).to_be_bytes();
+                let len = peer.sealer.audio(peer.frames, 0, &payload, &mut out);
                 peer.frames += 4;
-                self.net.send(self.now, node.address, peer.address, &out[..len]);
+                let (to, relay, address) = (peer.id, peer.relay, peer.address);
+                let Some(relay) = relay else {
+                    self.net.send(self.now, node.address, address, &out[..len]);
+                    continue;
+                };
+                let Some(relay) = node.peers.iter_mut().find(|p| p.id == relay) else { continue };
+                let mut envelope = [0; MAX_ENVELOPE];
+                let len = relay.sealer.relay(to, 0, &out[..len], &mut envelope);
+                self.net.send(self.now, node.address, relay.address, &envelope[..len]);
             }
         }
         self.drain(index);
@@ -276,6 +354,32 @@ impl Call {
     /// Its process dies: nothing is sent or received any more.
     pub fn kill(&mut self, index: usize) {
         self.nodes[index].alive = false;
+    }
+
+    /// Its whole network is gone, or back.
+    pub fn isolate(&mut self, index: usize, down: bool) {
+        for other in 0..self.nodes.len() {
+            if other != index {
+                self.cut(index, other, down);
+            }
+        }
+    }
+
+    /// Everybody that lives and was not refused hears everybody else, right now.
+    pub fn assert_full_mesh(&mut self) {
+        for node in &mut self.nodes {
+            node.heard_of.clear();
+        }
+        self.run(SECOND);
+        let living: Vec<_> =
+            (0..self.nodes.len()).filter(|&i| self.nodes[i].alive && self.nodes[i].talks).collect();
+        for &a in &living {
+            for &b in living.iter().filter(|&&b| b != a) {
+                let said = (self.nodes[b].mesh.own(), b);
+                let heard = self.nodes[a].heard_of.iter().filter(|h| **h == said).count();
+                assert!(heard > 20, "{a} hears {heard} packets of {b} in a second");
+            }
+        }
     }
 
     pub fn cut(&mut self, a: usize, b: usize, down: bool) {

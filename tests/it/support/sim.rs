@@ -1,4 +1,4 @@
-//! A datagram network in virtual time: delay, jitter, loss, duplicates, reordering, moves.
+//! A datagram network in virtual time: delay, jitter, loss, duplicates, reordering, moves, NATs.
 //!
 //! Pure and seeded: the same seed and the same calls give the same network. It knows nothing of
 //! what the datagrams mean.
@@ -6,8 +6,8 @@
 #![allow(dead_code, reason = "each test uses the part that it needs")]
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
-use std::net::SocketAddr;
+use std::collections::{BinaryHeap, HashMap, HashSet};
+use std::net::{IpAddr, SocketAddr};
 
 use hyperzoom::units::Micros;
 
@@ -78,6 +78,26 @@ impl Link {
     }
 }
 
+/// What a home router does with the addresses of those behind it (RFC 4787).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nat {
+    /// One public port a socket, open to everybody: as a mapping made by UPnP is.
+    Open,
+    /// One public port a socket, open to whom that socket has written to.
+    Cone,
+    /// Another public port for each destination, open to that one only.
+    Symmetric,
+}
+
+/// One public port of a router.
+struct Mapping {
+    socket: SocketAddr,
+    public: SocketAddr,
+    /// The only destination that it is for.
+    only: Option<SocketAddr>,
+    written_to: HashSet<SocketAddr>,
+}
+
 /// A datagram that has arrived.
 #[derive(Clone, Debug)]
 pub struct Delivery {
@@ -108,6 +128,17 @@ pub struct SimNetwork {
     newest: HashMap<(SocketAddr, SocketAddr), Micros>,
     /// A socket's address -> as which it is seen.
     seen_as: HashMap<SocketAddr, SocketAddr>,
+    /// A socket's address -> its router's public address, and what that does.
+    routers: HashMap<SocketAddr, (IpAddr, Nat)>,
+    mappings: Vec<Mapping>,
+    next_port: u16,
+    /// Bytes sent to each address, whether they arrive or not.
+    sent_to: HashMap<SocketAddr, usize>,
+    /// Copies of all that one socket sends another.
+    tap: Option<(SocketAddr, SocketAddr)>,
+    tapped: Vec<Vec<u8>>,
+    /// Further addresses of sockets.
+    aliases: HashMap<SocketAddr, SocketAddr>,
     queue: BinaryHeap<Reverse<(Micros, u64)>>,
     flying: HashMap<u64, Delivery>,
     count: u64,
@@ -123,6 +154,13 @@ impl SimNetwork {
             links: HashMap::new(),
             newest: HashMap::new(),
             seen_as: HashMap::new(),
+            routers: HashMap::new(),
+            mappings: Vec::new(),
+            next_port: 20_000,
+            sent_to: HashMap::new(),
+            tap: None,
+            tapped: Vec::new(),
+            aliases: HashMap::new(),
             queue: BinaryHeap::new(),
             flying: HashMap::new(),
             count: 0,
@@ -146,6 +184,77 @@ impl SimNetwork {
         self.seen_as.insert(socket, seen_as);
     }
 
+    /// Bytes sent to an address so far.
+    pub fn sent_to(&self, to: SocketAddr) -> usize {
+        self.sent_to.get(&to).copied().unwrap_or(0)
+    }
+
+    /// Keeps a copy of all that `from` sends `to`, also of what is lost.
+    pub fn tap(&mut self, from: SocketAddr, to: SocketAddr) {
+        self.tap = Some((from, to));
+    }
+
+    /// The copies so far.
+    pub fn tapped(&mut self) -> Vec<Vec<u8>> {
+        std::mem::take(&mut self.tapped)
+    }
+
+    /// Another address of a socket: what is sent there arrives, by the link to that address.
+    pub fn alias(&mut self, alias: SocketAddr, socket: SocketAddr) {
+        self.aliases.insert(alias, socket);
+    }
+
+    /// Puts a socket behind a router. Sockets behind the same public address share a network.
+    pub fn put_behind(&mut self, socket: SocketAddr, public: IpAddr, nat: Nat) {
+        self.routers.insert(socket, (public, nat));
+    }
+
+    /// The router of that socket forgets everything, as after a restart.
+    pub fn forget_mappings(&mut self, socket: SocketAddr) {
+        self.mappings.retain(|m| m.socket != socket);
+    }
+
+    /// The public port of an open router's socket, as a port mapping protocol would tell it.
+    pub fn mapped(&mut self, socket: SocketAddr) -> SocketAddr {
+        self.leave_home(socket, SocketAddr::from(([0, 0, 0, 0], 0)))
+    }
+
+    /// Behind a router, or moved away from where strangers look for it.
+    pub fn is_hidden(&self, socket: SocketAddr) -> bool {
+        self.routers.contains_key(&socket) || self.seen_as.contains_key(&socket)
+    }
+
+    /// As what a datagram of the socket to `to` leaves its router.
+    fn leave_home(&mut self, socket: SocketAddr, to: SocketAddr) -> SocketAddr {
+        let Some(&(public, nat)) = self.routers.get(&socket) else {
+            return self.seen_as.get(&socket).copied().unwrap_or(socket);
+        };
+        let only = (nat == Nat::Symmetric).then_some(to);
+        let known = self.mappings.iter_mut().find(|m| m.socket == socket && m.only == only);
+        if let Some(mapping) = known {
+            mapping.written_to.insert(to);
+            return mapping.public;
+        }
+        self.next_port += 1;
+        let public = SocketAddr::new(public, self.next_port);
+        let written_to = HashSet::from([to]);
+        self.mappings.push(Mapping { socket, public, only, written_to });
+        public
+    }
+
+    /// The socket that a datagram from `from` to `to` reaches.
+    fn come_home(&self, from: SocketAddr, to: SocketAddr) -> Option<SocketAddr> {
+        if let Some(mapping) = self.mappings.iter().find(|m| m.public == to) {
+            let open = self.routers.get(&mapping.socket).is_some_and(|(_, nat)| *nat == Nat::Open);
+            return (open || mapping.written_to.contains(&from)).then_some(mapping.socket);
+        }
+        if let Some((socket, _)) = self.seen_as.iter().find(|(_, seen)| **seen == to) {
+            return Some(*socket);
+        }
+        let hidden = self.seen_as.contains_key(&to) || self.routers.contains_key(&to);
+        (!hidden).then_some(to)
+    }
+
     pub fn counters(&self) -> SimCounters {
         self.counters
     }
@@ -153,17 +262,27 @@ impl SimNetwork {
     /// A socket sends.
     pub fn send(&mut self, now: Micros, socket: SocketAddr, to: SocketAddr, datagram: &[u8]) {
         self.counters.sent += 1;
-        let from = self.seen_as.get(&socket).copied().unwrap_or(socket);
-        let receiver = match self.seen_as.iter().find(|(_, seen)| **seen == to) {
-            Some((socket, _)) => *socket,
-            None => to,
+        *self.sent_to.entry(to).or_default() += datagram.len();
+        if self.tap == Some((socket, to)) {
+            self.tapped.push(datagram.to_vec());
+        }
+        let router = |s: &SocketAddr| self.routers.get(s).map(|(public, _)| *public);
+        let at_home = router(&socket).is_some() && router(&socket) == router(&to);
+        let (from, reached) = if at_home {
+            (socket, Some(to))
+        } else {
+            let from = self.leave_home(socket, to);
+            (from, self.come_home(from, to))
         };
         // Drawn whether used or not: a change of one figure does not shift all others.
         let [loss, twice, overtaken] = [(); 3].map(|()| self.rng.unit());
         let jitters = [(); 2].map(|()| self.rng.unit());
+        let Some(receiver) = reached else {
+            self.counters.lost += 1;
+            return;
+        };
         let link = self.links.get(&(socket, receiver)).copied().unwrap_or(self.default);
-        let moved = self.seen_as.contains_key(&to);
-        if link.down || moved || loss < link.loss {
+        if link.down || loss < link.loss {
             self.counters.lost += 1;
             return;
         }
@@ -177,7 +296,8 @@ impl SimNetwork {
                 *newest = at;
             }
             self.count += 1;
-            let delivery = Delivery { at, from, to: receiver, datagram: datagram.to_vec() };
+            let to = self.aliases.get(&receiver).copied().unwrap_or(receiver);
+            let delivery = Delivery { at, from, to, datagram: datagram.to_vec() };
             self.queue.push(Reverse((at, self.count)));
             self.flying.insert(self.count, delivery);
         }

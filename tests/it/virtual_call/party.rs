@@ -242,6 +242,7 @@ impl Party {
                 self.mesh.handle_control(now, from, peer, payload);
             }
             Demuxed::Bye { peer } => self.mesh.handle_bye(now, peer),
+            Demuxed::Relay { .. } => panic!("two need nobody between them"),
             Demuxed::Audio { peer, sequence, payload, .. } => {
                 self.ear.feeds[usize::from(peer.0)].push(sequence, now, payload);
                 self.mesh.heard(now, peer);
@@ -359,7 +360,9 @@ impl Party {
                 self.live.keyframe_wanted = true;
                 self.asked_for_keyframes += 1;
             }
-            MeshEvent::ClockSample { peer, sent, remote_received, remote_sent, received } => {
+            MeshEvent::ClockSample {
+                peer, sent, remote_received, remote_sent, received, ..
+            } => {
                 if !self.host && *peer == ParticipantId::HOST {
                     self.session.exchange(now, *sent, *remote_received, *remote_sent, *received);
                     self.follow_clock(now);
@@ -367,10 +370,14 @@ impl Party {
             }
             MeshEvent::T0 { at } => self.t0 = Some(*at),
             MeshEvent::Left => self.left = true,
-            MeshEvent::PeerStatus { .. } => {}
+            MeshEvent::PeerStatus { .. } | MeshEvent::Invite { .. } => {}
             MeshEvent::PeerSilent { .. }
             | MeshEvent::PeerBack { .. }
             | MeshEvent::Refused { .. }
+            | MeshEvent::Knock { .. }
+            | MeshEvent::KnockOver { .. }
+            | MeshEvent::KnockCode { .. }
+            | MeshEvent::TurnedAway { .. }
             | MeshEvent::NoAnswer => panic!("{event:?}"),
         }
     }

@@ -1,0 +1,456 @@
+//! The ways to one peer: which were tried, which answer, which one carries. Part of the mesh's thread.
+//!
+//! Both sides ask on every way that they know of (a path challenge, echoed); the first that answers
+//! carries at once and the best is kept. The lower id of the two chooses by round trip; the other
+//! follows where it is heard from, so that the two do not swing around each other. Either leaves a way
+//! that has died as soon as another one answers.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+
+use crate::units::{Micros, ParticipantId};
+
+/// How packets get to a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Route {
+    /// To its address.
+    Direct(SocketAddr),
+    /// Through another member.
+    Relay(ParticipantId),
+}
+
+/// Ways that are kept for one peer.
+const MOST: usize = 14;
+/// Microseconds between the first questions on each way.
+const FIRST: [i64; 5] = [100_000, 150_000, 250_000, 500_000, 1_000_000];
+/// Later, so that a better way is found some time and NATs stay open.
+const CALM: i64 = 10_000_000;
+/// While the way in use does not answer.
+const TROUBLE: i64 = 200_000;
+/// While another member carries for us, at first and after a while.
+const RELAYED: [i64; 2] = [1_000_000, 5_000_000];
+/// A way that was not in use must have been heard this much longer than the one that was.
+const FOLLOW: i64 = 100_000;
+/// A question on the way in use that has no answer for so long says that the way is dead, when the
+/// peer is heard elsewhere.
+const UNANSWERED: i64 = 300_000;
+/// Questions on one way whose answers may still come: a round trip is longer than the time between.
+const QUESTIONS: usize = 8;
+/// A way that answered so long ago is not known to work, microseconds.
+const FRESH: i64 = 25_000_000;
+/// Bytes of a challenge with all headers of ours: what an answer to a short packet costs.
+const CHALLENGE_BYTES: u32 = 40;
+/// An address that has not answered gets at most so many times what it sent (RFC 9000, 8.1).
+const AMPLIFICATION: u32 = 3;
+
+struct Path {
+    route: Route,
+    /// The peer says that it may be reached there, or it is the way that the handshake came.
+    offered: bool,
+    /// Questions that may still be answered, the newest last.
+    asked: VecDeque<([u8; 8], Micros)>,
+    /// Since when none of them was.
+    unanswered: Option<Micros>,
+    answered: Option<Micros>,
+    /// Smoothed, microseconds.
+    rtt: Option<i64>,
+    samples: u32,
+    /// Anything came this way.
+    heard: Option<Micros>,
+    /// Something other than a challenge or its echo did.
+    traffic: Option<Micros>,
+    received: u32,
+    sent: u32,
+}
+
+impl Path {
+    fn new(route: Route, offered: bool) -> Self {
+        Self {
+            route,
+            offered,
+            asked: VecDeque::new(),
+            unanswered: None,
+            answered: None,
+            rtt: None,
+            samples: 0,
+            heard: None,
+            traffic: None,
+            received: 0,
+            sent: 0,
+        }
+    }
+
+    fn is_local(&self) -> bool {
+        matches!(self.route, Route::Direct(address) if is_local(address.ip()))
+    }
+
+    fn is_relay(&self) -> bool {
+        matches!(self.route, Route::Relay(_))
+    }
+
+    fn works(&self, now: Micros) -> bool {
+        self.answered.is_some_and(|at| now.since(at) < FRESH)
+    }
+}
+
+/// Addresses that mean something only in the same home.
+pub(super) fn is_local(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_private() || ip.is_link_local() || ip.is_loopback(),
+        IpAddr::V6(ip) => ip.is_unique_local() || ip.is_unicast_link_local() || ip.is_loopback(),
+    }
+}
+
+/// All ways to one peer.
+pub(super) struct Paths {
+    list: Vec<Path>,
+    current: Route,
+    next: Micros,
+    rounds: usize,
+    /// The next round is the first of trouble.
+    calm: bool,
+}
+
+impl Paths {
+    /// The way that the handshake took works.
+    pub(super) fn new(route: Route, now: Micros) -> Self {
+        let mut path = Path::new(route, true);
+        path.answered = Some(now);
+        path.heard = Some(now);
+        path.traffic = Some(now);
+        Self { list: vec![path], current: route, next: now, rounds: 0, calm: true }
+    }
+
+    pub(super) fn current(&self) -> Route {
+        self.current
+    }
+
+    fn path(&mut self, route: Route) -> Option<&mut Path> {
+        self.list.iter_mut().find(|p| p.route == route)
+    }
+
+    fn add(&mut self, route: Route, offered: bool) {
+        if let Some(path) = self.path(route) {
+            path.offered |= offered;
+            return;
+        }
+        if self.list.len() == MOST {
+            let current = self.current;
+            // What never answered goes first, the oldest of it.
+            let spare = |p: &Path| p.route != current && p.answered.is_none();
+            let Some(at) = self.list.iter().position(spare) else { return };
+            self.list.remove(at);
+        }
+        self.list.push(Path::new(route, offered));
+    }
+
+    /// The peer says where it may be reached: both sides begin to ask at once.
+    pub(super) fn offer(&mut self, addresses: &[SocketAddr], now: Micros) {
+        let before = self.list.len();
+        for &address in addresses {
+            self.add(Route::Direct(address), true);
+        }
+        if self.list.len() > before {
+            self.rounds = 0;
+            self.next = now;
+        }
+    }
+
+    /// The members that could carry for us, the best first.
+    pub(super) fn relays(&mut self, members: &[ParticipantId]) {
+        let current = self.current;
+        self.list.retain(|p| match p.route {
+            Route::Relay(id) => members.contains(&id) || p.route == current,
+            Route::Direct(_) => true,
+        });
+        for &id in members {
+            self.add(Route::Relay(id), true);
+        }
+    }
+
+    /// A packet came this way; `traffic`: more than a question about the way. Whether the way is a
+    /// new one and wants to be asked.
+    pub(super) fn came(&mut self, now: Micros, route: Route, bytes: usize, traffic: bool) -> bool {
+        self.add(route, false);
+        let Some(path) = self.path(route) else { return false };
+        path.received = path.received.saturating_add(bytes as u32);
+        path.heard = Some(now);
+        if traffic {
+            path.traffic = Some(now);
+        }
+        !path.works(now)
+    }
+
+    /// A question on that way, unless one was asked just now or it would be too much.
+    pub(super) fn ask(&mut self, now: Micros, route: Route, fresh: [u8; 8]) -> Option<[u8; 8]> {
+        let path = self.path(route)?;
+        if path.asked.back().is_some_and(|(_, at)| now.since(*at) < TROUBLE / 2) {
+            return None;
+        }
+        if !path.offered && path.answered.is_none() {
+            if path.sent + CHALLENGE_BYTES > AMPLIFICATION * path.received {
+                return None;
+            }
+            path.sent += CHALLENGE_BYTES;
+        }
+        if path.asked.len() == QUESTIONS {
+            path.asked.pop_front();
+        }
+        path.asked.push_back((fresh, now));
+        path.unanswered.get_or_insert(now);
+        Some(fresh)
+    }
+
+    /// Ways to ask on now.
+    pub(super) fn due(&mut self, now: Micros, trouble: bool) -> Vec<Route> {
+        if trouble && self.calm {
+            self.calm = false;
+            self.next = now;
+        }
+        if now < self.next {
+            return Vec::new();
+        }
+        self.calm = !trouble;
+        let relayed = matches!(self.current, Route::Relay(_));
+        let wait = match FIRST.get(self.rounds) {
+            _ if trouble => TROUBLE,
+            Some(&wait) => wait,
+            None if relayed => RELAYED[usize::from(self.rounds > 30)],
+            None => CALM,
+        };
+        self.rounds += 1;
+        self.next = now + wait;
+        let current = self.current;
+        let wanted = |p: &&Path| {
+            // Another member is asked to carry only where that may be needed.
+            let relay = p.is_relay() && p.route != current;
+            p.offered && (!relay || trouble || relayed)
+        };
+        self.list.iter().filter(wanted).map(|p| p.route).collect()
+    }
+
+    pub(super) fn next_timeout(&self) -> Micros {
+        self.next
+    }
+
+    /// Stays on the way that was in use.
+    pub(super) fn go_back(&mut self, route: Route) {
+        self.current = route;
+    }
+
+    /// No trouble so far.
+    pub(super) fn is_calm(&self) -> bool {
+        self.calm
+    }
+
+    /// Begins to ask anew.
+    pub(super) fn restart(&mut self, now: Micros) {
+        self.rounds = 0;
+        self.next = now;
+    }
+
+    /// An echo: the way on which it was asked for. Whatever way it comes back, it was read where
+    /// it was sent to (RFC 9000, 8.2.3).
+    pub(super) fn answered(&mut self, now: Micros, token: [u8; 8]) -> Option<Route> {
+        let (path, at) = self.list.iter_mut().find_map(|path| {
+            let at = path.asked.iter().position(|(asked, _)| *asked == token)?;
+            Some((path, at))
+        })?;
+        // Each is answered once, and older ones no more.
+        let (_, asked) = path.asked.drain(..=at).next_back()?;
+        let rtt = now.since(asked).max(0);
+        path.rtt = Some(path.rtt.map_or(rtt, |old| (old * 3 + rtt) / 4));
+        path.samples += 1;
+        path.unanswered = None;
+        path.heard = Some(now);
+        path.answered = Some(now);
+        Some(path.route)
+    }
+
+    /// When anything last came by the way in use.
+    pub(super) fn heard(&self) -> Micros {
+        let here = self.list.iter().find(|p| p.route == self.current);
+        here.and_then(|p| p.heard).unwrap_or(Micros(i64::MIN / 2))
+    }
+
+    /// The member that carries has gone.
+    pub(super) fn relay_left(&mut self, id: ParticipantId) {
+        if let Some(path) = self.path(Route::Relay(id)) {
+            path.heard = None;
+            path.answered = None;
+            path.unanswered = Some(Micros(i64::MIN / 2));
+        }
+    }
+
+    /// Where to go from here, `None` to stay. `trouble`: before the packet that has just come,
+    /// the way in use was silent for too long; `came` is the way that it took.
+    pub(super) fn choose(
+        &mut self,
+        now: Micros,
+        came: Route,
+        trouble: bool,
+        choosing: bool,
+    ) -> Option<Route> {
+        let current = self.list.iter().position(|p| p.route == self.current)?;
+        let here = &self.list[current];
+        let other = self.list.iter().position(|p| p.route == came && p.works(now));
+        let next = match other.map(|at| &self.list[at]) {
+            Some(there) if there.route == here.route => None,
+            // The way in use is dead and this one lives.
+            Some(there) if trouble && there.answered >= Some(now - TROUBLE) => Some(there.route),
+            Some(there) if here.is_relay() && !there.is_relay() => Some(there.route),
+            Some(there) if there.is_relay() && !here.is_relay() => None,
+            // The peer has gone over to it. Who chooses stays as long as its own choice answers: the
+            // peer may have one address to be reached at and another to send from.
+            Some(there) if there.traffic == Some(now) => {
+                let left = if choosing {
+                    here.unanswered.is_some_and(|at| now.since(at) > UNANSWERED)
+                } else {
+                    here.traffic.is_none_or(|at| now.since(at) > FOLLOW)
+                };
+                left.then_some(there.route)
+            }
+            Some(_) | None => None,
+        };
+        let next = next.or_else(|| if choosing { self.better(now, here) } else { None });
+        if let Some(route) = next {
+            self.current = route;
+            if let Some(path) = self.path(route) {
+                path.heard = Some(now);
+            }
+            // Whoever comes next is compared with the new way's figures.
+            self.next = self.next.min(now + FIRST[0]);
+        }
+        next
+    }
+
+    /// A way that is clearly better than the one in use.
+    fn better(&self, now: Micros, here: &Path) -> Option<Route> {
+        let rtt = here.rtt.filter(|_| here.samples >= 2)?;
+        self.list
+            .iter()
+            .filter(|p| p.route != here.route && p.works(now) && p.samples >= 2)
+            .filter(|p| p.is_relay() == here.is_relay())
+            .filter_map(|p| Some((p, p.rtt?)))
+            .filter(|(p, other)| {
+                let local = p.is_local() && !here.is_local() && *other <= rtt + 1_000;
+                rtt - other > (rtt / 5).max(2_000) || local
+            })
+            .min_by_key(|(p, other)| (*other, !p.is_local()))
+            .map(|(p, _)| p.route)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn direct(n: u8) -> Route {
+        Route::Direct(SocketAddr::from(([203, 0, 113, n], 7)))
+    }
+
+    const HOME: Route =
+        Route::Direct(SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::new(192, 168, 1, 2)), 7));
+
+    /// Asks on all ways and has those answer that are given, after their round trips.
+    fn round(paths: &mut Paths, now: i64, answers: &[(Route, i64)]) {
+        for &(route, rtt) in answers {
+            let at = Micros(now);
+            let n = paths.list.iter().position(|p| p.route == route).unwrap() as u8;
+            let token = [now as u8 ^ n; 8];
+            if paths.ask(at, route, token).is_some() {
+                assert_eq!(paths.answered(at + rtt, token), Some(route));
+            }
+        }
+    }
+
+    fn offered(routes: &[Route]) -> Paths {
+        let mut paths = Paths::new(routes[0], Micros(0));
+        let addresses: Vec<_> = routes
+            .iter()
+            .filter_map(|r| match r {
+                Route::Direct(address) => Some(*address),
+                Route::Relay(_) => None,
+            })
+            .collect();
+        paths.offer(&addresses, Micros(0));
+        paths
+    }
+
+    #[test]
+    fn who_chooses_takes_the_faster_way_and_of_equals_the_local_one() {
+        let mut paths = offered(&[direct(1), direct(2), HOME]);
+        let answers = [(direct(1), 30_000), (direct(2), 20_000), (HOME, 20_500)];
+        for n in 0..3 {
+            round(&mut paths, n * 1_000_000, &answers);
+        }
+        let now = Micros(3_000_000);
+        assert_eq!(paths.choose(now, direct(1), false, false), None, "the other one chooses");
+        assert_eq!(paths.choose(now, direct(1), false, true), Some(direct(2)));
+        assert_eq!(paths.choose(now, direct(2), false, true), Some(HOME));
+        assert_eq!(paths.choose(now, HOME, false, true), None);
+    }
+
+    #[test]
+    fn a_dead_way_is_left_for_the_first_that_answers() {
+        let mut paths = offered(&[direct(1), direct(2)]);
+        round(&mut paths, 5_000_000, &[(direct(2), 90_000)]);
+        let now = Micros(5_090_000);
+        assert_eq!(paths.choose(now, direct(2), false, false), None);
+        assert_eq!(paths.choose(now, direct(2), true, false), Some(direct(2)));
+    }
+
+    #[test]
+    fn who_does_not_choose_follows_to_a_way_that_has_answered() {
+        let mut paths = offered(&[direct(1)]);
+        let now = Micros(1_000_000);
+        assert!(paths.came(now, direct(9), 60, true), "a new way is asked");
+        assert_eq!(paths.choose(now, direct(9), false, false), None, "anybody can send a copy");
+        round(&mut paths, 1_000_000, &[(direct(9), 40_000)]);
+        let now = Micros(1_200_000);
+        assert!(!paths.came(now, direct(9), 60, true));
+        assert_eq!(paths.choose(now, direct(9), false, false), Some(direct(9)));
+    }
+
+    #[test]
+    fn a_relay_is_left_as_soon_as_a_direct_way_works() {
+        let relay = Route::Relay(ParticipantId(1));
+        let mut paths = Paths::new(relay, Micros(0));
+        paths.offer(&[SocketAddr::from(([203, 0, 113, 1], 7))], Micros(0));
+        round(&mut paths, 1_000_000, &[(direct(1), 200_000)]);
+        let now = Micros(1_200_000);
+        assert_eq!(paths.choose(now, direct(1), false, false), Some(direct(1)));
+        assert!(!paths.came(now, relay, 60, true));
+        assert_eq!(paths.choose(now, relay, false, false), None, "and not taken up again");
+        assert_eq!(paths.choose(now + 900_000, relay, true, false), None, "unless it answers");
+    }
+
+    #[test]
+    fn an_address_that_has_not_answered_gets_at_most_three_times_what_it_sent() {
+        let mut paths = offered(&[direct(1)]);
+        let (mut received, mut sent) = (0, 0);
+        for n in 1..100 {
+            let now = Micros(n * 500_000);
+            if n % 7 == 0 {
+                paths.came(now, direct(9), 29, true);
+                received += 29;
+            }
+            if paths.ask(now, direct(9), [1; 8]).is_some() {
+                sent += CHALLENGE_BYTES;
+            }
+            assert!(sent <= 3 * received, "{sent} bytes for {received}");
+        }
+        assert!(sent > 0);
+    }
+
+    #[test]
+    fn the_number_of_ways_is_bounded_and_the_one_in_use_stays() {
+        let mut paths = offered(&[direct(1)]);
+        for n in 2..100 {
+            paths.came(Micros(i64::from(n)), direct(n), 60, true);
+        }
+        assert!(paths.list.len() <= MOST);
+        assert!(paths.path(direct(1)).is_some());
+        assert!(paths.path(direct(99)).is_some());
+    }
+}
