@@ -92,7 +92,7 @@ _hyperzoom() {
             return 0
             ;;
         hyperzoom__subcmd__host)
-            opts="-h --listen --admit --key --public --record-now --name --session --output --mic --camera --speaker --period --loop-files --audio-bitrate --video-bitrate --mute --camera-off --duration --record-while-muted --audio-format --raw-audio --av-offset --no-tone --encoder --window --no-window --no-tui --json --log --help"
+            opts="-h --listen --admit --key --public --no-port-mapping --record-now --name --session --output --mic --camera --speaker --period --sound --loop-files --frame --audio-bitrate --video-bitrate --mute --camera-off --duration --record-while-muted --audio-format --raw-audio --av-offset --no-tone --encoder --window --no-window --no-tui --json --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -142,6 +142,10 @@ _hyperzoom() {
                     return 0
                     ;;
                 --period)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sound)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -196,7 +200,7 @@ _hyperzoom() {
             return 0
             ;;
         hyperzoom__subcmd__join)
-            opts="-h --listen --name --session --output --mic --camera --speaker --period --loop-files --audio-bitrate --video-bitrate --mute --camera-off --duration --record-while-muted --audio-format --raw-audio --av-offset --no-tone --encoder --window --no-window --no-tui --json --log --help"
+            opts="-h --listen --no-port-mapping --name --session --output --mic --camera --speaker --period --sound --loop-files --frame --audio-bitrate --video-bitrate --mute --camera-off --duration --record-while-muted --audio-format --raw-audio --av-offset --no-tone --encoder --window --no-window --no-tui --json --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -234,6 +238,10 @@ _hyperzoom() {
                     return 0
                     ;;
                 --period)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sound)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -302,7 +310,7 @@ _hyperzoom() {
             return 0
             ;;
         hyperzoom__subcmd__record)
-            opts="-h --name --session --output --mic --camera --speaker --period --loop-files --audio-bitrate --video-bitrate --mute --camera-off --duration --record-while-muted --audio-format --raw-audio --av-offset --no-tone --encoder --window --no-window --no-tui --json --log --help"
+            opts="-h --name --session --output --mic --camera --speaker --period --sound --loop-files --frame --audio-bitrate --video-bitrate --mute --camera-off --duration --record-while-muted --audio-format --raw-audio --av-offset --no-tone --encoder --window --no-window --no-tui --json --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -336,6 +344,10 @@ _hyperzoom() {
                     return 0
                     ;;
                 --period)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sound)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -48,6 +48,7 @@ complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l mic -d 'Mic
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l camera -d 'Camera: id or a unique part of its name, test, test:WIDTHxHEIGHT[@FPS], off, file:PATH (Y4M)' -r
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l speaker -d 'Speaker: id or a unique part of its name, off, file:PATH (writes WAV)' -r
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l period -d 'Size of the sound devices\' period: auto (the smallest that works) or frames at 48 kHz' -r
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l sound -d 'Way to the sound devices: auto, direct (Linux: read and written without a shell between, least delay), system (in whole periods, as other programs do)' -r
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l frame -d 'Length of the live audio\'s frames in milliseconds: 5, or 2.5 for 2.5 ms less delay and twice the headers' -r
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l audio-bitrate -d 'Bitrate of the live audio in kbit/s, 24 to 96, or auto: 32 (with 2.5 ms frames 80), more where the network has room' -r
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l video-bitrate -d 'Bitrate of the live picture in kbit/s, 80 to 4000' -r
@@ -56,6 +57,7 @@ complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l audio-forma
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l av-offset -d 'Move the recorded picture this many milliseconds later (negative: earlier) against the sound' -r
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l encoder -d 'Encoder of the recording: auto (the best one here) or its name' -r
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l log -d 'Also write what happens to this file' -r -F
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l no-port-mapping -d 'Do not ask the router to let guests in (UPnP, NAT-PMP, PCP)'
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l record-now -d 'Record at once instead of from the first guest on'
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l loop-files -d 'Start files that serve as inputs over at their end'
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l mute -d 'Start with the microphone muted'
@@ -76,6 +78,7 @@ complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l mic -d 'Mic
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l camera -d 'Camera: id or a unique part of its name, test, test:WIDTHxHEIGHT[@FPS], off, file:PATH (Y4M)' -r
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l speaker -d 'Speaker: id or a unique part of its name, off, file:PATH (writes WAV)' -r
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l period -d 'Size of the sound devices\' period: auto (the smallest that works) or frames at 48 kHz' -r
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l sound -d 'Way to the sound devices: auto, direct (Linux: read and written without a shell between, least delay), system (in whole periods, as other programs do)' -r
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l frame -d 'Length of the live audio\'s frames in milliseconds: 5, or 2.5 for 2.5 ms less delay and twice the headers' -r
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l audio-bitrate -d 'Bitrate of the live audio in kbit/s, 24 to 96, or auto: 32 (with 2.5 ms frames 80), more where the network has room' -r
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l video-bitrate -d 'Bitrate of the live picture in kbit/s, 80 to 4000' -r
@@ -84,6 +87,7 @@ complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l audio-forma
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l av-offset -d 'Move the recorded picture this many milliseconds later (negative: earlier) against the sound' -r
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l encoder -d 'Encoder of the recording: auto (the best one here) or its name' -r
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l log -d 'Also write what happens to this file' -r -F
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l no-port-mapping -d 'Do not ask the router to let the others in (UPnP, NAT-PMP, PCP)'
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l loop-files -d 'Start files that serve as inputs over at their end'
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l mute -d 'Start with the microphone muted'
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l camera-off -d 'Start with the camera off'
@@ -102,6 +106,7 @@ complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l mic -d 'M
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l camera -d 'Camera: id or a unique part of its name, test, test:WIDTHxHEIGHT[@FPS], off, file:PATH (Y4M)' -r
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l speaker -d 'Speaker: id or a unique part of its name, off, file:PATH (writes WAV)' -r
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l period -d 'Size of the sound devices\' period: auto (the smallest that works) or frames at 48 kHz' -r
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l sound -d 'Way to the sound devices: auto, direct (Linux: read and written without a shell between, least delay), system (in whole periods, as other programs do)' -r
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l frame -d 'Length of the live audio\'s frames in milliseconds: 5, or 2.5 for 2.5 ms less delay and twice the headers' -r
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l audio-bitrate -d 'Bitrate of the live audio in kbit/s, 24 to 96, or auto: 32 (with 2.5 ms frames 80), more where the network has room' -r
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l video-bitrate -d 'Bitrate of the live picture in kbit/s, 80 to 4000' -r

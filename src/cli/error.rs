@@ -97,7 +97,7 @@ mod tests {
             &["hyperzoom", "hots"][..],
             &["hyperzoom", "host", "--nam", "x"],
             &["hyperzoom", "host", "--audio-bitrate", "12"],
-            &["hyperzoom", "host", "--admit", "ask"],
+            &["hyperzoom", "host", "--admit", "some"],
             &["hyperzoom", "record", "--duration", "soon"],
             &["hyperzoom", "record", "--json", "--no-tui"],
             &["hyperzoom", "record", "--camera", "test:7x7"],

@@ -222,7 +222,7 @@ impl Gauges {
         let rtt = member.round_trip.unwrap_or(0) as f64 / 1e3;
         let latency = latency(&Path {
             input: i64::from(member.status.input_delay_micros),
-            frame: i64::from(member.frame_micros),
+            frame: member.frame_micros,
             transit: counters.transit.take(),
             clocks: own.zip(member.status.clock).map(|(own, theirs)| {
                 i64::from(own.uncertainty_micros) + i64::from(theirs.uncertainty_micros)
