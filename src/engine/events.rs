@@ -65,6 +65,7 @@ impl Events {
                 Event::PortMapping { state, .. } => {
                     self.inner.log.line(&format!("port mapping {state}"));
                 }
+                Event::Invite { .. } => {}
                 _ => self.inner.log.line(&line),
             }
             lines.push_back(line);
@@ -113,6 +114,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (events, _receiver) = Events::new(Arc::new(Shared::default()));
         let invite = Some("host:7000#SECRET".to_owned());
+        events.send(Event::Invite { invite: "host:7000#SECRET".to_owned() });
+        events.send(Event::PortMapping {
+            state: "mapped",
+            method: None,
+            external: None,
+            invite: invite.clone(),
+        });
         events.send(Event::Ready { listen: "0.0.0.0:7000".into(), invite, public: None });
         events.open_log(folder.path());
         events.send(Event::PeerJoined { id: 1, name: "Bob".into() });

@@ -321,7 +321,8 @@ fn two_processes_hear_and_see_each_other_and_record_in_step() {
             .map(|p| best_match(&recorded, p).expect("longer than the piece"))
             .collect();
         for (n, piece) in found.iter().enumerate() {
-            assert!(piece.score > 0.98, "piece {n} in {}: {piece:?}", finished.path().display());
+            // The sync tones are mixed into one or two of them.
+            assert!(piece.score > 0.93, "piece {n} in {}: {piece:?}", finished.path().display());
             // Nothing missing and nothing twice in between.
             let apart = piece.offset - found[0].offset - n as f64 * 24_000.0;
             assert!(apart.abs() < 1.0, "piece {n} is off by {apart} samples");
@@ -438,7 +439,13 @@ fn files_around(ann: &Finished, ben: &Finished, data: &[Value; 2]) {
         names.sort();
         assert_eq!(
             names,
-            ["hyperzoom.log", "local_recording.mp4", "session_metadata.json", "sync_timecodes.txt"]
+            [
+                "frame_log.csv",
+                "hyperzoom.log",
+                "local_recording.mp4",
+                "session_metadata.json",
+                "sync_timecodes.txt"
+            ]
         );
         let log = std::fs::read_to_string(folder.join("hyperzoom.log")).expect("it is there");
         assert!(log.contains(" recording to ") && log.contains(" ended ("), "{log}");

@@ -9,7 +9,6 @@ mod tape;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use hyperzoom::audio::TestSound;
 use hyperzoom::audio::test_sound::{CHIRP_PERIOD, chirp};
 use hyperzoom::clock::Follower;
 use hyperzoom::protocol::{Admit, Header, MAX_DATAGRAM, Mesh, MeshEvent, PacketType, SessionStart};
@@ -244,7 +243,8 @@ fn came_and_went(world: &World) {
         assert!(at > Micros(300_000) && at < Micros(4 * SECOND), "{at:?}");
         assert!(party.left && party.mesh.poll_timeout().is_none());
         let beats = party.count(|e| matches!(e, MeshEvent::PeerStatus { .. }));
-        assert!((18..=27).contains(&beats), "{beats} heartbeats");
+        // One a second, and at once when a way or an address has changed.
+        assert!((18..=40).contains(&beats), "{beats} heartbeats");
         let drops = party.demux.drops();
         assert_eq!(drops.unsealed + drops.header + drops.malformed + drops.relay, 0, "{drops:?}");
         // What was still under way as keys came or went belongs to nobody.
@@ -326,7 +326,8 @@ fn heard(world: &World, index: usize) {
     let fixed = 20.0 + mic.max(240) as f64 / 48.0 + 2.5;
     let most_allowed = fixed + 240.0 / 48.0 + 30.0 + 2.0 * speaker as f64 / 48.0 + 2.0;
     assert!(least >= fixed && most <= most_allowed, "{fixed} <= {delays:?} <= {most_allowed}");
-    assert!(most - least <= 4.0, "{delays:.2?}");
+    // A path that becomes slower for a moment makes the buffer a frame deeper for a second.
+    assert!(most - least <= 6.0, "{delays:.2?}");
 }
 
 /// What `index` was shown are whole pictures of the other one's camera, in order.
@@ -423,19 +424,24 @@ fn recorded(world: &World, index: usize) {
         }
     }
 
-    // Sound: to the bit what the microphone said, from the right sample on.
-    let chirp = chirp(party.kind.voice, 3);
-    let said = party.kind.clock.when(party.mic.captured(3 * SAMPLES));
-    let truth = world.session(0, said).unwrap().since(start.file());
-    let from = (truth * 48 / 1_000 - 2_400) as usize;
-    let found = best_match(&party.tape.samples[from..from + 9_600], &chirp).unwrap();
-    let place = (from as f64 + found.offset).round() as u64;
-    let error = place as i64 * 1_000 / 48 - truth;
-    // The guest's clock is off by half of the path's asymmetry at most.
-    assert!(error.abs() <= [300, 6_000][index], "off by {error} us");
-    let mut expected = vec![0.0; party.tape.samples.len()];
-    TestSound::new(party.kind.voice).fill(3 * SAMPLES - place, &mut expected);
-    assert!(party.tape.samples == expected);
+    // Sound: each second of what the microphone said stands at its instant of the session clock,
+    // which the resampler follows without a step.
+    let mut before: Option<i64> = None;
+    for second in 3..16 {
+        let chirp = chirp(party.kind.voice, second);
+        let said = party.kind.clock.when(party.mic.captured(second * SAMPLES));
+        let truth = world.session(0, said).unwrap().since(start.file());
+        let from = (truth * 48 / 1_000 - 2_400) as usize;
+        let found = best_match(&party.tape.samples[from..from + 9_600], &chirp).unwrap();
+        assert!(found.score > 0.98, "second {second}: {found:?}");
+        let place = (from as f64 + found.offset) * 1_000.0 / 48.0;
+        let error = place as i64 - truth;
+        // The guest's clock is off by half of the path's asymmetry at most.
+        assert!(error.abs() <= [300, 6_000][index], "second {second} is off by {error} us");
+        let step = before.map_or(0, |before| (error - before).abs());
+        assert!(step < 700, "second {second}: {step} us more than the one before");
+        before = Some(error);
+    }
 }
 
 fn clocks_agree(world: &World) {
