@@ -350,7 +350,7 @@ impl PlayoutBuffer {
 
     /// The depth that the path and the copies need, in samples.
     fn depth_wanted(&self) -> i64 {
-        let depth = self.delay.depth() + MARGIN;
+        let depth = (self.delay.depth() + MARGIN).min(super::delay::CEILING);
         if self.reach == 0 || self.output - self.reached >= COPIES {
             return depth;
         }

@@ -101,7 +101,8 @@ impl Session for CallSession {
                         *reason = asked.as_str().to_owned();
                     }
                 }
-                if tracing::enabled!(tracing::Level::INFO) {
+                // A log is handed on; who gets it is not invited by that.
+                if tracing::enabled!(tracing::Level::INFO) && !stamped.event.invites() {
                     tracing::info!("{}", json::line(&stamped));
                 }
                 Next::Event(Box::new(stamped))

@@ -154,6 +154,20 @@ impl Follower {
         self.holder = true;
     }
 
+    /// A member that holds the session clock is back: our clock, which ran free since
+    /// [`Follower::take_over`], follows again, without a step and with what it may have lost meanwhile.
+    pub fn resume(&mut self, now: Micros) {
+        if !self.holder {
+            return;
+        }
+        self.holder = false;
+        if let (Some(map), Some(known)) = (self.map, self.estimate) {
+            let (offset, uncertainty) = (map.offset_at(now), known.uncertainty_at(now));
+            self.estimator.restart(now, offset, uncertainty);
+            self.estimate = Some(Estimate { at: now, offset, uncertainty, ..known });
+        }
+    }
+
     /// The holder has left and another member, whose clock was known to `uncertainty` microseconds,
     /// takes over: exchanges are with that one from here on. Our clock goes on without a step, and
     /// both clocks' bounds tell how far apart the two can be.

@@ -398,6 +398,29 @@ fn when_the_host_leaves_the_others_go_on_together_without_a_step() {
 }
 
 #[test]
+fn who_was_cut_off_follows_again_without_a_step_and_the_bound_holds() {
+    let guest = Crystals::straight(3 * SECOND, 40.0);
+    let wan = Leg { base: 8_000, jitter: 500.0, queue: 20_000 };
+    let path = Path { forth: wan, back: Leg { base: 11_000, ..wan }, loss: 0.1 };
+    let end = Micros(60 * SECOND);
+    let mut run = Run::new();
+    run.go(&guest, &exchanges(&guest, &path, Micros(0), end, &mut Dice(2)), end);
+    // Cut off for six minutes, in which it ran free.
+    run.follower.take_over(end);
+    let back = Micros(420 * SECOND);
+    let before = run.follower.map().unwrap().to_session(back);
+    run.follower.resume(back);
+    assert!(!run.follower.is_holder());
+    assert_eq!(run.follower.map().unwrap().to_session(back), before, "no step");
+    run.now = back;
+    let later = Micros(480 * SECOND);
+    run.go(&guest, &exchanges(&guest, &path, back, later, &mut Dice(3)), later);
+    let known = run.follower.estimate(later).unwrap().uncertainty;
+    let error = run.follower.map().unwrap().to_session(later).since(guest.session(later));
+    assert!(error.abs() <= known && error.abs() < 6_000, "{error} us, bound {known} us");
+}
+
+#[test]
 fn stamps_that_contradict_each_other_are_ignored() {
     let mut e = Estimator::default();
     e.add(Micros(100), SessionMicros(0), SessionMicros(500), Micros(200));

@@ -287,8 +287,14 @@ impl Control {
                     m.frame_micros = i64::from(streams.audio_frame_micros);
                 });
                 // A newcomer measures against who has been in the longest of those it hears first.
-                if let (None, Some(reference)) = (progress.clock.map(), self.mesh.reference()) {
-                    progress.reference = reference;
+                // Who was cut off and held its own clock meanwhile follows again.
+                if let (false, Some(reference)) = (self.host, self.mesh.reference()) {
+                    if progress.clock.is_holder() {
+                        progress.reference = reference;
+                        progress.clock.resume(clock::now());
+                    } else if progress.clock.map().is_none() {
+                        progress.reference = reference;
+                    }
                 }
                 self.note(NoteKind::Joined, format!("{name} joined"));
                 self.events.send(Event::PeerJoined { id: peer.0, name });

@@ -9,7 +9,6 @@ use super::config::{CallConfig, Period};
 use super::error::EngineError;
 use super::playback::Playback;
 use super::record::CameraTap;
-use crate::audio::codec::FRAME;
 use crate::audio::test_sound::TestSound;
 use crate::devices::spec::CameraSpec;
 use crate::devices::{
@@ -57,7 +56,7 @@ pub fn open_microphone(
         loop_file: config.loop_files,
         test_sound: Some(Box::new(move |position, out: &mut [f32]| sound.fill(position, out))),
         path: config.sound,
-        frame: FRAME,
+        frame: config.audio.frame.samples(),
     };
     Ok(crate::devices::open_microphone(&config.mic, options, Box::new(tap), events)?)
 }

@@ -79,7 +79,10 @@ impl Paths {
     /// A round trip to a peer was measured, microseconds.
     pub fn round_trip(&mut self, id: ParticipantId, micros: i64) {
         if let Some(Some(peer)) = self.peers.get_mut(usize::from(id.0)) {
-            let least = peer.round_trips.map_or(micros, |(least, _)| least.min(micros));
+            // The least of the last minutes: a path that has become another one is believed in time.
+            let least = peer
+                .round_trips
+                .map_or(micros, |(least, _)| (least + (least / 64).max(100)).min(micros));
             peer.round_trips = Some((least, micros));
         }
     }

@@ -56,7 +56,10 @@ impl Teller {
         match news {
             News::Mapped(mapping) => self.mapped(mapping),
             News::Failed(why) => self.failed(&why),
-            News::Removed(mapping) => self.events.send(event("removed", Some(mapping), None)),
+            News::Removed(mapping) => {
+                self.state.lock().unwrap_or_else(|e| e.into_inner()).mapped = None;
+                self.events.send(event("removed", Some(mapping), None));
+            }
         }
     }
 
@@ -88,6 +91,7 @@ impl Teller {
     }
 
     fn failed(&self, why: &str) {
+        self.state.lock().unwrap_or_else(|e| e.into_inner()).mapped = None;
         self.events.send(event("failed", None, None));
         let needed = self.inviting.as_ref().is_some_and(|i| !i.public_told);
         // A machine with a public address of its own needs no router's help.

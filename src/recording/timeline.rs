@@ -250,6 +250,12 @@ impl AudioTimeline {
         // The stamps have come back to where they were: the held blocks were only late.
         self.release_held();
         self.card.observe(self.next as f64, captured);
+        if self.error_micros(session).is_some_and(|error| error > GAP_MICROS as f64) {
+            // The session clock went on while the card and the local clock stood still (sleep).
+            self.close_stretch(session, out);
+            self.absent = self.absent.or(Some(self.made));
+            self.open_stretch();
+        }
         self.take(samples);
         self.go_on(session, out);
     }

@@ -155,6 +155,17 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// Whether it holds the key to the call.
+    pub fn invites(&self) -> bool {
+        match self {
+            Self::Ready { invite, .. } | Self::PortMapping { invite, .. } => invite.is_some(),
+            Self::Invite { .. } => true,
+            _ => false,
+        }
+    }
+}
+
 /// Why a member is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]

@@ -66,12 +66,13 @@ pub fn open(what: What, name: &str, channels: u16, period: Option<u32>) -> Resul
     let said = |e: alsa::Error| {
         std::io::Error::from_raw_os_error(e.errno()).to_string().replace(" (os error", "; error")
     };
+    // Before it is opened: nobody opens an exclusive device twice.
+    if speaker && batches(&path) {
+        return Err("its driver fetches sound in batches".to_owned());
+    }
     let pcm = PCM::open(&path, direction, true).map_err(said)?;
     if let Some(server) = server(&pcm) {
         return Err(format!("it belongs to the sound server {server}"));
-    }
-    if speaker && batches(&path) {
-        return Err("its driver fetches sound in batches".to_owned());
     }
     let (format, channels, period, buffer) = {
         let hw = HwParams::any(&pcm).map_err(said)?;
@@ -136,7 +137,7 @@ fn batches(name: &CString) -> bool {
         let flags = alsa_sys::SND_PCM_NONBLOCK;
         let stream = alsa_sys::SND_PCM_STREAM_PLAYBACK;
         if alsa_sys::snd_pcm_open(&mut pcm, name.as_ptr(), stream, flags) < 0 {
-            // Held by somebody already: by us.
+            // The open that follows says why.
             return false;
         }
         let mut batch = false;

@@ -80,7 +80,12 @@ impl RawWriter {
             };
             waiting.extend(block);
             // The recording's writer makes the folder.
-            let Some(folder) = self.record.folder.get() else { continue };
+            let Some(folder) = self.record.folder.get() else {
+                if let Some(trouble) = self.record.trouble() {
+                    return Err(io::Error::other(trouble));
+                }
+                continue;
+            };
             for block in waiting.drain(..) {
                 if open.as_ref().is_some_and(|o| o.track.rate() != block.rate)
                     && let Some(done) = open.take()

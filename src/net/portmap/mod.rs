@@ -24,8 +24,8 @@ pub use router::{Method, RouterError};
 
 /// How long taking a mapping back may hold up the end.
 const FAREWELL: Duration = Duration::from_secs(2);
-/// How long all asking at the start may take: who waits for a guest learns it within 3 s.
-const START: Duration = Duration::from_millis(2_800);
+/// No further port is tried after this long: who waits for a guest learns it within 3 s.
+const START: Duration = Duration::from_millis(1_800);
 
 /// A port of the router that leads to us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,11 +96,8 @@ impl<R: FnMut() -> u16, N: FnMut(News)> Keeper<R, N> {
     async fn run(mut self, mut stopped: watch::Receiver<bool>) {
         let mut told = None;
         loop {
-            let wait = tokio::select! {
-                biased;
-                _ = stopped.wait_for(|stop| *stop) => break,
-                wait = self.keep(&mut told) => wait,
-            };
+            // Asking is never cut short: a mapping that nobody knows of would stay behind.
+            let wait = self.keep(&mut told).await;
             tokio::select! {
                 biased;
                 _ = stopped.wait_for(|stop| *stop) => break,
@@ -117,12 +114,12 @@ impl<R: FnMut() -> u16, N: FnMut(News)> Keeper<R, N> {
                 mapping.external = granted.external;
                 let news = News::Mapped(*mapping);
                 self.tell(news, told);
-                return policy::renew_after(granted.lease_seconds.max(policy::LEASE_SECONDS));
+                return good_for(&granted);
             }
             // It was restarted, replaced, or another network is there now.
             self.current = None;
         }
-        match tokio::time::timeout(START, self.ask()).await.unwrap_or(Err(RouterError::Silent)) {
+        match self.ask().await {
             Ok((router, granted)) => {
                 let mapping = Mapping {
                     method: router.method(),
@@ -134,10 +131,7 @@ impl<R: FnMut() -> u16, N: FnMut(News)> Keeper<R, N> {
                 }
                 self.current = Some((router, mapping));
                 self.tell(News::Mapped(mapping), told);
-                policy::renew_after(match granted.lease_seconds {
-                    0 => policy::LEASE_SECONDS,
-                    lease => lease,
-                })
+                good_for(&granted)
             }
             Err(e) => {
                 self.tell(News::Failed(e.to_string()), told);
@@ -164,9 +158,13 @@ impl<R: FnMut() -> u16, N: FnMut(News)> Keeper<R, N> {
     /// Asks each router that answers, the best way first.
     async fn ask(&mut self) -> Result<(Router, Granted), RouterError> {
         let mut error = RouterError::Failed("no router answers UPnP, NAT-PMP or PCP".to_owned());
+        let began = tokio::time::Instant::now();
         for mut router in router::find().await {
             self.clear_leftovers(&mut router).await;
             for external in policy::candidates(self.port, &mut self.random) {
+                if began.elapsed() > START {
+                    return Err(error);
+                }
                 match router.map(self.port, external).await {
                     Ok(granted) => return Ok((router, granted)),
                     Err(RouterError::PortTaken) => error = RouterError::PortTaken,
@@ -214,6 +212,14 @@ impl<R: FnMut() -> u16, N: FnMut(News)> Keeper<R, N> {
             (self.news)(News::Removed(mapping));
         }
     }
+}
+
+/// How long what was granted may be left alone.
+fn good_for(granted: &Granted) -> Duration {
+    policy::renew_after(match granted.lease_seconds {
+        0 => policy::LEASE_SECONDS,
+        lease => lease,
+    })
 }
 
 fn port_is_free(port: u16) -> bool {

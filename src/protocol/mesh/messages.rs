@@ -5,6 +5,11 @@ use super::path::Route;
 use super::{LeaveReason, Mesh, MeshEvent, Outgoing, TIMEOUT_MICROS};
 use crate::units::{Micros, ParticipantId, SessionMicros};
 
+/// An instant of a session that is longer than a thousand years.
+fn nonsense(at: SessionMicros) -> bool {
+    at.0.unsigned_abs() > 1 << 55
+}
+
 impl Mesh {
     /// A heartbeat for that peer, and who is heard here.
     pub(super) fn heartbeat(&mut self, id: ParticipantId) -> [Message; 2] {
@@ -100,6 +105,10 @@ impl Mesh {
                 };
                 self.send(id, vec![pong]);
             }
+            // No clock of ours has run for so long: nothing to calculate with.
+            Message::Pong { received, answered, .. }
+                if nonsense(received) || nonsense(answered) => {}
+            Message::T0 { at } if nonsense(at) => {}
             Message::Pong { sent, received, answered, synchronised, uncertainty_micros } => {
                 let held = answered.0.saturating_sub(received.0).max(0);
                 if peer.ponged(now, sent, held) && synchronised {

@@ -533,3 +533,27 @@ proptest! {
         prop_assert_eq!(world.out.len() as u64, end);
     }
 }
+
+#[test]
+fn a_session_clock_that_jumped_over_a_sleep_leaves_silence_and_the_sound_stands_right_again() {
+    const SLEPT: f64 = 10e6;
+    let mut timeline = AudioTimeline::new();
+    timeline.begin(SessionMicros(0));
+    let mut out = Vec::new();
+    let block = |index: i64| (0..480).map(|i| ((index * 480 + i) as f32 * 0.01).sin()).collect();
+    let push = |timeline: &mut AudioTimeline, index: i64, ahead: f64, out: &mut Vec<f32>| {
+        let block: Vec<f32> = block(index);
+        timeline.push(&block, 48_000, Micros(index * 10_000), &|local| local + ahead, out);
+    };
+    (0..300).for_each(|i| push(&mut timeline, i, 0.0, &mut out));
+    (300..600).for_each(|i| push(&mut timeline, i, SLEPT, &mut out));
+    timeline.finish(16 * 48_000, &|local| local + SLEPT, &mut out);
+    assert_eq!(out.len(), 16 * 48_000);
+    let gap = timeline.next_gap().expect("the sleep is told");
+    assert!(gap.at.abs_diff(3 * 48_000) < 100 && gap.samples.abs_diff(480_000) < 100, "{gap:?}");
+    // Sample 4 s of the card was captured at 14 s of the session.
+    let (at, from) = (14 * 48_000, 4 * 48_000);
+    let apart = (0..1_000).map(|i| (out[at + i] - ((from + i) as f32 * 0.01).sin()).abs());
+    let worst = apart.fold(0.0, f32::max);
+    assert!(worst < 0.02, "{worst}");
+}
