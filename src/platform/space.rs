@@ -94,12 +94,11 @@ mod system {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
 
     #[test]
-    #[cfg(target_os = "linux")]
     fn reserved_space_is_there_beyond_the_end_until_the_length_is_set() {
         use std::os::unix::fs::MetadataExt;
         let file = tempfile::tempfile().unwrap();
