@@ -47,9 +47,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let options = args.filter_map(|a| a.split_once('=').map(|(k, v)| (k.into(), v.into())));
     let options = Options(options.collect());
     let copies: Vec<u8> = match options.0.iter().find(|(key, _)| key == "copies") {
-        Some((_, list)) => {
-            list.split(',').filter(|k| !k.is_empty()).map(str::parse).collect::<Result<_, _>>()?
-        }
+        Some((_, list)) => list
+            .split(',')
+            .filter(|k| !k.is_empty())
+            .map(str::parse::<u8>)
+            .collect::<Result<Vec<u8>, _>>()?,
         None => Vec::new(),
     };
     let half = options.get("frame", 5.0)? == 2.5;

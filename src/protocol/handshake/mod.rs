@@ -14,9 +14,9 @@
 //! PUNCH 12            0 | kind | revision: opens the sender's NAT and says nothing
 //! ```
 //!
-//! - HELLO and WELCOME are `Noise_NNpsk0_25519_ChaChaPoly_BLAKE2s` with the invite's key: see [`join`].
-//! - KNOCK, KNOCKED, REVEAL and VERDICT are the same pattern with a psk that everybody knows: see [`knock`].
-//! - PAIR and PAIRED are `Noise_KKpsk0` between members: see [`pair`].
+//! - HELLO and WELCOME are `Noise_NNpsk0_25519_ChaChaPoly_BLAKE2s` with the invite's key: see `join`.
+//! - KNOCK, KNOCKED, REVEAL and VERDICT are the same pattern with a psk that everybody knows: see `knock`.
+//! - PAIR and PAIRED are `Noise_KKpsk0` between members: see `pair`.
 //!
 //! The prologue holds the question's header and clear bytes (without the cookie's bit, 0x80 of the
 //! kind: the same Noise message goes out with and without a cookie). Questions are padded, so that no
