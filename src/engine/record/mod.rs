@@ -304,7 +304,6 @@ impl Default for DeviceRate {
 
 impl DeviceRate {
     /// Sets the newest measurement, parts per million.
-    #[allow(dead_code, reason = "the microphone's rate is measured by the sound thread to come")]
     pub fn set_ppm(&self, ppm: f64) {
         self.0.store((ppm * 1e3).round() as i64, Relaxed);
     }
