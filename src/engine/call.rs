@@ -408,13 +408,14 @@ fn open_guest(
     events: &Events,
 ) -> Result<Network, EngineError> {
     let addresses = net::resolve(&guest.address, guest.port)?;
+    // A call within this machine passes no router.
+    let port_mapping = guest.port_mapping && !addresses.iter().all(|a| a.ip().is_loopback());
     let socket = net::bind(guest.listen, None)?;
     let listen = socket.local_addr();
     let key = guest.key.map(crate::protocol::invite::InviteKey);
     let mesh =
         Mesh::guest(net::local(config, listen), addresses, key, clock::now(), net::randomness());
     events.send(Event::Ready { listen: listen.to_string(), invite: None, public: None });
-    let port_mapping = guest.port_mapping;
     Ok(Network {
         socket: Arc::new(socket),
         mesh,
