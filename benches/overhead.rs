@@ -1,8 +1,10 @@
-//! What the recorder does to a 1080p picture beside the H.264 encoder and the JPEG decoder, in CPU
-//! time, as a share of the encoder's (`make measure` prints it): the copy out of the driver's
-//! buffer, the conversion, the sound of that picture's time, the MP4 writer.
+//! What the recorder does to a picture beside the H.264 encoder and the JPEG decoder, in CPU time of
+//! the thread (so that other programs' load does not count), as a share of the encoder's for a
+//! 1080p picture (`make measure` prints it): the copy out of the driver's buffer, the conversion
+//! and scaling, the sound of that picture's time, the MP4 writer, the disk.
 
 use std::hint::black_box;
+use std::io::Write;
 use std::sync::Arc;
 
 use cpu_time::ThreadTime;
@@ -11,22 +13,24 @@ use hyperzoom::recording::h264::{OpenH264, Planes, VideoEncoder, VideoParameters
 use hyperzoom::recording::mp4::{
     AudioCoding, AudioTrack, MemoryFile, MovieParameters, Mp4Writer, Timecode, VideoTrack,
 };
+use hyperzoom::recording::timeline::AudioTimeline;
 use hyperzoom::recording::trial::TestPicture;
-use hyperzoom::units::Micros;
+use hyperzoom::units::{Micros, SessionMicros};
 use hyperzoom::video::convert::Converter;
-use hyperzoom::video::frame::{ColorRange, Frame, PixelFormat};
+use hyperzoom::video::frame::{Codes, Frame, PixelFormat};
 use hyperzoom::video::image::I420;
+use hyperzoom::video::scale::Scaler;
 
 const WIDTH: u32 = 1920;
 const HEIGHT: u32 = 1080;
 const PICTURES: usize = 8;
 const ROUNDS: usize = 90;
 
-/// The test pictures in a camera's format.
-fn frames(format: PixelFormat) -> Vec<Frame> {
+/// The test pictures in a camera's format and size.
+fn frames(format: PixelFormat, codes: Codes, (width, height): (u32, u32)) -> Vec<Frame> {
     (0..PICTURES)
         .map(|n| {
-            let picture = TestPicture::new(WIDTH, HEIGHT, n);
+            let picture = TestPicture::new(width, height, n);
             let Planes { y, u, v, .. } = picture.planes();
             let data: Vec<u8> = match format {
                 PixelFormat::I420 => [y, u, v].concat(),
@@ -35,38 +39,33 @@ fn frames(format: PixelFormat) -> Vec<Frame> {
                     y.iter().copied().chain(chroma).collect()
                 }
                 PixelFormat::Yuyv => {
-                    let half = WIDTH as usize / 2;
+                    let half = width as usize / 2;
                     let pair = |i: usize| {
                         let chroma = (i / half / 2) * half + i % half;
                         [y[2 * i], u[chroma], y[2 * i + 1], v[chroma]]
                     };
                     (0..y.len() / 2).flat_map(pair).collect()
                 }
-                _ => jpeg(y, u, v),
+                _ => jpeg(y, u, v, (width, height)),
             };
-            let range = match format {
-                PixelFormat::Mjpeg => ColorRange::Full,
-                _ => ColorRange::Limited,
-            };
-            let (width, height) = (WIDTH, HEIGHT);
             let captured = Micros(0);
-            Frame { format, range, width, height, captured, number: 0, data: Arc::new(data) }
+            Frame { format, codes, width, height, captured, number: 0, data: Arc::new(data) }
         })
         .collect()
 }
 
 /// 4:2:2, as most webcams send it.
-fn jpeg(y: &[u8], u: &[u8], v: &[u8]) -> Vec<u8> {
-    let half = WIDTH as usize / 2;
+fn jpeg(y: &[u8], u: &[u8], v: &[u8], (width, height): (u32, u32)) -> Vec<u8> {
+    let half = width as usize / 2;
     let tall = |plane: &[u8]| -> Vec<u8> {
         plane.chunks_exact(half).flat_map(|row| [row, row].concat()).collect()
     };
     let pixels = [y, &tall(u), &tall(v)].concat();
     let image = turbojpeg::YuvImage {
         pixels: &pixels[..],
-        width: WIDTH as usize,
+        width: width as usize,
         align: 1,
-        height: HEIGHT as usize,
+        height: height as usize,
         subsamp: turbojpeg::Subsamp::Sub2x1,
     };
     turbojpeg::compress_yuv(image, 85).expect("a picture in memory").to_vec()
@@ -99,6 +98,18 @@ fn main() {
     let sound: Vec<f32> = (0..1_600).map(|i| (i as f32 * 0.06).sin() * 0.5).collect();
     let mut packets = Vec::new();
     let audio = each(|_| aac.push(&sound, &mut packets).expect("encodes"));
+    // A card that runs 50 ppm fast, in blocks of 7 ms.
+    let mut timeline = AudioTimeline::new();
+    timeline.begin(SessionMicros(0));
+    let (mut card, mut placed) = (0u64, Vec::new());
+    let resample = each(|_| {
+        placed.clear();
+        for block in sound.chunks(320) {
+            let stamp = Micros((card as f64 / (0.048 * (1.0 + 50e-6))) as i64);
+            timeline.push(block, 48_000, stamp, &|local| local, &mut placed);
+            card += block.len() as u64;
+        }
+    });
     let (sps, pps) = encoder.parameter_sets().expect("a picture was encoded");
     let movie = MovieParameters {
         video: Some(VideoTrack {
@@ -127,28 +138,58 @@ fn main() {
             writer.audio(&packet.data, 1_024).expect("written");
         }
     });
+    let mut disk_file = tempfile::tempfile().expect("a temporary file");
+    let disk = each(|n| {
+        disk_file.write_all(&samples[n].data).expect("written");
+        if n % 30 == 29 {
+            disk_file.sync_data().expect("synced");
+        }
+    });
+    let shared = audio + resample + mux + disk;
     println!(
-        "One 1080p picture, CPU time: H.264 encode {encode:.2} ms, sound {audio:.2} ms, MP4 {mux:.2} ms.\n"
+        "One picture, CPU time: H.264 encode at 1080p {encode:.2} ms; its sound {audio:.2} ms (AAC) and {resample:.2} ms\n(onto the session clock), MP4 {mux:.2} ms, disk {disk:.2} ms.\n"
     );
-    println!("| camera | JPEG decode | copy | conversion | own work in all | of the encoder's |");
-    println!("|---|---|---|---|---|---|");
-    for format in [PixelFormat::Mjpeg, PixelFormat::Yuyv, PixelFormat::Nv12, PixelFormat::I420] {
-        let frames = frames(format);
+    println!(
+        "| camera | JPEG decode | copy | conversion | scaling | own work in all | of the encoder's |"
+    );
+    println!("|---|---|---|---|---|---|---|");
+    let full = (WIDTH, HEIGHT);
+    for (name, format, codes, size) in [
+        ("MJPEG", PixelFormat::Mjpeg, Codes::JFIF, full),
+        ("YUYV, BT.601", PixelFormat::Yuyv, Codes::UVC, full),
+        ("YUYV, BT.709", PixelFormat::Yuyv, Codes::RECORDED, full),
+        ("NV12, BT.601", PixelFormat::Nv12, Codes::UVC, full),
+        ("NV12, BT.709", PixelFormat::Nv12, Codes::RECORDED, full),
+        ("I420, BT.601", PixelFormat::I420, Codes::UVC, full),
+        ("I420, BT.709", PixelFormat::I420, Codes::RECORDED, full),
+        ("MJPEG, 2560x1440", PixelFormat::Mjpeg, Codes::JFIF, (2560, 1440)),
+        ("NV12, BT.709, 2560x1440", PixelFormat::Nv12, Codes::RECORDED, (2560, 1440)),
+        ("NV12, BT.601, 3840x2160", PixelFormat::Nv12, Codes::UVC, (3840, 2160)),
+    ] {
+        let frames = frames(format, codes, size);
         let copy = each(|n| drop(black_box(frames[n % PICTURES].data.to_vec())));
         let (mut converter, mut out) = (Converter::new(), I420::default());
         let prepare = each(|n| {
             converter.prepare(&frames[n % PICTURES], &mut out).expect("a whole frame");
         });
+        let scale = if size == full {
+            0.0
+        } else {
+            converter.to_i420(&frames[0], &mut out).expect("a whole frame");
+            let (mut scaler, mut small) = (Scaler::new(), I420::black(WIDTH, HEIGHT));
+            each(|_| scaler.fit(&out, &mut small))
+        };
         let decode = match format {
             PixelFormat::Mjpeg => {
                 let mut jpeg = turbojpeg::Decompressor::new().expect("turbojpeg is bundled");
-                let mut pixels = vec![0; (WIDTH * HEIGHT * 2) as usize];
+                let (width, height) = (size.0 as usize, size.1 as usize);
+                let mut pixels = vec![0; width * height * 2];
                 each(|n| {
                     let image = turbojpeg::YuvImage {
                         pixels: &mut pixels[..],
-                        width: WIDTH as usize,
+                        width,
                         align: 1,
-                        height: HEIGHT as usize,
+                        height,
                         subsamp: turbojpeg::Subsamp::Sub2x1,
                     };
                     jpeg.decompress_to_yuv(&frames[n % PICTURES].data, image).expect("whole");
@@ -157,9 +198,9 @@ fn main() {
             _ => 0.0,
         };
         let conversion = (prepare - decode).max(0.0);
-        let own = copy + conversion + audio + mux;
+        let own = copy + conversion + scale + shared;
         println!(
-            "| {format:?} | {decode:.2} ms | {copy:.2} ms | {conversion:.2} ms | {own:.2} ms | {:.1} % |",
+            "| {name} | {decode:.2} ms | {copy:.2} ms | {conversion:.2} ms | {scale:.2} ms | {own:.2} ms | {:.1} % |",
             own * 100.0 / encode
         );
     }

@@ -8,7 +8,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use hyperzoom::units::Micros;
 use hyperzoom::video::convert::Converter;
 use hyperzoom::video::display::{Canvas, Painter};
-use hyperzoom::video::frame::{ColorRange, Frame, PixelFormat};
+use hyperzoom::video::frame::{Codes, Frame, PixelFormat};
 use hyperzoom::video::image::I420;
 use hyperzoom::video::scale::{Rect, Scaler};
 use hyperzoom::video::testcard::TestCard;
@@ -29,9 +29,9 @@ fn pictures() -> Vec<I420> {
         .collect()
 }
 
-fn frame(format: PixelFormat, range: ColorRange, data: Vec<u8>) -> Frame {
+fn frame(format: PixelFormat, codes: Codes, data: Vec<u8>) -> Frame {
     let data = Arc::new(data);
-    Frame { format, range, width: 1920, height: 1080, captured: Micros(0), number: 0, data }
+    Frame { format, codes, width: 1920, height: 1080, captured: Micros(0), number: 0, data }
 }
 
 fn card_1080p() -> I420 {
@@ -88,9 +88,9 @@ fn pixels(c: &mut Criterion) {
     let yuyv = [90, 128, 120, 128].repeat(1920 * 1080 / 2);
     let mut group = c.benchmark_group("1080p");
     for (name, frame) in [
-        ("MJPEG to I420", frame(PixelFormat::Mjpeg, ColorRange::Full, jpeg(&card))),
-        ("YUYV to I420", frame(PixelFormat::Yuyv, ColorRange::Limited, yuyv)),
-        ("full NV12 to I420", frame(PixelFormat::Nv12, ColorRange::Full, card.data.clone())),
+        ("MJPEG to I420", frame(PixelFormat::Mjpeg, Codes::JFIF, jpeg(&card))),
+        ("YUYV to I420", frame(PixelFormat::Yuyv, Codes::UVC, yuyv)),
+        ("BT.601 NV12 to I420", frame(PixelFormat::Nv12, Codes::UVC, card.data.clone())),
     ] {
         let (mut converter, mut out) = (Converter::new(), I420::default());
         group.bench_function(name, |b| {

@@ -15,7 +15,7 @@ use super::{DeviceError, DeviceEvent, DeviceEvents, What};
 use crate::platform::clock;
 use crate::platform::priority::{self, Grant};
 use crate::units::Micros;
-use crate::video::frame::{ColorRange, Frame, PixelFormat};
+use crate::video::frame::{Codes, Frame, PixelFormat};
 
 /// Takes what the camera sees.
 pub trait CameraSink: Send {
@@ -249,7 +249,7 @@ fn run_test(
         let captured = grid.at(number);
         sink.frame(Frame {
             format: PixelFormat::I420,
-            range: ColorRange::Limited,
+            codes: Codes::RECORDED,
             width: info.width,
             height: info.height,
             captured,
@@ -299,7 +299,7 @@ fn run_file(
         }
         sink.frame(Frame {
             format: PixelFormat::I420,
-            range: ColorRange::Limited,
+            codes: file.codes,
             width: info.width,
             height: info.height,
             captured: grid.at(number),

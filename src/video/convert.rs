@@ -1,9 +1,9 @@
 //! From the camera's own format to the working picture ([`I420`]: limited range, BT.709).
 //!
-//! Uncompressed YUV is taken as BT.709 already; only its range is brought to limited. JPEG is full
-//! range BT.601 (JFIF 1.02, "Conversion to and from RGB"), so its matrix changes too: within the
-//! planes as the JPEG has them ([`super::recolour`]) for the two subsamplings that cameras use, by
-//! way of RGB for others. Runs on whichever thread asks; one converter a thread.
+//! Uncompressed YUV is what the frame says ([`super::frame::Codes`]); JPEG is full range BT.601
+//! (JFIF 1.02, "Conversion to and from RGB") for the two subsamplings that cameras use, and goes by
+//! way of RGB for others. What is not the recording's already changes matrix and range within its
+//! planes ([`super::recolour`]). Runs on whichever thread asks; one converter a thread.
 
 use turbojpeg::{Decompressor, Image, PixelFormat as JpegFormat, Subsamp, YuvImage};
 use yuv::{
@@ -12,9 +12,9 @@ use yuv::{
 };
 
 use super::error::VideoError;
-use super::frame::{ColorRange, Frame, PixelFormat};
+use super::frame::{Codes, Frame, PixelFormat};
 use super::image::{I420, MAX_SIDE};
-use super::recolour::jfif_to_bt709;
+use super::recolour::Recolour;
 
 /// Converts frames; keeps its decompressor and its buffers between them.
 #[derive(Default)]
@@ -22,7 +22,8 @@ pub struct Converter {
     jpeg: Option<Decompressor>,
     /// A decoded JPEG: RGB, or planes of 4:2:2.
     decoded: Vec<u8>,
-    offsets: Vec<i16>,
+    /// For the codes that came last.
+    recolour: Option<Recolour>,
 }
 
 impl Converter {
@@ -48,21 +49,30 @@ impl Converter {
         }
         let data = &frame.data[..expected];
         out.resize(width, height);
-        match frame.format {
-            PixelFormat::I420 => out.data.copy_from_slice(data),
-            PixelFormat::Nv12 => split_nv12(data, out),
-            PixelFormat::Yuyv => {
+        let (luma, half) = (out.y().len(), out.u().len());
+        let recolour = recolour(&mut self.recolour, frame.codes);
+        match (frame.format, recolour) {
+            (PixelFormat::I420, None) => out.data.copy_from_slice(data),
+            (PixelFormat::I420, Some(recolour)) => {
+                let (y, chroma) = data.split_at(luma);
+                let (u, v) = chroma.split_at(half);
+                recolour.planar([y, u, v], out);
+            }
+            (PixelFormat::Nv12, None) => split_nv12(data, out),
+            (PixelFormat::Nv12, Some(recolour)) => {
+                let (y, uv) = data.split_at(luma);
+                recolour.nv12(y, uv, out);
+            }
+            (PixelFormat::Yuyv, recolour) => {
                 let packed = YuvPackedImage { yuy: data, yuy_stride: width * 2, width, height };
                 yuv::yuyv422_to_yuv420(&mut planar(out), &packed).map_err(refused)?;
+                if let Some(recolour) = recolour {
+                    recolour.in_place(out);
+                }
             }
-            PixelFormat::Bgr24 => {
-                // RGB codes are full range whatever the frame says; the range is of the result.
-                return bgr_to_i420(data, out, 3);
-            }
-            PixelFormat::Mjpeg => unreachable!("handled above"),
-        }
-        if frame.range == ColorRange::Full {
-            to_limited(out);
+            // RGB codes are full range whatever the frame says.
+            (PixelFormat::Bgr24, _) => return bgr_to_i420(data, out, 3),
+            (PixelFormat::Mjpeg, _) => unreachable!("handled above"),
         }
         Ok(())
     }
@@ -73,13 +83,13 @@ impl Converter {
         let (width, height) = (frame.width, frame.height);
         let whole = frame.data.len() >= Frame::raw_size(frame.format, width, height);
         let sized = (1..=MAX_SIDE).contains(&width) && (1..=MAX_SIDE).contains(&height);
-        let limited = frame.range == ColorRange::Limited && whole && sized;
+        let as_it_is = frame.codes == Codes::RECORDED && whole && sized;
         match frame.format {
-            PixelFormat::I420 if limited => {
+            PixelFormat::I420 if as_it_is => {
                 out.resize(width, height);
                 Ok(Left::All)
             }
-            PixelFormat::Nv12 if limited => {
+            PixelFormat::Nv12 if as_it_is => {
                 out.resize(width, height);
                 let luma = width as usize * height as usize;
                 let chroma = 2 * out.u().len();
@@ -150,7 +160,9 @@ impl Converter {
                 return bgr_to_i420(&self.decoded, out, 4);
             }
         }
-        jfif_to_bt709(out, &mut self.offsets);
+        if let Some(recolour) = recolour(&mut self.recolour, Codes::JFIF) {
+            recolour.in_place(out);
+        }
         Ok(())
     }
 }
@@ -179,6 +191,14 @@ impl Left {
             }
         }
     }
+}
+
+/// The conversion from these codes, made anew only when they change.
+fn recolour(kept: &mut Option<Recolour>, codes: Codes) -> Option<&mut Recolour> {
+    if kept.as_ref().map_or(Codes::RECORDED, Recolour::from) != codes {
+        *kept = Recolour::new(codes);
+    }
+    kept.as_mut()
 }
 
 /// Some cameras pad between markers; such a picture is whole.
@@ -250,20 +270,6 @@ fn split_chroma(chroma: &[u8], out: &mut I420) {
     for ((pair, u), v) in chroma.chunks_exact(2).zip(u).zip(v) {
         *u = pair[0];
         *v = pair[1];
-    }
-}
-
-/// Full-range codes to limited ones (BT.709, 4.6): 219/255 of luma, 224/255 of chroma.
-fn to_limited(image: &mut I420) {
-    let luma: [u8; 256] = std::array::from_fn(|code| (16 + (code * 219 + 127) / 255) as u8);
-    let chroma: [u8; 256] =
-        std::array::from_fn(|code| (16 + (code * 224 + 112) / 255).min(240) as u8);
-    let (y, u, v) = image.planes_mut();
-    for code in y {
-        *code = luma[usize::from(*code)];
-    }
-    for code in u.iter_mut().chain(v) {
-        *code = chroma[usize::from(*code)];
     }
 }
 

@@ -28,13 +28,56 @@ pub enum ColorRange {
     Full,
 }
 
+/// How much of red, green and blue makes luma (H.273, table 4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Matrix {
+    /// BT.601, as JPEG, standard definition and nearly all webcams.
+    Bt601,
+    /// BT.709, as the recording.
+    Bt709,
+    /// SMPTE 240M, an early HDTV.
+    Smpte240m,
+    /// BT.2020, constant luminance apart.
+    Bt2020,
+}
+
+impl Matrix {
+    /// The shares of red and blue (H.273's K_R and K_B).
+    pub fn weights(self) -> (f64, f64) {
+        match self {
+            Self::Bt601 => (0.299, 0.114),
+            Self::Bt709 => (0.2126, 0.0722),
+            Self::Smpte240m => (0.212, 0.087),
+            Self::Bt2020 => (0.2627, 0.0593),
+        }
+    }
+}
+
+/// What a picture's codes mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Codes {
+    /// How they are made of red, green and blue.
+    pub matrix: Matrix,
+    /// Where black and white are.
+    pub range: ColorRange,
+}
+
+impl Codes {
+    /// What the recording and the live stream carry: BT.709, limited range.
+    pub const RECORDED: Self = Self { matrix: Matrix::Bt709, range: ColorRange::Limited };
+    /// What a JPEG holds, always (JFIF 1.02, "Conversion to and from RGB").
+    pub const JFIF: Self = Self { matrix: Matrix::Bt601, range: ColorRange::Full };
+    /// What a USB camera sends that says nothing about it (UVC 1.5, 3.9.2.6: SMPTE 170M).
+    pub const UVC: Self = Self { matrix: Matrix::Bt601, range: ColorRange::Limited };
+}
+
 /// One captured picture. Clones share the bytes.
 #[derive(Clone, Debug)]
 pub struct Frame {
     /// Layout of `data`.
     pub format: PixelFormat,
-    /// Code range of `data` (for MJPEG always full).
-    pub range: ColorRange,
+    /// What the codes of `data` mean (MJPEG's are JFIF's and BGR's full, whatever this says).
+    pub codes: Codes,
     /// Width in pixels, even.
     pub width: u32,
     /// Height in pixels, even.

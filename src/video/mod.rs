@@ -6,6 +6,8 @@
 //! [`display::Painter`]. Nothing here reads a clock, a socket, a file or a thread.
 
 pub mod assembly;
+#[cfg(test)]
+pub mod bars;
 pub mod convert;
 pub mod display;
 pub mod error;

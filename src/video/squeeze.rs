@@ -102,7 +102,7 @@ mod tests {
 
     use super::*;
     use crate::units::Micros;
-    use crate::video::frame::ColorRange;
+    use crate::video::frame::Codes;
     use crate::video::image::luma_psnr;
 
     /// A gradient with texture, as NV12.
@@ -112,7 +112,7 @@ mod tests {
         let chroma = (0..w * h / 2).map(|i| (100 + (i % 7) * 8) as u8);
         Frame {
             format: PixelFormat::Nv12,
-            range: ColorRange::Limited,
+            codes: Codes::RECORDED,
             width,
             height,
             captured: Micros(0),

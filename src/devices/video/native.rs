@@ -21,7 +21,7 @@ use crate::devices::supervise::Stop;
 use crate::devices::{CameraInfo, CameraSink, DeviceError, What};
 use crate::platform::clock;
 use crate::units::Micros;
-use crate::video::frame::{ColorRange, Frame, PixelFormat};
+use crate::video::frame::{Codes, Frame, PixelFormat};
 
 const PATIENCE: Duration = Duration::from_millis(100);
 const STUCK: i64 = 5_000_000;
@@ -182,9 +182,10 @@ impl Camera {
             let Some(data) = whole(self.mode, picture) else { continue };
             sink.frame(Frame {
                 format: self.mode.format,
-                range: match self.mode.format {
-                    PixelFormat::Mjpeg | PixelFormat::Bgr24 => ColorRange::Full,
-                    _ => ColorRange::Limited,
+                // nokhwa tells nothing of them; these are USB's.
+                codes: match self.mode.format {
+                    PixelFormat::Mjpeg | PixelFormat::Bgr24 => Codes::JFIF,
+                    _ => Codes::UVC,
                 },
                 width: self.mode.width,
                 height: self.mode.height,

@@ -8,14 +8,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use v4l::buffer::{Flags, Metadata, Type};
-use v4l::format::{Colorspace, Quantization};
 use v4l::frameinterval::FrameIntervalEnum;
 use v4l::framesize::FrameSizeEnum;
 use v4l::io::mmap::Stream;
 use v4l::io::traits::{CaptureStream, Stream as _};
 use v4l::video::Capture;
 use v4l::video::capture::Parameters;
-use v4l::{Device, Format, FourCC, Fraction};
+use v4l::{Device, FourCC, Fraction};
 
 use super::End;
 use super::choice::{Mode, choose};
@@ -24,7 +23,9 @@ use crate::devices::supervise::Stop;
 use crate::devices::{CameraInfo, CameraSink, DeviceError, What, words};
 use crate::platform::clock;
 use crate::units::Micros;
-use crate::video::frame::{ColorRange, Frame, PixelFormat};
+use crate::video::frame::{Codes, Frame, PixelFormat};
+
+mod format;
 
 // One is with us while the driver fills the others: seven of slack are 230 ms at 30 fps, more than
 // a loaded machine keeps a thread waiting.
@@ -36,6 +37,19 @@ const STUCK: i64 = 5_000_000;
 // V4L2_CAP_VIDEO_CAPTURE and V4L2_CAP_STREAMING (videodev2.h).
 const CAPTURE: u32 = 0x1;
 const STREAMING: u32 = 0x0400_0000;
+
+// Sizes to ask a camera for that makes any.
+const USUAL: [(u32, u32); 9] = [
+    (1920, 1080),
+    (1440, 1080),
+    (1280, 960),
+    (1280, 720),
+    (1024, 768),
+    (800, 600),
+    (854, 480),
+    (640, 480),
+    (640, 360),
+];
 
 const FORMATS: [(&[u8; 4], PixelFormat); 5] = [
     (b"MJPG", PixelFormat::Mjpeg),
@@ -84,8 +98,9 @@ fn formats(device: &Device) -> Vec<CameraFormat> {
                 FrameSizeEnum::Discrete(d) => sizes.push((d.width, d.height)),
                 // Any size: the usual ones are enough to choose from.
                 FrameSizeEnum::Stepwise(s) => {
-                    let usual = [(1920, 1080), (1280, 720), (854, 480), (640, 480), (640, 360)];
-                    sizes.extend(usual.into_iter().filter(|(w, h)| {
+                    // And its own largest, which may be of another shape.
+                    let own = (s.max_width, s.max_height);
+                    sizes.extend(USUAL.into_iter().chain([own]).filter(|(w, h)| {
                         let fits = |n: u32, min: u32, max: u32, step: u32| {
                             (min..=max).contains(&n) && (n - min).is_multiple_of(step.max(1))
                         };
@@ -130,7 +145,8 @@ fn rate(interval: Fraction) -> f64 {
 pub struct Camera {
     device: Device,
     mode: Mode,
-    range: ColorRange,
+    stride: u32,
+    codes: Codes,
 }
 
 impl Camera {
@@ -168,8 +184,7 @@ impl Camera {
             );
             return Err(DeviceError::Format { what, name: name.to_owned(), why });
         };
-        let got =
-            device.set_format(&Format::new(mode.width, mode.height, *fourcc)).map_err(failed)?;
+        let got = format::set(&device, mode.width, mode.height, *fourcc).map_err(failed)?;
         let format = pixel_format(got.fourcc).ok_or_else(|| DeviceError::Format {
             what,
             name: name.to_owned(),
@@ -205,8 +220,8 @@ impl Camera {
             format,
             synthetic: false,
         };
-        let range = range(format, got.quantization, got.colorspace);
-        Ok((info, Self { device, mode, range }))
+        let codes = got.told.codes(format);
+        Ok((info, Self { device, mode, stride: got.stride, codes }))
     }
 
     pub fn run(self, sink: &mut dyn CameraSink, next_number: &mut u64, stop: &Stop) -> End {
@@ -272,7 +287,7 @@ impl Camera {
             let arrival = clock::now();
             newest = arrival;
             let used = (meta.bytesused as usize).min(bytes.len());
-            let Some(picture) = picture(self.mode, &bytes[..used], meta) else { continue };
+            let Some(picture) = self.picture(&bytes[..used], meta) else { continue };
             let first = *first_sequence.get_or_insert(meta.sequence);
             // Drivers that do not count leave 0 in each.
             let number = base + u64::from(meta.sequence.wrapping_sub(first));
@@ -280,43 +295,37 @@ impl Camera {
             *next_number = number + 1;
             sink.frame(Frame {
                 format: self.mode.format,
-                range: self.range,
+                codes: self.codes,
                 width: self.mode.width,
                 height: self.mode.height,
                 captured: captured(meta, arrival),
                 number,
-                data: Arc::new(picture.to_vec()),
+                data: Arc::new(picture),
             });
         }
     }
 }
 
-/// The code range: JPEG's is full, else what the driver says, where it says anything (videodev2.h,
-/// V4L2_MAP_QUANTIZATION_DEFAULT).
-fn range(format: PixelFormat, told: Quantization, colours: Colorspace) -> ColorRange {
-    match (format, told, colours) {
-        (PixelFormat::Mjpeg, _, _) | (_, Quantization::FullRange, _) => ColorRange::Full,
-        (_, Quantization::Default, Colorspace::JPEG) => ColorRange::Full,
-        _ => ColorRange::Limited,
+impl Camera {
+    /// A whole picture, copied out of the driver's memory, which wants it back; `None` for one that
+    /// the driver itself calls broken or that is cut.
+    fn picture(&self, bytes: &[u8], meta: &Metadata) -> Option<Vec<u8>> {
+        if meta.flags.contains(Flags::ERROR) {
+            return None;
+        }
+        let Mode { format, width, height, .. } = self.mode;
+        match format {
+            // Start of image, and more than headers.
+            PixelFormat::Mjpeg => {
+                (bytes.len() > 100 && bytes.starts_with(&[0xFF, 0xD8])).then(|| bytes.to_vec())
+            }
+            raw => format::packed(raw, width, height, self.stride, bytes),
+        }
     }
 }
 
 fn lost_text(e: &io::Error) -> String {
     if e.raw_os_error() == Some(libc::ENODEV) { "it was unplugged".into() } else { words(e) }
-}
-
-/// The bytes of a whole picture; `None` for one that the driver itself calls broken or that is cut.
-fn picture<'a>(mode: Mode, bytes: &'a [u8], meta: &Metadata) -> Option<&'a [u8]> {
-    if meta.flags.contains(Flags::ERROR) {
-        return None;
-    }
-    match mode.format {
-        // Start of image, and more than headers.
-        PixelFormat::Mjpeg => {
-            (bytes.len() > 100 && bytes.starts_with(&[0xFF, 0xD8])).then_some(bytes)
-        }
-        raw => bytes.get(..Frame::raw_size(raw, mode.width, mode.height)),
-    }
 }
 
 /// When light fell on the sensor, on our clock: the driver's stamp if it is of CLOCK_MONOTONIC and

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use ::y4m::{Colorspace, Decoder, Error, Limits};
 
 use crate::devices::{DeviceError, words};
+use crate::video::frame::{Codes, ColorRange};
 
 const REMEDY: &str =
     "give a Y4M file with 8-bit 4:2:0 pictures (ffmpeg -i INPUT -pix_fmt yuv420p OUTPUT.y4m)";
@@ -24,6 +25,8 @@ pub struct Y4mFile {
     pub height: u32,
     /// Frames per second as the fraction that the header gives.
     pub rate: (u64, u64),
+    /// What its codes mean.
+    pub codes: Codes,
 }
 
 impl Y4mFile {
@@ -74,6 +77,7 @@ impl Y4mFile {
             width: width as u32,
             height: height as u32,
             rate: (rate.num as u64, rate.den as u64),
+            codes: codes(decoder.get_raw_params()),
         };
         open.rewind().map_err(|e| fail(e, REMEDY))?;
         Ok(open)
@@ -99,6 +103,13 @@ impl Y4mFile {
             Err(e) => Err(text(&e)),
         }
     }
+}
+
+/// Such a file names its range at most (ffmpeg's `XCOLORRANGE`), never its matrix: the recording's.
+fn codes(header: &[u8]) -> Codes {
+    let full = header.split(|&byte| byte == b' ').any(|word| word == b"XCOLORRANGE=FULL");
+    let range = if full { ColorRange::Full } else { ColorRange::Limited };
+    Codes { range, ..Codes::RECORDED }
 }
 
 fn decoder(file: File) -> Result<Decoder<BufReader<File>>, Error> {

@@ -39,6 +39,8 @@ use crate::video::scale::Scaler;
 use crate::video::squeeze::Unsqueezer;
 
 #[cfg(test)]
+mod colour_tests;
+#[cfg(test)]
 mod pressure_tests;
 #[cfg(test)]
 mod tests;

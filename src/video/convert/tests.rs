@@ -6,45 +6,37 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::units::Micros;
+use crate::video::bars::codes_of;
+use crate::video::frame::{ColorRange, Matrix};
 
 const W: u32 = 128;
 const H: u32 = 32;
 /// Red, green and blue of eight bars, full range: 75 % bars with black and white.
-const BARS: [[f64; 3]; 8] = [
-    [255.0, 255.0, 255.0],
-    [191.0, 191.0, 0.0],
-    [0.0, 191.0, 191.0],
-    [0.0, 191.0, 0.0],
-    [191.0, 0.0, 191.0],
-    [191.0, 0.0, 0.0],
-    [0.0, 0.0, 191.0],
-    [0.0, 0.0, 0.0],
+const BARS: [[u8; 3]; 8] = [
+    [255, 255, 255],
+    [191, 191, 0],
+    [0, 191, 191],
+    [0, 191, 0],
+    [191, 0, 191],
+    [191, 0, 0],
+    [0, 0, 191],
+    [0, 0, 0],
 ];
 
-fn bar(x: u32) -> [f64; 3] {
+fn bar(x: u32) -> [u8; 3] {
     BARS[(x * 8 / W) as usize]
 }
 
-/// Y'CbCr codes by the definition (H.273, equations 38 to 40 and their ranges).
-fn codes([r, g, b]: [f64; 3], kr: f64, kb: f64, full: bool) -> [u8; 3] {
-    let y = kr * r + (1.0 - kr - kb) * g + kb * b;
-    let (cb, cr) = ((b - y) / (2.0 * (1.0 - kb)), (r - y) / (2.0 * (1.0 - kr)));
-    let values = if full {
-        [y, 128.0 + cb, 128.0 + cr]
-    } else {
-        [16.0 + y * 219.0 / 255.0, 128.0 + cb * 224.0 / 255.0, 128.0 + cr * 224.0 / 255.0]
-    };
-    values.map(|code| code.round().clamp(0.0, 255.0) as u8)
+fn all_codes() -> impl Iterator<Item = Codes> {
+    let matrices = [Matrix::Bt601, Matrix::Bt709, Matrix::Smpte240m, Matrix::Bt2020];
+    let ranges = [ColorRange::Limited, ColorRange::Full];
+    matrices.into_iter().flat_map(move |matrix| ranges.map(|range| Codes { matrix, range }))
 }
 
-fn bt709(rgb: [f64; 3], range: ColorRange) -> [u8; 3] {
-    codes(rgb, 0.2126, 0.0722, range == ColorRange::Full)
-}
-
-fn frame(format: PixelFormat, range: ColorRange, data: Vec<u8>) -> Frame {
+fn frame(format: PixelFormat, codes: Codes, data: Vec<u8>) -> Frame {
     Frame {
         format,
-        range,
+        codes,
         width: W,
         height: H,
         captured: Micros(0),
@@ -53,9 +45,9 @@ fn frame(format: PixelFormat, range: ColorRange, data: Vec<u8>) -> Frame {
     }
 }
 
-fn planar_bars(range: ColorRange) -> Vec<u8> {
+fn planar_bars(codes: Codes) -> Vec<u8> {
     let row =
-        |plane: usize, step: u32| (0..W / step).map(move |x| bt709(bar(x * step), range)[plane]);
+        |plane: usize, step: u32| (0..W / step).map(move |x| codes_of(bar(x * step), codes)[plane]);
     let mut data: Vec<u8> = (0..H).flat_map(|_| row(0, 1)).collect();
     for plane in [1, 2] {
         data.extend((0..H / 2).flat_map(|_| row(plane, 2)));
@@ -63,8 +55,8 @@ fn planar_bars(range: ColorRange) -> Vec<u8> {
     data
 }
 
-fn nv12_bars(range: ColorRange) -> Vec<u8> {
-    let planar = planar_bars(range);
+fn nv12_bars(codes: Codes) -> Vec<u8> {
+    let planar = planar_bars(codes);
     let luma = (W * H) as usize;
     let mut data = planar[..luma].to_vec();
     let (u, v) = planar[luma..].split_at(luma / 4);
@@ -72,15 +64,15 @@ fn nv12_bars(range: ColorRange) -> Vec<u8> {
     data
 }
 
-fn yuyv_bars(range: ColorRange) -> Vec<u8> {
+fn yuyv_bars(codes: Codes) -> Vec<u8> {
     (0..H)
-        .flat_map(|_| (0..W / 2).map(|x| bt709(bar(x * 2), range)))
+        .flat_map(|_| (0..W / 2).map(|x| codes_of(bar(x * 2), codes)))
         .flat_map(|[y, u, v]| [y, u, y, v])
         .collect()
 }
 
 fn bgr_bars() -> Vec<u8> {
-    (0..H).flat_map(|_| (0..W).map(bar)).flat_map(|[r, g, b]| [b as u8, g as u8, r as u8]).collect()
+    (0..H).flat_map(|_| (0..W).map(bar)).flat_map(|[r, g, b]| [b, g, r]).collect()
 }
 
 fn jpeg_bars(subsamp: turbojpeg::Subsamp) -> Vec<u8> {
@@ -100,7 +92,7 @@ fn error(image: &I420) -> u8 {
     assert_eq!((image.width, image.height), (W, H));
     let mut worst = 0;
     for x in (0..W).filter(|x| (4..12).contains(&(x % 16))) {
-        let wanted = bt709(bar(x), ColorRange::Limited);
+        let wanted = codes_of(bar(x), Codes::RECORDED);
         for y in 0..H {
             let chroma = (y / 2 * W / 2 + x / 2) as usize;
             let got = [image.y()[(y * W + x) as usize], image.u()[chroma], image.v()[chroma]];
@@ -119,44 +111,55 @@ fn converted(frame: &Frame) -> I420 {
 }
 
 #[test]
-fn every_uncompressed_format_gives_the_bars_back_in_both_ranges() {
-    for range in [ColorRange::Limited, ColorRange::Full] {
+fn every_uncompressed_format_gives_the_bars_back_in_every_matrix_and_range() {
+    for codes in all_codes() {
         for (format, data) in [
-            (PixelFormat::I420, planar_bars(range)),
-            (PixelFormat::Nv12, nv12_bars(range)),
-            (PixelFormat::Yuyv, yuyv_bars(range)),
+            (PixelFormat::I420, planar_bars(codes)),
+            (PixelFormat::Nv12, nv12_bars(codes)),
+            (PixelFormat::Yuyv, yuyv_bars(codes)),
             (PixelFormat::Bgr24, bgr_bars()),
         ] {
-            let worst = error(&converted(&frame(format, range, data)));
-            assert!(worst <= 2, "{format:?} {range:?}: {worst} codes off");
+            let worst = error(&converted(&frame(format, codes, data)));
+            assert!(worst <= 1, "{format:?} {codes:?}: {worst} codes off");
         }
     }
 }
 
 #[test]
-fn what_needs_no_conversion_is_left_in_the_frame_and_is_the_same_picture() {
-    for (format, range, data, left) in [
-        (PixelFormat::I420, ColorRange::Limited, planar_bars(ColorRange::Limited), Left::All),
-        (PixelFormat::I420, ColorRange::Full, planar_bars(ColorRange::Full), Left::Nothing),
-        (PixelFormat::Nv12, ColorRange::Limited, nv12_bars(ColorRange::Limited), Left::Luma),
-        (PixelFormat::Nv12, ColorRange::Full, nv12_bars(ColorRange::Full), Left::Nothing),
-        (PixelFormat::Yuyv, ColorRange::Limited, yuyv_bars(ColorRange::Limited), Left::Nothing),
-    ] {
-        let frame = frame(format, range, data);
-        let mut out = I420::black(2, 2);
-        let got = Converter::new().prepare(&frame, &mut out).expect("a whole frame");
-        assert_eq!(got, left, "{format:?} {range:?}");
-        let whole = converted(&frame);
-        assert_eq!(got.planes(&frame, &out), (whole.y(), whole.u(), whole.v()), "{format:?}");
+fn one_converter_follows_a_camera_that_changes_its_codes() {
+    let (mut converter, mut out) = (Converter::new(), I420::default());
+    for codes in all_codes().chain(all_codes()) {
+        let frame = frame(PixelFormat::Nv12, codes, nv12_bars(codes));
+        converter.to_i420(&frame, &mut out).expect("a whole frame");
+        assert!(error(&out) <= 1, "{codes:?}");
     }
-    let short = frame(PixelFormat::Nv12, ColorRange::Limited, vec![0; 10]);
+}
+
+#[test]
+fn what_needs_no_conversion_is_left_in_the_frame_and_is_the_same_picture() {
+    for codes in all_codes() {
+        let plain = codes == Codes::RECORDED;
+        for (format, data, left) in [
+            (PixelFormat::I420, planar_bars(codes), if plain { Left::All } else { Left::Nothing }),
+            (PixelFormat::Nv12, nv12_bars(codes), if plain { Left::Luma } else { Left::Nothing }),
+            (PixelFormat::Yuyv, yuyv_bars(codes), Left::Nothing),
+        ] {
+            let frame = frame(format, codes, data);
+            let mut out = I420::black(2, 2);
+            let got = Converter::new().prepare(&frame, &mut out).expect("a whole frame");
+            assert_eq!(got, left, "{format:?} {codes:?}");
+            let whole = converted(&frame);
+            assert_eq!(got.planes(&frame, &out), (whole.y(), whole.u(), whole.v()), "{format:?}");
+        }
+    }
+    let short = frame(PixelFormat::Nv12, Codes::RECORDED, vec![0; 10]);
     assert!(Converter::new().prepare(&short, &mut I420::default()).is_err());
 }
 
 #[test]
 fn limited_i420_is_copied_bit_for_bit() {
-    let data = planar_bars(ColorRange::Limited);
-    assert_eq!(converted(&frame(PixelFormat::I420, ColorRange::Limited, data.clone())).data, data);
+    let data = planar_bars(Codes::RECORDED);
+    assert_eq!(converted(&frame(PixelFormat::I420, Codes::RECORDED, data.clone())).data, data);
 }
 
 #[test]
@@ -164,10 +167,10 @@ fn jpeg_of_every_subsampling_changes_matrix_and_range() {
     use turbojpeg::Subsamp;
     for subsamp in [Subsamp::Sub2x2, Subsamp::Sub2x1, Subsamp::None] {
         let data = jpeg_bars(subsamp);
-        let worst = error(&converted(&frame(PixelFormat::Mjpeg, ColorRange::Full, data)));
+        let worst = error(&converted(&frame(PixelFormat::Mjpeg, Codes::JFIF, data)));
         assert!(worst <= 2, "{subsamp:?}: {worst} codes off");
     }
-    let grey = converted(&frame(PixelFormat::Mjpeg, ColorRange::Full, jpeg_bars(Subsamp::Gray)));
+    let grey = converted(&frame(PixelFormat::Mjpeg, Codes::JFIF, jpeg_bars(Subsamp::Gray)));
     assert!(grey.u().iter().chain(grey.v()).all(|&c| c.abs_diff(128) <= 1));
 }
 
@@ -177,19 +180,18 @@ fn a_truncated_jpeg_is_an_error_and_the_next_whole_one_converts() {
     let mut converter = Converter::new();
     let mut out = I420::default();
     for cut in [0, 1, 2, 20, 300, whole.len() / 2, whole.len() * 3 / 4] {
-        let frame = frame(PixelFormat::Mjpeg, ColorRange::Full, whole[..cut].to_vec());
+        let frame = frame(PixelFormat::Mjpeg, Codes::JFIF, whole[..cut].to_vec());
         assert!(matches!(converter.to_i420(&frame, &mut out), Err(VideoError::Jpeg(_))), "{cut}");
     }
     converter
-        .to_i420(&frame(PixelFormat::Mjpeg, ColorRange::Full, whole), &mut out)
+        .to_i420(&frame(PixelFormat::Mjpeg, Codes::JFIF, whole), &mut out)
         .expect("a whole JPEG after damaged ones");
     assert!(error(&out) <= 3);
 }
 
 #[test]
 fn a_jpeg_of_another_size_than_agreed_is_an_error() {
-    let mut frame =
-        frame(PixelFormat::Mjpeg, ColorRange::Full, jpeg_bars(turbojpeg::Subsamp::Sub2x2));
+    let mut frame = frame(PixelFormat::Mjpeg, Codes::JFIF, jpeg_bars(turbojpeg::Subsamp::Sub2x2));
     frame.width = 64;
     let result = Converter::new().to_i420(&frame, &mut I420::default());
     assert!(matches!(result, Err(VideoError::JpegSize { width: 128, expected_width: 64, .. })));
@@ -197,7 +199,7 @@ fn a_jpeg_of_another_size_than_agreed_is_an_error() {
 
 #[test]
 fn a_short_frame_and_an_impossible_size_are_errors() {
-    let mut frame = frame(PixelFormat::Yuyv, ColorRange::Limited, vec![0; 10]);
+    let mut frame = frame(PixelFormat::Yuyv, Codes::RECORDED, vec![0; 10]);
     let convert = |frame: &Frame| Converter::new().to_i420(frame, &mut I420::default());
     let expected = (W * H * 2) as usize;
     assert_eq!(convert(&frame), Err(VideoError::Length { got: 10, expected }));
@@ -216,6 +218,6 @@ proptest! {
         data[at % length] = byte;
         data.truncate(length - cut % length);
         let _ = Converter::new()
-            .to_i420(&frame(PixelFormat::Mjpeg, ColorRange::Full, data), &mut I420::default());
+            .to_i420(&frame(PixelFormat::Mjpeg, Codes::JFIF, data), &mut I420::default());
     }
 }

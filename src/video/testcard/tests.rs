@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::units::Micros;
 use crate::video::convert::Converter;
-use crate::video::frame::{ColorRange, Frame, PixelFormat};
+use crate::video::frame::{Codes, Frame, PixelFormat};
 use crate::video::scale::Scaler;
 use crate::video::vp8::{Decoded, Vp8Config, Vp8Decoder, Vp8Encoder};
 
@@ -68,7 +68,7 @@ fn survives(width: u32, height: u32) {
         card.draw(number, n as f64 / 24.0, &mut drawn);
         let frame = Frame {
             format: PixelFormat::I420,
-            range: ColorRange::Limited,
+            codes: Codes::RECORDED,
             width,
             height,
             captured: Micros(0),

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::ui::model::{Event, Stamped};
 use crate::video::convert::Converter;
-use crate::video::frame::{ColorRange, PixelFormat};
+use crate::video::frame::{Codes, PixelFormat};
 use crate::video::image::{I420, luma_psnr};
 use crate::video::squeeze::Unsqueezer;
 
@@ -57,7 +57,7 @@ fn frame(number: u64, format: PixelFormat) -> Frame {
     let chroma = std::iter::repeat_n(120, (SIZE * SIZE / 2) as usize);
     Frame {
         format,
-        range: ColorRange::Limited,
+        codes: Codes::RECORDED,
         width: SIZE,
         height: SIZE,
         captured: Micros(number as i64),

@@ -10,7 +10,7 @@ use crate::recording::budget::Budget;
 use crate::recording::h264::{EncodedSample, EncoderError};
 use crate::recording::relief::SPILL_FROM;
 use crate::units::Micros;
-use crate::video::frame::{ColorRange, PixelFormat};
+use crate::video::frame::{Codes, PixelFormat};
 
 use crate::engine::record::spill::Spiller;
 
@@ -165,11 +165,7 @@ fn pictures(format: PixelFormat, width: u32, height: u32) -> Vec<Frame> {
             };
             Frame {
                 format,
-                range: if format == PixelFormat::Mjpeg {
-                    ColorRange::Full
-                } else {
-                    ColorRange::Limited
-                },
+                codes: if format == PixelFormat::Mjpeg { Codes::JFIF } else { Codes::RECORDED },
                 width,
                 height,
                 captured: Micros(0),

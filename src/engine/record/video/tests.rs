@@ -3,7 +3,7 @@
 use super::*;
 use crate::recording::h264::{EncodedSample, EncoderError};
 use crate::units::Micros;
-use crate::video::frame::{ColorRange, PixelFormat};
+use crate::video::frame::{Codes, PixelFormat};
 
 /// Answers at once; refuses the pictures in `refuses`.
 struct Encoder {
@@ -88,7 +88,7 @@ impl Bench {
         let data = vec![100; Frame::raw_size(PixelFormat::I420, SIZE, SIZE)];
         self.tap.frame(Frame {
             format: PixelFormat::I420,
-            range: ColorRange::Limited,
+            codes: Codes::RECORDED,
             width: SIZE,
             height: SIZE,
             captured: self.t0 + number as i64 * 1_000_000 / 30,
