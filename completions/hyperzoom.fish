@@ -54,7 +54,7 @@ complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l audio-bitra
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l video-bitrate -d 'Bitrate of the live picture in kbit/s, 80 to 4000' -r
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l duration -d 'End by itself this long after the recording\'s start: 10s, 5m, 1h30m' -r
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l audio-format -d 'Sound of the recording: aac (192 kbit/s) or flac (24 bit, lossless; fewer editors read it)' -r
-complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l av-offset -d 'Move the recorded picture this many milliseconds later (negative: earlier) against the sound' -r
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l av-offset -d 'Move the recorded picture this many milliseconds later (negative: earlier) against the sound; kept for this camera, 0 forgets it' -r
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l encoder -d 'Encoder of the recording: auto (the best one here) or its name' -r
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l log -d 'Also write what happens to this file' -r -F
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l no-port-mapping -d 'Do not ask the router to let guests in (UPnP, NAT-PMP, PCP)'
@@ -84,7 +84,7 @@ complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l audio-bitra
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l video-bitrate -d 'Bitrate of the live picture in kbit/s, 80 to 4000' -r
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l duration -d 'End by itself this long after the recording\'s start: 10s, 5m, 1h30m' -r
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l audio-format -d 'Sound of the recording: aac (192 kbit/s) or flac (24 bit, lossless; fewer editors read it)' -r
-complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l av-offset -d 'Move the recorded picture this many milliseconds later (negative: earlier) against the sound' -r
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l av-offset -d 'Move the recorded picture this many milliseconds later (negative: earlier) against the sound; kept for this camera, 0 forgets it' -r
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l encoder -d 'Encoder of the recording: auto (the best one here) or its name' -r
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l log -d 'Also write what happens to this file' -r -F
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l no-port-mapping -d 'Do not ask the router to let the others in (UPnP, NAT-PMP, PCP)'
@@ -112,7 +112,7 @@ complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l audio-bit
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l video-bitrate -d 'Bitrate of the live picture in kbit/s, 80 to 4000' -r
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l duration -d 'End by itself this long after the recording\'s start: 10s, 5m, 1h30m' -r
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l audio-format -d 'Sound of the recording: aac (192 kbit/s) or flac (24 bit, lossless; fewer editors read it)' -r
-complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l av-offset -d 'Move the recorded picture this many milliseconds later (negative: earlier) against the sound' -r
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l av-offset -d 'Move the recorded picture this many milliseconds later (negative: earlier) against the sound; kept for this camera, 0 forgets it' -r
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l encoder -d 'Encoder of the recording: auto (the best one here) or its name' -r
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l log -d 'Also write what happens to this file' -r -F
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l loop-files -d 'Start files that serve as inputs over at their end'

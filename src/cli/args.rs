@@ -10,7 +10,7 @@ use super::error::CliError;
 use crate::audio::codec::FrameLength;
 use crate::devices::SoundPath;
 use crate::devices::spec::{CameraSpec, MicSpec, SpeakerSpec};
-use crate::engine::config::{CallConfig, LiveAudio, Period, Role};
+use crate::engine::config::{CallConfig, LiveAudio, MOST_AV_OFFSET, Period, Role};
 use crate::recording::sound::SoundFormat;
 
 /// Longest display and session name, in characters: it has to fit a dashboard column, a file name
@@ -108,10 +108,11 @@ pub struct CommonArgs {
     #[arg(long, help_heading = "Recording")]
     pub raw_audio: bool,
 
-    /// Move the recorded picture this many milliseconds later (negative: earlier) against the sound
-    #[arg(long, value_name = "MS", default_value = "0", allow_hyphen_values = true)]
-    #[arg(value_parser = parse_av_offset, hide_default_value = true, help_heading = "Recording")]
-    pub av_offset: i64,
+    /// Move the recorded picture this many milliseconds later (negative: earlier) against the
+    /// sound; kept for this camera, 0 forgets it
+    #[arg(long, value_name = "MS", allow_hyphen_values = true)]
+    #[arg(value_parser = parse_av_offset, help_heading = "Recording")]
+    pub av_offset: Option<i64>,
 
     /// No sync tones in the recording and the headphones
     #[arg(long, help_heading = "Recording")]
@@ -267,8 +268,8 @@ fn parse_period(s: &str) -> Result<Period, String> {
     }
 }
 
-/// Most that the picture is moved, milliseconds: the end waits a quarter of a second for pictures.
-const MOST_AV_OFFSET_MS: f64 = 200.0;
+/// Most that the picture is moved, milliseconds.
+const MOST_AV_OFFSET_MS: f64 = MOST_AV_OFFSET as f64 / 1e3;
 
 /// Milliseconds, to the microsecond.
 fn parse_av_offset(s: &str) -> Result<i64, String> {

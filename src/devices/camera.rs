@@ -19,6 +19,9 @@ use crate::video::frame::{Codes, Frame, PixelFormat};
 
 /// Takes what the camera sees.
 pub trait CameraSink: Send {
+    /// What was opened, before the first picture.
+    fn opened(&mut self, _info: &CameraInfo) {}
+
     /// The next picture. Runs on the camera's thread, whose buffers are few: no long work.
     fn frame(&mut self, frame: Frame);
 }
@@ -115,6 +118,7 @@ pub fn open_camera(
             let rate = ((fps * 1e6).round() as u64, 1_000_000);
             spawn(info.clone(), move |stop| {
                 let mut sink = sink;
+                sink.opened(&info);
                 run_test(&info, rate, &mut draw, sink.as_mut(), &stop);
             })
         }
@@ -132,6 +136,7 @@ pub fn open_camera(
             let path = path.clone();
             spawn(info.clone(), move |stop| {
                 let mut sink = sink;
+                sink.opened(&info);
                 run_file(&info, file, &path, options.loop_file, sink.as_mut(), &events, &stop);
             })
         }
@@ -178,6 +183,7 @@ fn open_real(
                 return;
             }
         };
+        sink.opened(&open.info);
         let _ = answer.send(Ok((open.info.clone(), grant)));
         let mut next_number = 0;
         loop {

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::thread::JoinHandle;
 
+use super::av_offset::{self, Remembered};
 use super::call_state::CallState;
 use super::capture::{MicEnds, MicTap};
 use super::config::{CallConfig, GuestConfig, HostConfig, Role};
@@ -185,7 +186,10 @@ fn assemble(
     let live_thread = Arc::new(OnceLock::new());
     let camera_tap =
         CameraTap::new(record_shared.clone(), frame_in, newest.clone(), live_thread.clone())
-            .later_by(config.av_offset);
+            .later_by({
+                let (asked, events) = (config.av_offset, events.clone());
+                move |info| av_offset::settle(asked, info, &Remembered::here(), &events)
+            });
     let camera = devices::open_camera(&config, camera_tap, device_events.clone())?;
     let video_parameters = camera.as_ref().map(|c| {
         let info = c.info();

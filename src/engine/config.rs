@@ -80,6 +80,9 @@ impl LiveAudio {
     }
 }
 
+/// Most that a picture is moved, microseconds: the end waits a quarter of a second for pictures.
+pub const MOST_AV_OFFSET: i64 = 200_000;
+
 /// Everything that `host`, `join` and `record` need.
 #[derive(Clone, Debug)]
 pub struct CallConfig {
@@ -121,8 +124,9 @@ pub struct CallConfig {
     pub audio_format: SoundFormat,
     /// The card's own samples are kept beside the recording.
     pub raw_audio: bool,
-    /// How much later the picture is to stand against the sound, microseconds.
-    pub av_offset: i64,
+    /// How much later the picture is to stand against the sound, microseconds; `None` is what the
+    /// camera was given last time.
+    pub av_offset: Option<i64>,
     /// The sync tone is written into the recording.
     pub tone: bool,
     /// Show the preview window from the start.

@@ -105,6 +105,7 @@ impl Session<'_> {
                     microphone_ppm: record.microphone_rate.ppm(),
                     camera_fps: record.camera_fps(),
                     camera_ppm: record.camera_fps().map(frame_rate::ppm),
+                    av_offset_ms: record.av_offset.load(Relaxed) as f64 / 1e3,
                 },
                 clocks: self.clocks(own),
                 files: self
@@ -253,7 +254,7 @@ mod tests {
             record_while_muted: false,
             audio_format: SoundFormat::Aac,
             raw_audio: false,
-            av_offset: 0,
+            av_offset: None,
             tone: true,
             window: false,
         }

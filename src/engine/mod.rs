@@ -18,6 +18,7 @@
 //!
 //! Nothing walks back but counters.
 
+mod av_offset;
 pub mod call;
 mod call_state;
 mod capture;

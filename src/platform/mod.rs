@@ -1,7 +1,8 @@
 //! What differs between operating systems, shell: the clock, timers, thread priorities, the process,
-//! space on disks and locks on files.
+//! space on disks, locks on files, folders.
 
 pub mod clock;
+pub mod folders;
 pub mod lock;
 pub mod priority;
 pub mod space;

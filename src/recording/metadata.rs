@@ -151,6 +151,8 @@ pub struct Devices {
     pub camera_fps: Option<f64>,
     /// How much faster that is than the nearest rate that cameras name, parts per million.
     pub camera_ppm: Option<f64>,
+    /// How much later than captured the pictures stand (`--av-offset`), milliseconds.
+    pub av_offset_ms: f64,
 }
 
 /// A participant's clock against the session clock.

@@ -14,7 +14,7 @@ use yuv::{
 use super::error::VideoError;
 use super::frame::{Codes, Frame, PixelFormat};
 use super::image::{I420, MAX_SIDE};
-use super::recolour::Recolour;
+use super::recolour::{Recolour, split};
 
 /// Converts frames; keeps its decompressor and its buffers between them.
 #[derive(Default)]
@@ -215,7 +215,7 @@ fn halve_rows(from: &[u8], to: &mut [u8], row: usize) {
         let (above, below) = pair.split_at(row);
         let below = if below.is_empty() { above } else { below };
         for ((a, b), to) in above.iter().zip(below).zip(to) {
-            *to = (u16::from(*a) + u16::from(*b)).div_ceil(2) as u8;
+            *to = ((u16::from(*a) + u16::from(*b) + 1) >> 1) as u8;
         }
     }
 }
@@ -267,10 +267,7 @@ fn split_nv12(data: &[u8], out: &mut I420) {
 
 fn split_chroma(chroma: &[u8], out: &mut I420) {
     let (_, u, v) = out.planes_mut();
-    for ((pair, u), v) in chroma.chunks_exact(2).zip(u).zip(v) {
-        *u = pair[0];
-        *v = pair[1];
-    }
+    split(chroma, u, v);
 }
 
 #[cfg(test)]

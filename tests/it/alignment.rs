@@ -1,6 +1,7 @@
-//! Recordings of one session, made in virtual time by machines whose clocks disagree, lined up by
-//! their timecodes alone as an editor's program does it: clock, timeline, grid, encoders and
-//! container are the real ones, the files are read back by ffmpeg.
+//! Recordings of one session, made in virtual time by machines whose clocks disagree, lined up as an
+//! editor's program does it, once by their timecodes alone and once by their sync tones alone:
+//! clock, timeline, grid, tone, encoders and container are the real ones, the files are read back
+//! by ffmpeg.
 
 use std::path::{Path, PathBuf};
 
@@ -10,6 +11,7 @@ use hyperzoom::recording::h264::{self, Planes, VideoParameters};
 use hyperzoom::recording::mp4::{MemoryFile, MovieParameters, Mp4Writer, Timecode, VideoTrack};
 use hyperzoom::recording::sound::{PACKET_SAMPLES, SoundEncoder, SoundFormat, SoundPacket};
 use hyperzoom::recording::timeline::AudioTimeline;
+use hyperzoom::recording::tone;
 use hyperzoom::units::{Micros, SessionMicros};
 
 use crate::support::media::{ffprobe, pictures, sound, sound_without_edit_lists, stream};
@@ -23,7 +25,9 @@ const T0: SessionMicros = SessionMicros(2 * SECOND);
 const EPOCH: i64 = 1_772_229_596_250_000 - 2 * SECOND;
 const UTC_OFFSET: i64 = 2 * 3_600 * SECOND;
 /// Where a hand claps: the sound of it is one sample, and the light goes on.
-const CLAPS: [i64; 3] = [4_213_000, 11_770_500, 23_402_700];
+const CLAPS: [i64; 3] = [5_213_000, 11_770_500, 23_402_700];
+/// Where the tones sound: two seconds behind T0, and at a whole second near the end.
+const TONES: [i64; 2] = [T0.0 + 2 * SECOND, 24 * SECOND];
 const END: i64 = 25 * SECOND;
 
 /// Encodes and writes one file; `sound` from its first sample on, `bright` of each of its slots.
@@ -195,6 +199,9 @@ impl Machine {
         let session = |local: f64| map.to_session(Micros(local.round() as i64)).0 as f64;
         timeline.finish(length, &session, &mut sound);
         sound.truncate(length as usize);
+        for at in TONES {
+            tone::mix(&mut sound, 0, ((at - file) * 48 / 1_000) as u64, 1.0);
+        }
         bright.truncate((length / 1_600) as usize);
         write(&path, self.first_slot, &sound, &bright);
         let known = follower.estimate(self.local(END)).expect("the clock is set");
@@ -217,8 +224,14 @@ fn clap(sound: &[f32], expected: i64) -> i64 {
     loudest.expect("the clap lies in the file") as i64
 }
 
+/// A file read back: the samples at which its tones begin, and those of the claps.
+struct Heard {
+    tones: Vec<f64>,
+    claps: Vec<i64>,
+}
+
 #[test]
-fn recordings_of_skewed_machines_line_up_by_timecode_alone() {
+fn recordings_of_skewed_machines_line_up_by_timecode_alone_and_by_tone_alone() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let machines = [
         Machine {
@@ -249,6 +262,7 @@ fn recordings_of_skewed_machines_line_up_by_timecode_alone() {
     ];
     let day = 86_400 * 30;
     let mut host = None;
+    let mut host_heard: Option<Heard> = None;
     for (n, machine) in machines.iter().enumerate() {
         let path = folder.path().join(format!("{n}.mp4"));
         let recorded = machine.record(path, n as u64 + 1);
@@ -259,6 +273,15 @@ fn recordings_of_skewed_machines_line_up_by_timecode_alone() {
         assert_eq!(shift as u64, machine.first_slot, "over midnight, too");
         let heard = sound(&recorded.path);
         let shown = pictures(&recorded.path, SIZE, SIZE, |image| image.y()[2_000] > 128);
+        let at = |session: i64| (session - T0.0) * 48 / 1_000 - shift * 1_600;
+        let found = TONES.map(|tone| tone::locate(&heard, at(tone) as usize).expect("a tone"));
+        let both = Heard {
+            tones: found.iter().map(|found| found.position).collect(),
+            claps: CLAPS.iter().map(|&truth| clap(&heard, at(truth))).collect(),
+        };
+        // First and last tone show the drift: there is none.
+        let apart = both.tones[1] - both.tones[0];
+        assert!((apart - ((TONES[1] - TONES[0]) * 48 / 1_000) as f64).abs() < 0.5, "{apart}");
         let skew = recorded.skew_ppm + machine.ppm;
         println!(
             "machine {n}: clock known to {} us, skew off by {skew:.2} ppm",
@@ -280,6 +303,29 @@ fn recordings_of_skewed_machines_line_up_by_timecode_alone() {
             let bound = 2_000.0 + recorded.uncertainty as f64;
             assert!(sound_error.abs() <= bound, "{sound_error} us, bound {bound}");
             assert!(picture_error.abs() <= 33_334 + recorded.uncertainty, "{picture_error} us");
+        }
+        let Some(other) = &host_heard else {
+            host_heard = Some(both);
+            continue;
+        };
+        // The same clap in both files, once these lie one upon the other.
+        let by_timecode = both.claps.iter().zip(&other.claps);
+        let by_timecode = by_timecode.map(|(ours, theirs)| (ours + shift * 1_600 - theirs) as f64);
+        let moved = other.tones[0] - both.tones[0];
+        let by_tone = both.claps.iter().zip(&other.claps);
+        let by_tone = by_tone.map(|(ours, theirs)| *ours as f64 + moved - *theirs as f64);
+        for (way, errors) in
+            [("timecode", by_timecode.collect::<Vec<_>>()), ("tone", by_tone.collect())]
+        {
+            let worst = errors.iter().fold(0.0f64, |most, e| most.max(e.abs()));
+            println!(
+                "machine {n} against the host's, by {way} alone: claps apart by {errors:.1?} \
+                 samples, at most {:.3} ms",
+                worst / 48.0
+            );
+            // Both clocks as they were known, and a sample of the coder's.
+            let bound = (2_000 + recorded.uncertainty) as f64 * 0.048 + 1.0;
+            assert!(worst <= bound, "{worst} samples by {way}, bound {bound}");
         }
     }
 }

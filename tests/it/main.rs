@@ -22,5 +22,6 @@ mod socket;
 mod sound;
 mod support;
 mod virtual_call;
+mod webcam;
 #[cfg(target_os = "linux")]
 mod window;

@@ -154,6 +154,8 @@ pub struct RecordShared {
     pub microphone_rate: DeviceRate,
     /// Frames a second of the local clock that the camera was measured at, as bits; 0 for unknown.
     camera_fps: AtomicU64,
+    /// How much later the pictures count as captured (`--av-offset`), microseconds.
+    pub av_offset: AtomicI64,
     closed_early: Mutex<Option<Written>>,
 }
 

@@ -7,8 +7,10 @@
 //! # Copies of a picture on its way
 //!
 //! 1. Out of the driver's buffer into memory of ours: the driver has eight, and wants them back.
-//! 2. MJPEG: the decoder's output, and from it the encoder's planes. YUYV: packed to planar. NV12:
-//!    its chroma alone, to two planes. I420: none, the encoder reads the camera's own bytes.
+//! 2. What changes it on the way to the encoder's planes. MJPEG: the decoder's output, and from it
+//!    the planes. YUYV: packed to planar. Of a camera whose codes are the recording's (BT.709,
+//!    limited) NV12's chroma alone, to two planes, and of I420 nothing: the encoder reads the
+//!    camera's own bytes. Other codes become new ones in one pass, from the camera's bytes.
 //! 3. The encoder's own copy, padded to whole macroblocks, inside the library.
 //!
 //! A repeated picture is none of these again but the last.
@@ -23,7 +25,7 @@ use super::mux::{MuxInput, MuxItem};
 use super::spill::{Held, Queued};
 use super::{RecordShared, Start};
 use crate::clock::ClockMap;
-use crate::devices::camera::CameraSink;
+use crate::devices::camera::{CameraInfo, CameraSink};
 use crate::engine::events::Events;
 use crate::engine::folder::SessionFolder;
 use crate::engine::shared::Shared;
@@ -66,7 +68,11 @@ pub struct CameraTap {
     live: Arc<Mutex<Option<Frame>>>,
     live_thread: Arc<std::sync::OnceLock<std::thread::Thread>>,
     later: i64,
+    settle: Option<Settle>,
 }
+
+/// Says how many microseconds later a camera's pictures count as captured.
+type Settle = Box<dyn FnOnce(&CameraInfo) -> i64 + Send>;
 
 impl CameraTap {
     /// `frames` goes to the recorder; `live` holds the newest picture for `live_thread`.
@@ -76,16 +82,24 @@ impl CameraTap {
         live: Arc<Mutex<Option<Frame>>>,
         live_thread: Arc<std::sync::OnceLock<std::thread::Thread>>,
     ) -> Self {
-        Self { record, frames, live, live_thread, later: 0 }
+        Self { record, frames, live, live_thread, later: 0, settle: None }
     }
 
-    /// The recorder's pictures count as captured so many microseconds later (`--av-offset`).
-    pub fn later_by(self, micros: i64) -> Self {
-        Self { later: micros, ..self }
+    /// The recorder's pictures count as captured later by what `settle` says of the camera, once it
+    /// is open (`--av-offset`).
+    pub fn later_by(self, settle: impl FnOnce(&CameraInfo) -> i64 + Send + 'static) -> Self {
+        Self { settle: Some(Box::new(settle)), ..self }
     }
 }
 
 impl CameraSink for CameraTap {
+    fn opened(&mut self, info: &CameraInfo) {
+        if let Some(settle) = self.settle.take() {
+            self.later = settle(info);
+            self.record.av_offset.store(self.later, Relaxed);
+        }
+    }
+
     fn frame(&mut self, frame: Frame) {
         let moved = Frame { captured: frame.captured + self.later, ..frame.clone() };
         let queued = self.record.admit(moved);

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::platform::folders;
+
 /// A mapping that stays until it is taken back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Permanent {
@@ -26,19 +28,9 @@ pub struct Notes {
 }
 
 impl Notes {
-    /// In the platform's place for state (XDG base directories; Application Support; LocalAppData).
+    /// In the system's place for state.
     pub fn here() -> Self {
-        let from = |key: &str| std::env::var_os(key).filter(|v| !v.is_empty()).map(PathBuf::from);
-        let folder = if cfg!(windows) {
-            from("LOCALAPPDATA").map(|dir| dir.join("HyperZoom"))
-        } else if cfg!(target_os = "macos") {
-            from("HOME").map(|home| home.join("Library/Application Support/HyperZoom"))
-        } else {
-            from("XDG_STATE_HOME")
-                .or_else(|| from("HOME").map(|home| home.join(".local/state")))
-                .map(|dir| dir.join("hyperzoom"))
-        };
-        Self { path: folder.map(|dir| dir.join("port-mappings.json")) }
+        Self { path: folders::state().map(|dir| dir.join("port-mappings.json")) }
     }
 
     /// In a file of one's own.

@@ -5,7 +5,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use super::foreign::{ffprobe, file, mediainfo, stream};
-use super::media::{deeds, done};
+use super::media::{HEIGHT, WIDTH, deeds, done};
 use super::summary;
 
 /// Counts and times what PyAV demuxes and decodes.
@@ -23,16 +23,27 @@ with av.open(sys.argv[1]) as f:
     for packet in f.demux(video=0, audio=0):
         if packet.size == 0:
             continue
-        out[packet.stream.type]["packets"] += 1
+        kind = packet.stream.type
+        if out[kind]["packets"] == 0:
+            out[kind]["first"] = packet.pts
+        out[kind]["packets"] += 1
         out[packet.stream.type]["keys"] += bool(packet.is_keyframe)
 with av.open(sys.argv[1]) as f:
     pts = []
     for frame in f.decode(video=0):
         out["video"]["decoded"] += 1
         pts.append(frame.pts)
+    context = f.streams.video[0].codec_context
+    out["codec"] = context.name
+    out["size"] = [context.width, context.height]
+    out["pixels"] = context.pix_fmt
+    out["first_picture"] = pts[0]
     out["steps"] = sorted(set(b - a for a, b in zip(pts, pts[1:])))
 with av.open(sys.argv[1]) as f:
+    out["sound"] = f.streams.audio[0].codec_context.name
     for frame in f.decode(audio=0):
+        if out["audio"]["samples"] == 0:
+            out["first_sound"] = frame.pts
         out["audio"]["samples"] += frame.samples
 print(json.dumps(out))
 "#;
@@ -50,7 +61,7 @@ fn pyav(bytes: &[u8]) -> Value {
 }
 
 #[test]
-fn pyav_ffprobe_mediainfo_and_we_agree_on_counts_lengths_and_timecode() {
+fn pyav_ffprobe_mediainfo_and_we_agree_on_counts_lengths_edit_lists_and_timecode() {
     let (file, _) = done(&deeds(0, true));
     let ours = summary(&file.bytes);
     let (video, audio) = (ours.video().unwrap(), ours.audio().unwrap());
@@ -69,6 +80,12 @@ fn pyav_ffprobe_mediainfo_and_we_agree_on_counts_lengths_and_timecode() {
     assert_eq!(py["audio"]["samples"], audio.samples * 1024);
     let timecode = ours.timecode.unwrap().start.to_string();
     assert_eq!(py["timecode"], timecode);
+    // What it decodes: this version of PyAV tells no colour tags, but how pixels are laid out.
+    assert_eq!((&py["codec"], &py["sound"]), (&"h264".into(), &"aac".into()));
+    assert_eq!(
+        (&py["size"], &py["pixels"]),
+        (&serde_json::json!([WIDTH, HEIGHT]), &"yuv420p".into())
+    );
 
     let probe = ffprobe(&file.bytes).unwrap();
     assert_eq!(stream(&probe, "video")["nb_read_packets"], video.samples.to_string());
@@ -76,6 +93,11 @@ fn pyav_ffprobe_mediainfo_and_we_agree_on_counts_lengths_and_timecode() {
     assert_eq!(stream(&probe, "audio")["nb_read_packets"], audio.samples.to_string());
     assert_eq!(stream(&probe, "audio")["duration_ts"], audio.duration);
     assert_eq!(stream(&probe, "video")["tags"]["timecode"], timecode);
+    // Edit lists: both streams begin at 0, in the demuxer and in what is decoded.
+    for (kind, first) in [("video", "first_picture"), ("audio", "first_sound")] {
+        assert_eq!(stream(&probe, kind)["start_pts"], 0);
+        assert_eq!((&py[kind]["first"], &py[first]), (&0.into(), &0.into()), "{kind}");
+    }
 
     let tracks = mediainfo(&file.bytes);
     let of = |kind: &str| tracks.iter().find(|t| t["@type"] == kind).expect(kind);

@@ -1,6 +1,8 @@
 //! What several of these tests share.
 
 pub mod call;
+#[cfg(target_os = "linux")]
+pub mod camera_lab;
 pub mod correlate;
 #[cfg(target_os = "linux")]
 pub mod disk;

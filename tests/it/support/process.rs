@@ -59,7 +59,10 @@ impl Program {
         args: &[S],
         adjust: impl FnOnce(&mut Command),
     ) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hyperzoom"));
+        // HYPERZOOM=PATH: another build of the program, as scripts/measure takes it.
+        let program = std::env::var_os("HYPERZOOM");
+        let program = program.unwrap_or_else(|| env!("CARGO_BIN_EXE_hyperzoom").into());
+        let mut command = Command::new(program);
         command.args(args.iter().map(AsRef::as_ref)).arg("--json");
         command.env_remove("HYPERZOOM_INVITE").env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
