@@ -20,6 +20,7 @@ use super::portmap::{self, Inviting};
 use super::receive::Receive;
 use super::record::{self, CameraTap, Parts, RecordShared, Recorder, SoundOptions, Start};
 use super::shared::Shared;
+use super::sleep::SleepSensor;
 use super::supervise::{Outcome, Supervisor, Threads};
 use super::talk::{Talk, VideoOut};
 use super::threads::spawn;
@@ -27,6 +28,7 @@ use super::window::Window;
 use super::{devices, net, recovery};
 use crate::audio::codec::TalkEncoder;
 use crate::audio::mixer::{PeerFeed, PlayoutGauge, mixer};
+use crate::clock::Follower;
 use crate::net::socket::CallSocket;
 use crate::platform::timers::FineTimers;
 use crate::platform::{clock, priority};
@@ -54,6 +56,8 @@ impl Call {
         record::check_output(&config.output)?;
         let timers = FineTimers::ask();
         let shared = Arc::new(Shared::default());
+        let (_, _, asleep) = clock::sleep_reading();
+        shared.watch_sleep(asleep);
         shared.muted.store(config.mute, Relaxed);
         shared.camera_off.store(config.camera_off, Relaxed);
         let (events, event_end) = Events::new(shared.clone());
@@ -227,15 +231,21 @@ fn assemble(
         config.name.clone(),
     ));
     let (make_folder, told) = (folder.clone(), state.clone());
+    let (encoder_name, parameters) = (config.encoder.clone(), video_parameters);
+    let make_encoder = move || {
+        let parameters = parameters.expect("only a camera's pictures are encoded");
+        record::open_encoder(encoder_name.as_deref(), &parameters)
+    };
     let recorder = Recorder::start(Parts {
         shared: shared.clone(),
         record: record_shared.clone(),
         events: events.clone(),
         samples: record_samples,
         camera: video_parameters.zip(encoder).map(|(p, e)| (frame_out, p, e)),
-        folder: Arc::new(move |start: &Start| {
+        encoders: Box::new(make_encoder),
+        folder: Arc::new(move |start: &Start, file: &str| {
             let session = told.lock().unwrap_or_else(|e| e.into_inner()).session.clone();
-            make_folder.make(start, session.and_then(|s| s.name).as_deref())
+            make_folder.make(start, session.and_then(|s| s.name).as_deref(), file)
         }),
         sound: SoundOptions {
             format: config.audio_format,
@@ -254,6 +264,7 @@ fn assemble(
     let mut ask = None;
     let mut feeds_stats: Vec<_> = Vec::new();
     let mut port_mapper = None;
+    let mut alone = None;
     if let (Some(network), Some(live)) = (network, live) {
         let (listen, inviting) = (network.socket.local_addr(), network.inviting.clone());
         if network.port_mapping {
@@ -279,6 +290,7 @@ fn assemble(
         // A recorder alone: the local clock is the session's, and T0 is now.
         let zero = clock::now();
         shared.set_clock_offset(-zero.0);
+        alone = Some((SleepSensor::new(&shared), Follower::holder(zero)));
         let (epoch_utc_micros, utc_offset_seconds) = net::utc_now();
         state.lock().unwrap_or_else(|e| e.into_inner()).session = Some(SessionStart {
             session_id: net::random(),
@@ -350,6 +362,8 @@ fn assemble(
         port_mapper,
         snapshot: Arc::default(),
         disk_silent: false,
+        alone,
+        closing: None,
         second: 0,
     };
     Ok((supervisor, commands))

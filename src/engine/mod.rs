@@ -40,6 +40,7 @@ mod receive;
 mod record;
 pub mod recovery;
 mod shared;
+mod sleep;
 mod stats;
 mod supervise;
 mod talk;

@@ -240,6 +240,7 @@ fn entry(path: &Path, summary: &Summary, hash: Option<&[u8; 32]>) -> FileEntry {
         frames: summary.video().map_or(0, |track| track.samples),
         samples: summary.audio().map_or(0, |track| track.duration),
         media_blake2s: hash.map(hex),
+        ..FileEntry::default()
     }
 }
 
@@ -260,6 +261,7 @@ fn update_metadata(
         frames: saved.frames,
         samples: saved.samples,
         media_blake2s: Some(hex(&finished.media_hash)),
+        ..FileEntry::default()
     };
     update(path, entry, seconds)
 }

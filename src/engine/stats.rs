@@ -297,6 +297,7 @@ impl Gauges {
             output_delay_micros: micros(m.speaker.map_or(0, Speaker::delay)),
             reception: self.peers.iter().map(reception).collect(),
             clock: own_clock(m),
+            slept_millis: super::sleep::told(m.shared),
         }
     }
 

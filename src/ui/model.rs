@@ -109,6 +109,20 @@ pub enum Event {
         /// 1 for the first.
         number: u64,
     },
+    /// This computer was asleep, and is awake again.
+    Slept {
+        /// How long.
+        seconds: f64,
+        /// It was too long to be filled: the recording goes on in another file.
+        new_file: bool,
+    },
+    /// A member's computer was asleep; what it recorded has silence there, or another file begins.
+    PeerSlept {
+        /// Participant id.
+        id: u8,
+        /// How long.
+        seconds: f64,
+    },
     /// What the router said about letting others in.
     PortMapping {
         /// `mapped`, `failed`, `removed`.
@@ -448,6 +462,30 @@ pub struct Finished {
     pub samples: u64,
     /// Time that one picture took to convert and encode, milliseconds, mean of the whole file.
     pub encode_ms: f64,
+    /// BLAKE2s-256 of the media in it, in hexadecimal.
+    pub media_blake2s: String,
+    /// The recording's files in order: one, and another after each long sleep of the computer.
+    /// `path` and `media_blake2s` are those of the first, all else counts them together.
+    pub parts: Vec<FinishedPart>,
+}
+
+/// One file of the recording.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct FinishedPart {
+    /// The MP4 file.
+    pub path: String,
+    /// Session clock at its first frame and sample, seconds.
+    pub start: f64,
+    /// Timecode of its first frame.
+    pub timecode: String,
+    /// Length.
+    pub seconds: f64,
+    /// Size.
+    pub bytes: u64,
+    /// Frames in it.
+    pub frames: u64,
+    /// Audio samples in it, priming left out.
+    pub samples: u64,
     /// BLAKE2s-256 of the media in it, in hexadecimal.
     pub media_blake2s: String,
 }
