@@ -14,6 +14,7 @@ use super::error::EngineError;
 use super::events::Events;
 use super::folder::SessionFolder;
 use super::live_video::{self, LiveVideo};
+use super::offer::Offer;
 use super::paths::Paths;
 use super::playback::{Playback, ToneCue};
 use super::portmap::{self, Inviting};
@@ -62,14 +63,16 @@ impl Call {
         shared.camera_off.store(config.camera_off, Relaxed);
         let (events, event_end) = Events::new(shared.clone());
         let log = events.clone();
-        tell_of_unfinished(&config.output, &events);
-        let result = assemble(config, shared.clone(), events).and_then(|(supervisor, commands)| {
-            let snapshot = supervisor.snapshot.clone();
-            let (shared, news) = (shared.clone(), log.clone());
-            let run = move || supervise(supervisor, &shared, &news);
-            let supervisor = spawn("hz-supervise", priority::Role::Normal, run)?;
-            Ok((supervisor, commands, snapshot))
-        });
+        let offer = Arc::new(Offer::default());
+        tell_of_unfinished(&config.output, &events, offer.clone());
+        let result =
+            assemble(config, shared.clone(), events, offer).and_then(|(supervisor, commands)| {
+                let snapshot = supervisor.snapshot.clone();
+                let (shared, news) = (shared.clone(), log.clone());
+                let run = move || supervise(supervisor, &shared, &news);
+                let supervisor = spawn("hz-supervise", priority::Role::Normal, run)?;
+                Ok((supervisor, commands, snapshot))
+            });
         if result.is_err() {
             // Threads that did start see this and end.
             shared.abort.store(true, Relaxed);
@@ -117,7 +120,7 @@ const MOST_TOLD: usize = 3;
 
 /// Tells of recordings in the output folder that an earlier run could not end, and how to save
 /// them. On a thread of its own: a slow disk delays no call, and no answer is waited for.
-fn tell_of_unfinished(output: &Path, events: &Events) {
+fn tell_of_unfinished(output: &Path, events: &Events, offer: Arc<Offer>) {
     let (output, events) = (output.to_owned(), events.clone());
     let look = move || {
         let found = recovery::unfinished(&output);
@@ -133,6 +136,7 @@ fn tell_of_unfinished(output: &Path, events: &Events) {
                 format!("hyperzoom recover {}", quoted(&output)),
             );
         }
+        offer.make(found);
     };
     // Without the thread nobody is told this time; nothing is lost by it.
     let _ = spawn("hz-find", priority::Role::Low, look);
@@ -178,6 +182,7 @@ fn assemble(
     config: CallConfig,
     shared: Arc<Shared>,
     events: Events,
+    offer: Arc<Offer>,
 ) -> Result<(Supervisor, mpsc::Sender<Command>), EngineError> {
     let (device_events, device_news) = devices::events();
     let state = Arc::new(Mutex::new(CallState::default()));
@@ -348,6 +353,7 @@ fn assemble(
         record: record_shared,
         recorder: Some(recorder),
         folder,
+        offer,
         window,
         microphone: Some(microphone),
         speaker,

@@ -221,6 +221,8 @@ impl Shared {
                 self.keyframe_wanted.store(true, Relaxed);
             }
             Command::ToggleWindow
+            | Command::Recover
+            | Command::LeaveUnfinished
             | Command::Marker
             | Command::End
             | Command::Admit { .. }

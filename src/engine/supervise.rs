@@ -13,6 +13,7 @@ use super::error::exit;
 use super::events::Events;
 use super::folder::SessionFolder;
 use super::metadata;
+use super::offer::Offer;
 use super::record::{RecordShared, Recorder, Start};
 use super::shared::Shared;
 use super::sleep::{self, SleepSensor};
@@ -83,6 +84,8 @@ pub struct Supervisor {
     pub record: Arc<RecordShared>,
     pub recorder: Option<Recorder>,
     pub folder: Arc<SessionFolder>,
+    /// Recordings of earlier runs.
+    pub offer: Arc<Offer>,
     pub window: Arc<Window>,
     pub microphone: Option<Microphone>,
     pub speaker: Option<Speaker>,
@@ -264,6 +267,11 @@ impl Supervisor {
             }
             return;
         }
+        match command {
+            Command::Recover => return self.offer.accept(&self.events),
+            Command::LeaveUnfinished => return self.offer.decline(),
+            _ => {}
+        }
         let ask = match command {
             Command::Admit { id } => Some(Ask::Admit(*id)),
             Command::Refuse { id } => Some(Ask::Refuse(*id)),
@@ -392,6 +400,7 @@ impl Supervisor {
             state: &self.state,
             record: &self.record,
             folder: &self.folder,
+            offer: &self.offer,
             window: &self.window,
             microphone: self.microphone.as_ref(),
             speaker: self.speaker.as_ref(),
@@ -428,7 +437,9 @@ impl Supervisor {
         if self.folder.disk.is_gone() && self.record.trouble().is_none() {
             self.record.fail(
                 &self.events,
-                "its file or folder was deleted while it was being recorded".to_owned(),
+                "its file or folder was deleted or moved while it was being recorded; what is \
+                 recorded is saved at the end, where the system allows that"
+                    .to_owned(),
             );
         }
         if self.folder.path().is_some()

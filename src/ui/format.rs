@@ -164,6 +164,9 @@ pub fn describe(event: &Event, names: &Names) -> Option<String> {
         Event::Stats(stats) => stats_line(stats, names),
         Event::Warning { what, remedy } => format!("warning: {}", advice(what, remedy)),
         Event::Error { what, remedy } => format!("error: {}", advice(what, remedy)),
+        Event::Recovered { path, seconds } => {
+            format!("recovered {path}: {}", clock(*seconds))
+        }
         Event::RecordingFinished(finished) => {
             format!("recording finished: {}", finished_line(finished))
         }

@@ -160,6 +160,13 @@ pub enum Event {
         #[serde(rename = "try")]
         remedy: String,
     },
+    /// A recording that an earlier run could not end was recovered.
+    Recovered {
+        /// The MP4 file.
+        path: String,
+        /// Its length.
+        seconds: f64,
+    },
     /// The file is closed and was read back.
     RecordingFinished(Finished),
     /// The last line.
@@ -521,6 +528,11 @@ pub enum Command {
         /// Participant id.
         id: u8,
     },
+    /// Recover what earlier runs could not end, as far as it was found at the start.
+    Recover,
+    /// Leave that as it is.
+    #[serde(skip)]
+    LeaveUnfinished,
     /// Start the preview window, or close it.
     #[serde(skip)]
     ToggleWindow,
@@ -567,6 +579,8 @@ pub struct Snapshot {
     pub disk: DiskStats,
     /// A guest's session clock, once it is set.
     pub clock: Option<ClockView>,
+    /// Recordings of earlier runs that can be recovered; `None` when there are none, or nobody wants to.
+    pub unfinished: Option<UnfinishedView>,
     /// Others, by id.
     pub peers: Vec<PeerView>,
     /// Whether real-time priority was granted, a line a thread (`talk: SCHED_FIFO 10`).
@@ -579,6 +593,17 @@ pub struct Snapshot {
     pub cpu_percent: f64,
     /// Resident memory, MiB.
     pub rss_mb: f64,
+}
+
+/// Recordings that earlier runs could not end.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UnfinishedView {
+    /// The first of those that are left.
+    pub path: String,
+    /// How many are left.
+    pub count: usize,
+    /// How much of the first one was gone through, percent; `None` while it is only offered.
+    pub percent: Option<u8>,
 }
 
 /// Somebody who knocks.

@@ -4,6 +4,7 @@
 //! (told, and live video makes room) until the encoder or the disk has caught up.
 
 mod audio;
+mod ballast;
 mod file;
 mod frames;
 pub mod journal;

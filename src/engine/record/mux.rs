@@ -10,12 +10,14 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, mpsc};
 use std::time::Duration;
 
+use super::ballast::Ballast;
 use super::file::DiskFile;
 use super::journal::JournalFile;
 use super::part::{self, Written};
 use super::{MakeFolder, RecordShared, Start};
 use crate::engine::events::Events;
 use crate::engine::shared::Shared;
+use crate::platform::whereabouts::Whereabouts;
 use crate::recording::h264::{EncodedSample, VideoParameters};
 use crate::recording::mp4::{
     AudioTrack, MovieParameters, Mp4Error, Mp4Writer, Timecode, VideoTrack,
@@ -173,6 +175,8 @@ impl Drop for Taken<'_> {
 struct Open {
     writer: Mp4Writer<DiskFile>,
     journal: JournalFile,
+    /// Room for its end.
+    ballast: Ballast,
     path: PathBuf,
     start: Start,
     /// Length of the sound, once it has ended.
@@ -343,7 +347,9 @@ impl Mux {
             .map_err(|e| format!("cannot begin {}: {e}", path.display()))?;
         journal.add(writer.timecode_placed(), &start.timecode().to_be_bytes());
         self.events.send(Event::RecordingStarted { path: path.display().to_string() });
-        Ok(Open { writer, journal, path, start, samples: 0 })
+        let mut ballast = Ballast::beside(&path);
+        ballast.keep(writer.bytes_to_finish());
+        Ok(Open { writer, journal, ballast, path, start, samples: 0 })
     }
 
     fn write(&self, open: &mut Open, item: MuxItem) -> Result<(), Mp4Error> {
@@ -357,6 +363,7 @@ impl Mux {
                 let placed = open.writer.audio(&packet.data, PACKET_SAMPLES)?;
                 open.journal.add(placed, &packet.data);
                 open.samples += u64::from(PACKET_SAMPLES);
+                open.ballast.keep(open.writer.bytes_to_finish());
             }
             // The file ends with its last picture; the last packet reaches over that.
             MuxItem::AudioEnd { samples } => {
@@ -368,14 +375,19 @@ impl Mux {
         Ok(())
     }
 
-    fn close(&self, number: usize, open: Open) {
-        match open.writer.finish() {
+    fn close(&self, number: usize, mut open: Open) {
+        let mut finished = open.writer.finalise();
+        if finished.as_ref().is_err_and(Mp4Error::is_no_space) && open.ballast.release() {
+            finished = open.writer.finalise();
+        }
+        match finished {
             Ok(f) => {
+                let path = self.within_reach(&open);
                 open.journal.remove();
                 self.record.parts.add_written(Written {
                     number,
                     start: open.start,
-                    path: open.path,
+                    path,
                     bytes: f.bytes,
                     frames: f.video_samples,
                     samples: open.samples,
@@ -383,13 +395,66 @@ impl Mux {
                 });
                 self.tell_bytes(0);
             }
-            Err(e) => self.fail(format!("closing {} failed: {e}", open.path.display())),
+            Err(e) => {
+                self.fail(format!("closing {} failed: {e}", open.path.display()));
+                self.events.error(
+                    format!(
+                        "{} could not be ended; every whole second in it plays",
+                        open.path.display()
+                    ),
+                    format!(
+                        "when its disk can be written again: hyperzoom recover '{}'",
+                        open.path.display()
+                    ),
+                );
+            }
+        }
+    }
+
+    /// Where the closed file is. One that was deleted while it was written is saved once more, in its
+    /// place, as long as it is still open.
+    fn within_reach(&self, open: &Open) -> PathBuf {
+        let path = open.path.clone();
+        match open.writer.file().whereabouts(&path) {
+            Ok(Whereabouts::Moved(Some(there))) => {
+                self.fail("its folder was moved while it was being recorded".to_owned());
+                self.events.warn(
+                    format!("the recording is now {}", there.display()),
+                    "move session_metadata.json and sync_timecodes.txt there, too",
+                );
+                there
+            }
+            Ok(Whereabouts::Gone) => {
+                self.fail("its file or folder was deleted while it was being recorded".to_owned());
+                match save_again(open.writer.file(), &path) {
+                    Ok(()) => self.events.warn(
+                        format!("what was recorded was saved again: {}", path.display()),
+                        "nothing to do; do not delete folders that are being recorded to",
+                    ),
+                    Err(e) => self.events.error(
+                        format!("what was recorded could not be saved again: {e}"),
+                        "nothing can be done; do not delete folders that are being recorded to",
+                    ),
+                }
+                path
+            }
+            Ok(Whereabouts::Here | Whereabouts::Moved(None)) | Err(_) => path,
         }
     }
 
     fn fail(&self, what: String) {
         self.record.fail(&self.events, what);
     }
+}
+
+/// Copies an open file that has no name any more to where it was.
+fn save_again(file: &DiskFile, path: &std::path::Path) -> std::io::Result<()> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let mut to = std::fs::File::create_new(path)?;
+    std::io::copy(&mut file.reader()?, &mut to)?;
+    to.sync_all()
 }
 
 #[cfg(test)]
@@ -450,6 +515,42 @@ mod tests {
         assert!(summary.video().is_none());
         // Nothing is left beside it: the journal was of use only until now.
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_file_whose_folder_is_deleted_is_saved_again_and_one_that_was_moved_is_found() {
+        for moved in [false, true] {
+            let room = tempfile::tempdir().unwrap();
+            let folder = room.path().join("session");
+            std::fs::create_dir(&folder).unwrap();
+            let (to, mux) = mux(&folder, None);
+            let record = mux.record.clone();
+            let mut encoder = SoundEncoder::new(SoundFormat::Aac).unwrap();
+            assert!(to.send(MuxItem::AudioFormat(encoder.track())));
+            let there = std::fs::canonicalize(room.path()).unwrap().join("elsewhere");
+            std::thread::scope(|scope| {
+                scope.spawn(|| mux.run());
+                while !folder.join(FILE_NAME).exists() {
+                    std::thread::yield_now();
+                }
+                if moved {
+                    std::fs::rename(&folder, &there).unwrap();
+                } else {
+                    std::fs::remove_dir_all(&folder).unwrap();
+                }
+                say(&to);
+                drop(to);
+            });
+            let written = record.parts.written().pop().expect("it was closed");
+            let place = if moved { &there } else { &folder };
+            assert_eq!(written.path, place.join(FILE_NAME));
+            let mut file = std::fs::File::open(&written.path).unwrap();
+            let summary = Summary::read(&mut file).unwrap();
+            assert!(summary.finalised);
+            assert_eq!(summary.audio().map(|t| t.duration), Some(48_000));
+            assert!(record.trouble().is_some(), "and it is told");
+        }
     }
 
     #[test]
