@@ -15,11 +15,14 @@ use super::moov::{Recorded, default_durations, has, timescale};
 use super::{FRAME_TICKS, MovieParameters, Mp4Error, RecordingFile, Result};
 use crate::units::{RECORDING_FPS, SAMPLE_RATE};
 
-/// A fragment is one second (PRD 4.3.3), in frames.
-const FRAGMENT_FRAMES: u64 = RECORDING_FPS as u64;
-/// A fragment that should have met a keyframe after a second, or whose video stalls while audio
-/// goes on, is committed after one and a half: its data must reach the disk.
-const OVERDUE_FRAMES: u64 = FRAGMENT_FRAMES * 3 / 2;
+/// A fragment is a third of a second, in frames; three begin with each keyframe's. The picture runs
+/// half a second behind capture (the grid waits for late ones), so that with the open fragment a
+/// file that is cut off lacks less than a second. (PRD 4.3.3's fragments of one second would make
+/// that one and a half.)
+const FRAGMENT_FRAMES: u64 = RECORDING_FPS as u64 / 3;
+/// When video stalls while audio goes on, what there is is committed after twice that: it must
+/// reach the disk.
+const OVERDUE_FRAMES: u64 = FRAGMENT_FRAMES * 2;
 /// Commits early above this, so that offsets within a fragment stay far below 2 GiB.
 const LARGEST_PAYLOAD: u64 = 512 << 20;
 /// Space is asked for in such steps, some 14 s of 1080p: few enough calls, little to give back.
@@ -173,7 +176,7 @@ impl<F: RecordingFile> Mp4Writer<F> {
         }
         if let Some(open) = &self.open {
             let frames = open.duration(Track::Video) / u64::from(FRAME_TICKS);
-            if frames >= FRAGMENT_FRAMES && keyframe || frames >= OVERDUE_FRAMES {
+            if frames >= FRAGMENT_FRAMES {
                 self.commit()?;
             }
         }

@@ -18,6 +18,10 @@ struct Bench {
 }
 
 fn bench(muted: bool) -> Bench {
+    bench_with(SoundOptions::default(), muted)
+}
+
+fn bench_with(options: SoundOptions, muted: bool) -> Bench {
     let shared = Arc::new(Shared::default());
     shared.set_clock_offset(0);
     shared.muted.store(muted, Relaxed);
@@ -25,7 +29,6 @@ fn bench(muted: bool) -> Bench {
     let (tap, ends) = MicTap::new(false);
     let (mux, packets) = MuxInput::new();
     let record: Arc<RecordShared> = Arc::default();
-    let options = SoundOptions::default();
     let sound = Sound::new(ends.record, &shared, &options);
     let start = Start {
         t0: SessionMicros(SECOND),
@@ -171,4 +174,77 @@ fn mute_and_unmute_count_from_their_instants_however_late_the_recorder_looks() {
     assert!(sound[..index(muted)].iter().all(|&s| s == 1.0), "not a sample too early");
     assert!(sound[index(muted) + fade..index(opened) - 1].iter().all(|&s| s == 0.0));
     assert!(sound[index(opened) + fade + 1..].iter().all(|&s| s == 1.0));
+}
+
+/// Four seconds of a steady sound, muted from 2.0001 to 2.5002 s, with a sync tone in between: what
+/// the file and the raw track get.
+fn muted_in_between(keep: bool) -> (Vec<f32>, Vec<f32>) {
+    let mut b = bench_with(
+        SoundOptions {
+            format: SoundFormat::Flac,
+            keep_muted: keep,
+            tone: true,
+            ..SoundOptions::default()
+        },
+        false,
+    );
+    let (raw, blocks) = mpsc::channel();
+    b.recorder.raw = Some(raw);
+    // T0 is at one second; everybody's tone stands two seconds behind it.
+    let (muted, opened) = (Micros(2_900_100), Micros(3_400_200));
+    b.recorder.shared.mute(true, muted);
+    b.recorder.shared.mute(false, opened);
+    for i in 0..400 {
+        b.ten_ms(SECOND + i * 10_000, [0, 0]);
+    }
+    b.recorder.record.parts.end(|_| 105);
+    for i in 400..500 {
+        if b.ten_ms(SECOND + i * 10_000, [0, 0]) {
+            break;
+        }
+    }
+    let info = b.recorder.encoder.track().configuration;
+    let mut bytes = Vec::new();
+    for (_, item) in b.packets.try_iter() {
+        if let MuxItem::Audio(packet) = item {
+            bytes.extend_from_slice(&packet.data);
+        }
+    }
+    let file = crate::recording::flac::decode(&info, &bytes).expect("it decodes");
+    b.recorder.raw = None;
+    (file, blocks.try_iter().flat_map(|block| block.samples).collect())
+}
+
+/// The samples that are captured muted, counted from second one.
+const MUTED: std::ops::Range<usize> = 91_205..115_210;
+
+#[test]
+fn mute_is_silence_in_file_and_raw_track_to_the_sample_and_the_sync_tone_stays() {
+    let fade = crate::recording::gate::FADE_SAMPLES as usize;
+    let (file, raw) = muted_in_between(false);
+    let inner = MUTED.start + fade..MUTED.end - 1;
+    assert!(raw[..MUTED.start].iter().all(|&s| s == 0.25), "not a sample too early");
+    assert!(raw[inner.clone()].iter().all(|&s| s == 0.0), "not a sample too late");
+    assert!(raw[MUTED.end + fade..].iter().all(|&s| s == 0.25));
+    // In the file a steady sound is a steady sound, to the resampler's last bit, and the kernel reaches
+    // over an edge by its half length.
+    let (near, kernel) = (|s: f32, to: f32| (s - to).abs() < 1e-4, 40);
+    let tone = crate::recording::tone::tone();
+    let expected = |n: usize, level: f32| {
+        level + n.checked_sub(96_000).and_then(|at| tone.get(at)).unwrap_or(&0.0)
+    };
+    let level = |n: &usize, level: f32| near(file[*n], expected(*n, level));
+    assert_eq!((1_000..MUTED.start - kernel).find(|n| !level(n, 0.25)), None);
+    assert_eq!((inner.start + kernel..inner.end - kernel).find(|n| !level(n, 0.0)), None);
+    assert_eq!((MUTED.end + fade + kernel..150_000).find(|n| !level(n, 0.25)), None);
+    let found = crate::recording::tone::locate(&file, 96_000).expect("the tone is in the file");
+    assert!((found.position - 96_000.0).abs() < 0.5, "{}", found.position);
+}
+
+#[test]
+fn what_is_said_while_muted_is_kept_in_file_and_raw_track_when_that_was_asked_for() {
+    let (file, raw) = muted_in_between(true);
+    assert!(raw.iter().all(|&s| s == 0.25));
+    let quiet = (1_000..96_000).find(|&n| (file[n] - 0.25).abs() > 1e-4);
+    assert_eq!(quiet, None);
 }
