@@ -113,7 +113,7 @@ pub struct CommonArgs {
     #[arg(value_parser = parse_av_offset, hide_default_value = true, help_heading = "Recording")]
     pub av_offset: i64,
 
-    /// No sync tones in the recording and the headphones
+    /// No sync tones in the recording (where they stand also while you are muted) and the headphones
     #[arg(long, help_heading = "Recording")]
     pub no_tone: bool,
 

@@ -92,21 +92,19 @@ fn a_short_sleep_is_filled_and_behind_a_long_one_another_file_begins() {
     let mut args = vec!["record".to_owned()];
     args.extend(party("test", "test:320x180", "off", room.path()));
     let mut program = computer.start("record", &args);
-    program.recorded(2.5);
+    program.recorded(1.5);
     computer.sleep(10_000);
     let (_, short) = program.wait_for("the short sleep", |e| e["event"] == "slept");
     assert!((short["seconds"].as_f64().expect("a number") - 10.0).abs() < 0.01, "{short}");
     assert_eq!(short["new_file"], false);
-    program.recorded(13.5);
+    program.recorded(12.5);
     computer.sleep(90_000);
     program.wait_for("the long sleep", |e| e["event"] == "slept" && e["new_file"] == true);
     let (_, second) = program.wait_for("the second file", |e| {
         e["event"] == "recording_started"
             && e["path"].as_str().is_some_and(|p| p.ends_with("local_recording_2.mp4"))
     });
-    let now = program.all("stats").len();
     program.more_stats(3);
-    assert!(program.all("stats").len() > now);
     program.command("end");
     let finished = program.finished();
     finished.assert_nothing_lost();
@@ -117,7 +115,7 @@ fn a_short_sleep_is_filled_and_behind_a_long_one_another_file_begins() {
     assert_eq!(parts[1]["path"], second["path"]);
     let seconds = |part: &Value, what: &str| part[what].as_f64().expect("a number");
     // The first has the short sleep inside; the second begins where the session then was.
-    assert!(seconds(&parts[0], "seconds") > 13.0, "{}", finished.0);
+    assert!(seconds(&parts[0], "seconds") > 12.0, "{}", finished.0);
     let apart = seconds(&parts[1], "start") - seconds(&parts[0], "start");
     let gap = apart - seconds(&parts[0], "seconds");
     assert!((gap - 90.0).abs() < 0.2, "{gap} s between the files");
@@ -192,8 +190,8 @@ fn asleep_in_a_call(who_sleeps: &str) -> [Finished; 2] {
     args.extend(devices(&rooms[1]));
     let guest =
         if host_sleeps { Program::start("guest", &args) } else { computer.start("guest", &args) };
-    guest.recorded(2.5);
-    host.recorded(2.5);
+    guest.recorded(1.5);
+    host.recorded(1.5);
     let mut programs = [host, guest];
     let (sleeper, other) = if host_sleeps { (0, 1) } else { (1, 0) };
     computer.sleep_truly(&programs[sleeper], 3_000);

@@ -1,5 +1,8 @@
 //! When the sync tone sounds, and its mixing into the file (DESIGN section 6). Belongs to the
 //! recorder's audio thread.
+//!
+//! It is mixed in behind the mute: a tone is a mark to align tracks by and nothing that was said, and
+//! a member that is muted at that instant has to be aligned, too. The raw track never has it.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -146,6 +146,19 @@ pub struct MovieParameters {
     pub created_utc_seconds: u64,
 }
 
+impl MovieParameters {
+    /// Whether a file can be made of them.
+    pub fn check(&self) -> Result<()> {
+        if self.video.is_none() && self.audio.is_none() {
+            return Err(Mp4Error::Parameters("a file needs a picture or sound"));
+        }
+        if let Some(video) = &self.video {
+            entries::check_parameter_sets(video)?;
+        }
+        self.audio.as_ref().map_or(Ok(()), entries::check_audio)
+    }
+}
+
 /// An H.264 track at 30 fps (PRD 4.3.1), BT.709 limited range, square pixels.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VideoTrack {

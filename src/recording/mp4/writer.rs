@@ -8,7 +8,6 @@
 use blake2::{Blake2s256, Digest};
 
 use super::boxes::OPEN_FREE;
-use super::entries;
 use super::finish::{FinalIndex, beginning, measure};
 use super::fragment::{Fragment, Track, slot_for};
 use super::moov::{Recorded, default_durations, has, timescale};
@@ -108,15 +107,7 @@ pub struct Mp4Writer<F: RecordingFile> {
 impl<F: RecordingFile> Mp4Writer<F> {
     /// Writes the file's beginning and syncs it. The file must be empty.
     pub fn create(mut file: F, parameters: MovieParameters) -> Result<Self> {
-        if parameters.video.is_none() && parameters.audio.is_none() {
-            return Err(Mp4Error::Parameters("a file needs a picture or sound"));
-        }
-        if let Some(video) = &parameters.video {
-            entries::check_parameter_sets(video)?;
-        }
-        if let Some(audio) = &parameters.audio {
-            entries::check_audio(audio)?;
-        }
+        parameters.check()?;
         let packet = parameters.audio.as_ref().map_or(0, |a| a.samples_per_packet);
         let packets = if packet == 0 { 0 } else { SAMPLE_RATE.div_ceil(packet) };
         let slot = slot_for(RECORDING_FPS as usize, packets as usize);

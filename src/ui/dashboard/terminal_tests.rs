@@ -219,12 +219,15 @@ fn what_an_earlier_run_could_not_end_is_offered_and_recovered_or_left_by_a_key()
     run.shows("/r/2026/local_recording.mp4");
     run.shows("an earlier run could not end it (and 1 more): r recovers, Esc leaves it");
     run.press("r");
-    // A lone Esc is one only once nothing follows it for a moment; the question tells that it came.
-    run.press("\u{1b}");
-    run.press("?");
-    run.shows("close this help");
-    run.press("?");
+    run.shows("recovering it (and 1 more): 40 %");
     run.press("qq");
-    run.shows("asked for [Recover, LeaveUnfinished]");
+    run.shows("asked for [Recover]");
+    run.is_restored();
+    let mut run = Run::start("offer");
+    run.shows("r recovers, Esc leaves it");
+    run.press("\u{1b}");
+    run.shows("left as it is");
+    run.press("qq");
+    run.shows("asked for [LeaveUnfinished]");
     run.is_restored();
 }
