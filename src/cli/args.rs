@@ -114,7 +114,7 @@ pub struct CommonArgs {
     #[arg(value_parser = parse_av_offset, help_heading = "Recording")]
     pub av_offset: Option<i64>,
 
-    /// No sync tones in the recording and the headphones
+    /// No sync tones in the recording (where they stand also while you are muted) and the headphones
     #[arg(long, help_heading = "Recording")]
     pub no_tone: bool,
 

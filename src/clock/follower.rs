@@ -5,7 +5,7 @@
 //! slower until it meets the estimated line, then along that line with the estimated skew, so that
 //! nothing saw-tooths or overshoots should no further exchange come. It never goes backwards.
 
-use super::{ClockLine, ClockMap, Estimate, Estimator};
+use super::{ClockLine, ClockMap, Estimate, Estimator, Sleep, Slept};
 use crate::units::{Micros, SessionMicros};
 
 /// Uncertainty under which a guest's media is written at once, microseconds.
@@ -32,6 +32,24 @@ const SLEW_MICROS: i64 = 1_000_000;
 /// over all stamps that are still under way.
 const PAUSE_MICROS: i64 = 900_000;
 
+/// What the system says about the length of a sleep may be wrong by this much, microseconds: where
+/// only the battery's clock counts on, it counts whole seconds.
+pub const WAKE_ERROR_MICROS: i64 = 2_000_000;
+
+/// After a sleep media waits this long at most until the clock was measured anew, microseconds: a
+/// wireless network takes some seconds, and who was given up meanwhile has to come in again.
+pub const WAKE_PATIENCE_MICROS: i64 = 12_000_000;
+
+/// The computer was asleep and its clock has not been measured since.
+#[derive(Clone, Copy, Debug)]
+struct Waking {
+    /// Stamps from here on are of after the sleep, and none of them has been converted.
+    woke: Micros,
+    /// The session's time when it fell asleep.
+    from: SessionMicros,
+    noticed: Micros,
+}
+
 /// See the module.
 #[derive(Clone, Debug, Default)]
 pub struct Follower {
@@ -42,6 +60,7 @@ pub struct Follower {
     bent: Micros,
     welcomed: Option<Micros>,
     holder: bool,
+    waking: Option<Waking>,
 }
 
 impl Follower {
@@ -73,6 +92,9 @@ impl Follower {
     /// Sets or bends the clock if it is time to; call it now and then. `true` when the map or what
     /// is known of it has changed.
     pub fn tick(&mut self, now: Micros) -> bool {
+        if let Some(waking) = self.waking {
+            return self.wake(now, waking);
+        }
         if self.holder || self.map.is_some() && now.since(self.bent) < PAUSE_MICROS {
             return false;
         }
@@ -115,6 +137,66 @@ impl Follower {
         true
     }
 
+    /// This computer was asleep. The clock goes on where the session is now by what the system says
+    /// of the sleep, and is not [settled](Self::settled) until it was measured anew: with `others`,
+    /// members whose clocks went on, also by who holds the session clock. `None` before it is set.
+    pub fn slept(&mut self, sleep: &Sleep, others: bool) -> Option<Slept> {
+        let known = self.estimate(sleep.noticed);
+        let Some(map) = &mut self.map else {
+            // What was measured of a clock that stood still since is void.
+            self.estimator = Estimator::default();
+            return None;
+        };
+        let woke = sleep.fell;
+        let from = map.to_session(woke);
+        if sleep.missed > 0 {
+            let rate_ppb = map.line_at(woke).rate_ppb;
+            map.bend(woke, ClockLine { at: woke, session: from + sleep.missed, rate_ppb });
+        }
+        if let (false, Some(known)) = (self.holder && !others, known) {
+            let offset = map.offset_at(sleep.noticed);
+            let uncertainty = known.uncertainty + WAKE_ERROR_MICROS;
+            self.estimator.restart(sleep.noticed, offset, uncertainty);
+            self.estimate = Some(Estimate { at: sleep.noticed, offset, uncertainty, ..known });
+            self.holder = false;
+            self.waking = Some(Waking { woke, from, noticed: sleep.noticed });
+        }
+        Some(Slept { woke, from, micros: sleep.micros })
+    }
+
+    /// Whether stamps may be converted: false from a sleep on until the clock was measured anew, or
+    /// there was enough of waiting.
+    pub fn settled(&self) -> bool {
+        self.waking.is_none()
+    }
+
+    /// Puts the clock right after a sleep once enough was measured: nothing was stamped with it yet.
+    fn wake(&mut self, now: Micros, waking: Waking) -> bool {
+        let Some(estimate) = self.estimator.estimate(now) else { return false };
+        // The first of them is what was known before.
+        let measured = self.estimator.len() > BURST
+            || self.estimator.len() > 1 && estimate.uncertainty <= EXCELLENT_MICROS;
+        let Some(map) = self.map.as_mut().filter(|_| measured) else {
+            let enough = now.since(waking.noticed) >= WAKE_PATIENCE_MICROS;
+            if enough {
+                self.waking = None;
+            }
+            return enough;
+        };
+        self.estimator.take_jump();
+        let line = ClockLine {
+            at: now,
+            session: SessionMicros(now.0 + estimate.offset),
+            rate_ppb: estimate.skew_ppb,
+        };
+        let session = line.to_session(waking.woke).max(waking.from);
+        map.bend(waking.woke, ClockLine { at: waking.woke, session, ..line });
+        self.estimate = Some(Estimate { offset: map.offset_at(now), ..estimate });
+        self.waking = None;
+        self.bent = now;
+        true
+    }
+
     /// The clock's map; `None` before it is set.
     pub fn map(&self) -> Option<ClockMap> {
         self.map
@@ -131,7 +213,8 @@ impl Follower {
     /// Media may be written: the clock is known well, or there was enough of waiting.
     pub fn good(&self, now: Micros) -> bool {
         let waited = self.welcomed.is_none_or(|at| now.since(at) >= PATIENCE_MICROS);
-        self.estimate(now).is_some_and(|e| waited || e.uncertainty <= GOOD_MICROS)
+        let good = |e: Estimate| waited || e.uncertainty <= GOOD_MICROS;
+        self.settled() && self.estimate(now).is_some_and(good)
     }
 
     /// Whether this clock is the session's.
@@ -152,6 +235,7 @@ impl Follower {
         }
         self.estimator = Estimator::default();
         self.holder = true;
+        self.waking = None;
     }
 
     /// A member that holds the session clock is back: our clock, which ran free since

@@ -87,6 +87,15 @@ impl ClockMap {
         holds.unwrap_or(&self.lines[0]).to_local(session)
     }
 
+    /// The clock as it ran before a sleep that ended at `woke`.
+    pub fn before(&self, woke: Micros) -> Self {
+        let mut map = *self;
+        while map.len > 1 && map.lines[map.len - 1].at >= woke {
+            map.len -= 1;
+        }
+        map
+    }
+
     /// Session clock less local clock at a local instant, microseconds.
     pub fn offset_at(&self, local: Micros) -> i64 {
         self.to_session(local).0 - local.0

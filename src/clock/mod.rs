@@ -11,17 +11,25 @@
 //! - [`ClockMap`]: the value that converts instants, both ways; [`PublishedClock`] hands it to
 //!   real-time threads without a lock.
 //!
+//! - [`SleepWatch`]: whether the computer was asleep, from what its clocks show.
+//!
 //! No clock is read here: all instants come in as parameters.
 
 mod estimator;
 mod follower;
 mod map;
 mod published;
+mod sleep;
 
 pub use estimator::{Estimate, Estimator};
-pub use follower::{Follower, GOOD_MICROS, PATIENCE_MICROS};
+pub use follower::{
+    Follower, GOOD_MICROS, PATIENCE_MICROS, WAKE_ERROR_MICROS, WAKE_PATIENCE_MICROS,
+};
 pub use map::{ClockLine, ClockMap};
 pub use published::PublishedClock;
+pub use sleep::{LONGEST_FILLED_MICROS, Reading, SHORTEST_MICROS, Sleep, SleepWatch, Slept};
 
+#[cfg(test)]
+mod sleep_tests;
 #[cfg(test)]
 mod tests;

@@ -15,12 +15,14 @@ use super::error::EngineError;
 use super::events::Events;
 use super::folder::SessionFolder;
 use super::live_video::{self, LiveVideo};
+use super::offer::Offer;
 use super::paths::Paths;
 use super::playback::{Playback, ToneCue};
 use super::portmap::{self, Inviting};
 use super::receive::Receive;
 use super::record::{self, CameraTap, Parts, RecordShared, Recorder, SoundOptions, Start};
 use super::shared::Shared;
+use super::sleep::SleepSensor;
 use super::supervise::{Outcome, Supervisor, Threads};
 use super::talk::{Talk, VideoOut};
 use super::threads::spawn;
@@ -28,6 +30,7 @@ use super::window::Window;
 use super::{devices, net, recovery};
 use crate::audio::codec::TalkEncoder;
 use crate::audio::mixer::{PeerFeed, PlayoutGauge, mixer};
+use crate::clock::Follower;
 use crate::net::socket::CallSocket;
 use crate::platform::timers::FineTimers;
 use crate::platform::{clock, priority};
@@ -55,18 +58,22 @@ impl Call {
         record::check_output(&config.output)?;
         let timers = FineTimers::ask();
         let shared = Arc::new(Shared::default());
+        let (_, _, asleep) = clock::sleep_reading();
+        shared.watch_sleep(asleep);
         shared.muted.store(config.mute, Relaxed);
         shared.camera_off.store(config.camera_off, Relaxed);
         let (events, event_end) = Events::new(shared.clone());
         let log = events.clone();
-        tell_of_unfinished(&config.output, &events);
-        let result = assemble(config, shared.clone(), events).and_then(|(supervisor, commands)| {
-            let snapshot = supervisor.snapshot.clone();
-            let (shared, news) = (shared.clone(), log.clone());
-            let run = move || supervise(supervisor, &shared, &news);
-            let supervisor = spawn("hz-supervise", priority::Role::Normal, run)?;
-            Ok((supervisor, commands, snapshot))
-        });
+        let offer = Arc::new(Offer::default());
+        tell_of_unfinished(&config.output, &events, offer.clone());
+        let result =
+            assemble(config, shared.clone(), events, offer).and_then(|(supervisor, commands)| {
+                let snapshot = supervisor.snapshot.clone();
+                let (shared, news) = (shared.clone(), log.clone());
+                let run = move || supervise(supervisor, &shared, &news);
+                let supervisor = spawn("hz-supervise", priority::Role::Normal, run)?;
+                Ok((supervisor, commands, snapshot))
+            });
         if result.is_err() {
             // Threads that did start see this and end.
             shared.abort.store(true, Relaxed);
@@ -114,7 +121,7 @@ const MOST_TOLD: usize = 3;
 
 /// Tells of recordings in the output folder that an earlier run could not end, and how to save
 /// them. On a thread of its own: a slow disk delays no call, and no answer is waited for.
-fn tell_of_unfinished(output: &Path, events: &Events) {
+fn tell_of_unfinished(output: &Path, events: &Events, offer: Arc<Offer>) {
     let (output, events) = (output.to_owned(), events.clone());
     let look = move || {
         let found = recovery::unfinished(&output);
@@ -130,6 +137,7 @@ fn tell_of_unfinished(output: &Path, events: &Events) {
                 format!("hyperzoom recover {}", quoted(&output)),
             );
         }
+        offer.make(found);
     };
     // Without the thread nobody is told this time; nothing is lost by it.
     let _ = spawn("hz-find", priority::Role::Low, look);
@@ -175,6 +183,7 @@ fn assemble(
     config: CallConfig,
     shared: Arc<Shared>,
     events: Events,
+    offer: Arc<Offer>,
 ) -> Result<(Supervisor, mpsc::Sender<Command>), EngineError> {
     let (device_events, device_news) = devices::events();
     let state = Arc::new(Mutex::new(CallState::default()));
@@ -231,15 +240,21 @@ fn assemble(
         config.name.clone(),
     ));
     let (make_folder, told) = (folder.clone(), state.clone());
+    let (encoder_name, parameters) = (config.encoder.clone(), video_parameters);
+    let make_encoder = move || {
+        let parameters = parameters.expect("only a camera's pictures are encoded");
+        record::open_encoder(encoder_name.as_deref(), &parameters)
+    };
     let recorder = Recorder::start(Parts {
         shared: shared.clone(),
         record: record_shared.clone(),
         events: events.clone(),
         samples: record_samples,
         camera: video_parameters.zip(encoder).map(|(p, e)| (frame_out, p, e)),
-        folder: Arc::new(move |start: &Start| {
+        encoders: Box::new(make_encoder),
+        folder: Arc::new(move |start: &Start, file: &str| {
             let session = told.lock().unwrap_or_else(|e| e.into_inner()).session.clone();
-            make_folder.make(start, session.and_then(|s| s.name).as_deref())
+            make_folder.make(start, session.and_then(|s| s.name).as_deref(), file)
         }),
         sound: SoundOptions {
             format: config.audio_format,
@@ -258,6 +273,7 @@ fn assemble(
     let mut ask = None;
     let mut feeds_stats: Vec<_> = Vec::new();
     let mut port_mapper = None;
+    let mut alone = None;
     if let (Some(network), Some(live)) = (network, live) {
         let (listen, inviting) = (network.socket.local_addr(), network.inviting.clone());
         if network.port_mapping {
@@ -283,6 +299,7 @@ fn assemble(
         // A recorder alone: the local clock is the session's, and T0 is now.
         let zero = clock::now();
         shared.set_clock_offset(-zero.0);
+        alone = Some((SleepSensor::new(&shared), Follower::holder(zero)));
         let (epoch_utc_micros, utc_offset_seconds) = net::utc_now();
         state.lock().unwrap_or_else(|e| e.into_inner()).session = Some(SessionStart {
             session_id: net::random(),
@@ -340,6 +357,7 @@ fn assemble(
         record: record_shared,
         recorder: Some(recorder),
         folder,
+        offer,
         window,
         microphone: Some(microphone),
         speaker,
@@ -354,6 +372,8 @@ fn assemble(
         port_mapper,
         snapshot: Arc::default(),
         disk_silent: false,
+        alone,
+        closing: None,
         second: 0,
     };
     Ok((supervisor, commands))

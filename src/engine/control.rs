@@ -13,6 +13,7 @@ use super::paths::Paths;
 use super::receive::{Incoming, ReceiveCommand, VideoFeed, video_ring};
 use super::record::{RecordShared, Recorder, Start};
 use super::shared::Shared;
+use super::sleep::{self, SleepSensor};
 use super::talk::{TalkCommand, TalkControl, TalkPeer};
 use super::threads::spawn;
 use super::view::View;
@@ -56,6 +57,10 @@ fn switched(name: &str, before: &Status, now: &Status) -> Vec<(NoteKind, String)
         (false, true) => changes.push((NoteKind::CameraOff, format!("{name}'s camera off"))),
         (true, false) => changes.push((NoteKind::CameraOn, format!("{name}'s camera on"))),
         _ => {}
+    }
+    if before.slept_millis == 0 && now.slept_millis > 0 {
+        let seconds = f64::from(now.slept_millis) / 1e3;
+        changes.push((NoteKind::Sleep, format!("{name}'s computer was asleep for {seconds:.1} s")));
     }
     changes
 }
@@ -126,10 +131,13 @@ struct Progress {
     left: bool,
     /// We were in, and there is no way back: the mesh does nothing more.
     alone: bool,
+    sensor: SleepSensor,
+    /// Stamps before this are of before this computer's last sleep.
+    woke: Micros,
 }
 
 impl Progress {
-    fn new(start: Option<SessionStart>) -> Self {
+    fn new(start: Option<SessionStart>, shared: &Shared) -> Self {
         Self {
             clock: Follower::default(),
             reference: ParticipantId::HOST,
@@ -142,6 +150,8 @@ impl Progress {
             leaving: false,
             left: false,
             alone: false,
+            sensor: SleepSensor::new(shared),
+            woke: Micros(i64::MIN),
         }
     }
 }
@@ -157,7 +167,10 @@ impl Control {
                 return;
             }
         };
-        let mut progress = Progress::new(start);
+        let mut progress = Progress::new(start, &self.shared);
+        if let (true, Some(map)) = (self.host, self.shared.clock_map()) {
+            progress.clock = Follower::holder(map.to_local(SessionMicros(0)));
+        }
         runtime.block_on(async {
             self.settle(&mut progress);
             while !progress.left && !self.shared.abort.load(Relaxed) {
@@ -168,9 +181,10 @@ impl Control {
                     biased;
                     // First, so that no flood of datagrams can keep us from saying BYE.
                     Some(ask) = self.asks.recv() => self.obey(ask, &mut progress),
-                    Some(incoming) = self.incoming.recv() => self.take(incoming, &progress),
+                    Some(incoming) = self.incoming.recv() => self.take(incoming, &mut progress),
                     () = tokio::time::sleep(wait) => {}
                 }
+                self.notice_sleep(&mut progress);
                 self.carry_liveness(&mut progress);
                 let mapped = self.state.lock().unwrap_or_else(|e| e.into_inner()).mapped;
                 self.mesh.set_mapped(clock::now(), mapped);
@@ -186,9 +200,10 @@ impl Control {
         self.state.lock().unwrap_or_else(|e| e.into_inner()).over = true;
     }
 
-    fn take(&mut self, incoming: Incoming, progress: &Progress) {
+    fn take(&mut self, incoming: Incoming, progress: &mut Progress) {
+        self.notice_sleep(progress);
         // Pongs are stamped with the clock as it is now.
-        if let Some(map) = progress.clock.map() {
+        if let Some(map) = progress.clock.map().filter(|_| progress.clock.settled()) {
             self.mesh.set_clock(map.offset_at(clock::now()));
             if let Some(estimate) = progress.clock.estimate(clock::now()) {
                 let micros = estimate.uncertainty.clamp(0, u32::MAX.into());
@@ -292,7 +307,7 @@ impl Control {
                     if progress.clock.is_holder() {
                         progress.reference = reference;
                         progress.clock.resume(clock::now());
-                    } else if progress.clock.map().is_none() {
+                    } else if progress.clock.map().is_none() || !self.is_in(progress.reference) {
                         progress.reference = reference;
                     }
                 }
@@ -338,11 +353,16 @@ impl Control {
             }
             MeshEvent::PeerStatus { peer, status } => {
                 let mut changes = Vec::new();
+                let slept_millis = status.slept_millis;
                 self.with_member(peer, |m| {
                     changes = switched(&m.name, &m.status, &status);
                     m.status = status;
                 });
                 for (kind, what) in changes {
+                    if kind == NoteKind::Sleep {
+                        let seconds = f64::from(slept_millis) / 1e3;
+                        self.events.send(Event::PeerSlept { id: peer.0, seconds });
+                    }
                     self.note(kind, what);
                 }
             }
@@ -361,7 +381,12 @@ impl Control {
                 });
                 let held = remote_sent.since(remote_received);
                 self.paths.round_trip(peer, (received.since(sent) - held).max(0));
-                if peer == progress.reference {
+                // A host that was asleep takes the time from whoever was awake.
+                let any = self.host && !progress.clock.settled() && !self.is_in(progress.reference);
+                if any {
+                    progress.reference = peer;
+                }
+                if peer == progress.reference && sent >= progress.woke {
                     let now = clock::now();
                     progress.clock.exchange(now, sent, remote_received, remote_sent, received);
                 }
@@ -392,6 +417,37 @@ impl Control {
             let refused = Some((what, remedy.to_owned()));
             self.state.lock().unwrap_or_else(|e| e.into_inner()).refused = refused;
             progress.left = true;
+        }
+    }
+
+    fn is_in(&self, peer: ParticipantId) -> bool {
+        let state = self.state.lock().unwrap_or_else(|e| e.into_inner());
+        state.members.contains_key(&peer.0)
+    }
+
+    /// Whether this computer was asleep: the session clock has gone on, and how far is measured with
+    /// those who were awake before anything is stamped.
+    fn notice_sleep(&mut self, progress: &mut Progress) {
+        let Some((sleep, asleep)) = progress.sensor.look() else { return };
+        let state = self.state.lock().unwrap_or_else(|e| e.into_inner());
+        let others = !state.members.is_empty() || !state.past.is_empty();
+        let first = state.members.keys().next().map(|id| ParticipantId(*id));
+        drop(state);
+        progress.woke = sleep.fell;
+        let Some(slept) = progress.clock.slept(&sleep, others && !progress.leaving) else {
+            return self.shared.watch_sleep(asleep);
+        };
+        let all = (&*self.shared, &*self.record, &self.events);
+        sleep::carry_out(slept, &progress.clock, asleep, all);
+        if progress.clock.settled() {
+            if let Some(map) = progress.clock.map() {
+                self.mesh.set_clock(map.offset_at(clock::now()));
+            }
+        } else {
+            if self.host {
+                progress.reference = first.unwrap_or(ParticipantId::HOST);
+            }
+            self.mesh.measure_again(clock::now());
         }
     }
 
@@ -457,11 +513,23 @@ impl Control {
 
     /// Bends the clock if it is time to, and tells everybody of it.
     fn follow_clock(&mut self, progress: &mut Progress) {
-        if self.host {
+        if self.host && progress.clock.is_holder() {
             return;
         }
         let now = clock::now();
         progress.clock.tick(now);
+        if let (true, false, Some(map)) =
+            (progress.clock.settled(), self.shared.settled(), progress.clock.map())
+        {
+            if self.host {
+                progress.reference = ParticipantId::HOST;
+                progress.clock.take_over(now);
+                self.state.lock().unwrap_or_else(|e| e.into_inner()).clock = None;
+            }
+            sleep::settle(&map, &self.shared, &self.record);
+            self.mesh.set_clock(map.offset_at(now));
+            progress.tell_clock = Some(now);
+        }
         let (Some(map), Some(estimate)) = (progress.clock.map(), progress.clock.estimate(now))
         else {
             return;
@@ -484,7 +552,8 @@ impl Control {
     /// Who holds the session clock has left: who has been in the longest goes on with it. (Not the
     /// lowest id: that may be a newcomer's, once the host's has been given out again.)
     fn find_reference(&mut self, progress: &mut Progress) {
-        if self.host || progress.leaving {
+        // Who was asleep has no clock to go on with: it waits for those who come back.
+        if self.host || progress.leaving || !progress.clock.settled() {
             return;
         }
         let reference = self.mesh.reference();
@@ -591,7 +660,8 @@ mod tests {
             paths: Paths::new(LiveAudio::default(), 400, Vec::new()),
             window: Arc::default(),
         };
-        Bench { control, progress: Progress::new(None), told }
+        let progress = Progress::new(None, &control.shared);
+        Bench { control, progress, told }
     }
 
     #[test]

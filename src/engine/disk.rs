@@ -46,8 +46,8 @@ struct Todo {
     files: BTreeMap<PathBuf, String>,
     /// Logs to be appended to.
     logs: BTreeMap<PathBuf, String>,
-    /// The file that must stay where it is.
-    watched: Option<PathBuf>,
+    /// Files that must stay where they are, and whether they were seen there.
+    watched: Vec<(PathBuf, bool)>,
     failed: Option<io::Error>,
     stop: bool,
 }
@@ -58,23 +58,26 @@ impl Inner {
     }
 
     fn run(&self) {
-        let mut seen = false;
         let mut synced = clock::now();
         loop {
             self.asked.store(clock::now().0.max(1), Relaxed);
             let free = fs4::available_space(&self.output).unwrap_or(UNKNOWN);
             self.free.store(free, Relaxed);
             let watched = self.todo().watched.clone();
-            if let Some(file) = watched {
+            for (n, (file, seen)) in watched.iter().enumerate() {
                 let missing = |path: &Path| {
                     let not_found = |e: io::Error| e.kind() == io::ErrorKind::NotFound;
                     std::fs::metadata(path).is_err_and(not_found)
                 };
                 // The file is made some moments after the folder.
-                let gone = missing(&file);
-                seen |= !gone;
+                let gone = missing(file);
+                if let Some(watched) = self.todo().watched.get_mut(n) {
+                    watched.1 |= !gone;
+                }
                 let folder_gone = file.parent().is_some_and(missing);
-                self.gone.store(folder_gone || (seen && gone), Relaxed);
+                if folder_gone || *seen && gone {
+                    self.gone.store(true, Relaxed);
+                }
             }
             let stopping = self.todo().stop;
             loop {
@@ -135,12 +138,12 @@ impl Disk {
         }
     }
 
-    /// From now on `file` must exist.
+    /// From now on `file` must exist, too.
     pub fn must_stay(&self, file: PathBuf) {
-        self.inner.todo().watched = Some(file);
+        self.inner.todo().watched.push((file, false));
     }
 
-    /// The file of [`Self::must_stay`] is not there any more.
+    /// A file of [`Self::must_stay`] is not there any more.
     pub fn is_gone(&self) -> bool {
         self.inner.gone.load(Relaxed)
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use super::disk::Disk;
-use super::record::{FILE_NAME, Start};
+use super::record::Start;
 use crate::recording::folder;
 
 /// Where the session's files go.
@@ -31,10 +31,11 @@ impl SessionFolder {
         self.path.get().map(PathBuf::as_path)
     }
 
-    /// Makes the folder; a name that is taken gets our display name, then a number. `told` is the
+    /// Makes the folder, in which `file` is about to be written; a name that is taken gets our display name, then a number. `told` is the
     /// session's name as the host told it, for who gave none.
-    pub fn make(&self, start: &Start, told: Option<&str>) -> io::Result<PathBuf> {
+    pub fn make(&self, start: &Start, told: Option<&str>, file: &str) -> io::Result<PathBuf> {
         if let Some(path) = self.path.get() {
+            self.disk.must_stay(path.join(file));
             return Ok(path.clone());
         }
         // Two programs may choose the same name at the same moment: creating decides.
@@ -48,7 +49,7 @@ impl SessionFolder {
             let path = self.output.join(name);
             match std::fs::create_dir(&path) {
                 Ok(()) => {
-                    self.disk.must_stay(path.join(FILE_NAME));
+                    self.disk.must_stay(path.join(file));
                     return Ok(self.path.get_or_init(|| path).clone());
                 }
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}

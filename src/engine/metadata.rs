@@ -9,18 +9,19 @@ use super::call_state::CallState;
 use super::config::CallConfig;
 use super::events::Events;
 use super::folder::SessionFolder;
-use super::record::{FILE_NAME, RecordShared, Start, Written, video_parameters};
+use super::record::{RecordShared, Start, Written, part, video_parameters};
 use crate::clock::Estimate;
 use crate::devices::{CameraInfo, SoundInfo};
 use crate::platform::clock;
 use crate::protocol::control::ClockReport;
+use crate::recording::media::hex;
 use crate::recording::metadata::{
     ClockEstimate, Counters, Devices, Extension, FileEntry, Metadata, Participant, Recording,
     VERSION, utc,
 };
 use crate::recording::mp4::{Summary, Timecode};
 use crate::recording::{frame_rate, timecodes};
-use crate::ui::model::Finished;
+use crate::ui::model::{Finished, FinishedPart};
 use crate::units::{Micros, ParticipantId};
 
 /// File names of PRD 7.
@@ -108,21 +109,40 @@ impl Session<'_> {
                     av_offset_ms: record.av_offset.load(Relaxed) as f64 / 1e3,
                 },
                 clocks: self.clocks(own),
-                files: self
-                    .finished
-                    .map(|f| FileEntry {
-                        name: FILE_NAME.to_owned(),
-                        bytes: f.bytes,
-                        frames: f.frames_encoded + f.frames_repeated + f.black_frames,
-                        samples: f.samples,
-                        media_blake2s: Some(f.media_blake2s.clone()),
-                    })
-                    .into_iter()
-                    .collect(),
+                files: self.files(),
                 tones: record.tones(),
                 events: record.notes(),
             },
         }
+    }
+
+    /// The files: one as soon as it is closed, several as soon as they are begun.
+    fn files(&self) -> Vec<FileEntry> {
+        let parts = &self.record.parts;
+        let written = parts.written();
+        let count = parts.count();
+        if count == 1 && self.finished.is_none() {
+            return Vec::new();
+        }
+        let entry = |number: usize| {
+            let start = *parts.get(number)?.start.get()?;
+            let of_several = count > 1;
+            let code = Timecode { start_frame: start.timecode() }.to_string();
+            let mut entry = FileEntry {
+                name: part::file_name(number),
+                start_session_us: of_several.then_some(start.file().0),
+                start_timecode: of_several.then_some(code),
+                ..FileEntry::default()
+            };
+            if let Some(closed) = written.iter().find(|w| w.number == number) {
+                entry.bytes = closed.bytes;
+                entry.frames = closed.frames;
+                entry.samples = closed.samples;
+                entry.media_blake2s = Some(hex(&closed.media_hash));
+            }
+            Some(entry)
+        };
+        (0..count).filter_map(entry).collect()
     }
 
     /// Everybody who is or was in, by id: name, and distance to the session clock where it is known.
@@ -179,13 +199,46 @@ pub fn report(estimate: Estimate, now: Micros) -> ClockReport {
     }
 }
 
-/// What is in the closed file, read back from it; the counters as the recorder kept them.
-pub fn finished(written: &Written, record: &RecordShared, events: &Events) -> Finished {
+/// What is in the closed files, read back from them; the counters as the recorder kept them. `None`
+/// when nothing was closed.
+pub fn finished(record: &RecordShared, events: &Events) -> Option<Finished> {
+    let written = record.parts.written();
+    let first = written.first()?;
     let stats = record.counters().unwrap_or_default();
+    let parts: Vec<_> = written.iter().map(|w| finished_part(w, events)).collect();
+    let whole = parts.iter().all(|part| part.seconds > 0.0);
+    let pictures: u64 = parts.iter().map(|part| part.frames).sum();
+    let expected = stats.frames_encoded + stats.frames_repeated + stats.black_frames;
+    if whole && pictures != expected && record.trouble().is_none() {
+        events.error(
+            format!("the files hold {pictures} pictures, {expected} were to be written"),
+            "keep the files and report this",
+        );
+    }
+    Some(Finished {
+        path: first.path.display().to_string(),
+        folder: first.path.parent().map(|p| p.display().to_string()).unwrap_or_default(),
+        seconds: if whole { parts.iter().map(|part| part.seconds).sum() } else { 0.0 },
+        bytes: parts.iter().map(|part| part.bytes).sum(),
+        frames_captured: stats.frames_captured,
+        frames_encoded: stats.frames_encoded,
+        frames_dropped: stats.frames_dropped,
+        cadence_discarded: stats.cadence_discarded,
+        frames_repeated: stats.frames_repeated,
+        black_frames: stats.black_frames,
+        withheld: stats.withheld,
+        samples: parts.iter().map(|part| part.samples).sum(),
+        encode_ms: stats.encode_ms,
+        media_blake2s: hex(&first.media_hash),
+        parts,
+    })
+}
+
+fn finished_part(written: &Written, events: &Events) -> FinishedPart {
     let summary = File::open(&written.path)
         .map_err(|e| e.to_string())
         .and_then(|mut file| Summary::read(&mut file).map_err(|e| e.to_string()));
-    let (seconds, samples, pictures) = match &summary {
+    let (seconds, samples, frames) = match &summary {
         Ok(summary) => (
             summary.seconds(),
             summary.audio().map_or(0, |t| t.duration),
@@ -199,28 +252,15 @@ pub fn finished(written: &Written, record: &RecordShared, events: &Events) -> Fi
             (0.0, 0, 0)
         }
     };
-    let expected = stats.frames_encoded + stats.frames_repeated + stats.black_frames;
-    if summary.is_ok() && pictures != expected {
-        events.error(
-            format!("the file holds {pictures} pictures, {expected} were to be written"),
-            "keep the file and report this",
-        );
-    }
-    Finished {
+    FinishedPart {
         path: written.path.display().to_string(),
-        folder: written.path.parent().map(|p| p.display().to_string()).unwrap_or_default(),
+        start: written.start.file().as_secs_f64(),
+        timecode: Timecode { start_frame: written.start.timecode() }.to_string(),
         seconds,
         bytes: written.bytes,
-        frames_captured: stats.frames_captured,
-        frames_encoded: stats.frames_encoded,
-        frames_dropped: stats.frames_dropped,
-        cadence_discarded: stats.cadence_discarded,
-        frames_repeated: stats.frames_repeated,
-        black_frames: stats.black_frames,
-        withheld: stats.withheld,
+        frames,
         samples,
-        encode_ms: stats.encode_ms,
-        media_blake2s: written.media_hash.iter().map(|b| format!("{b:02x}")).collect(),
+        media_blake2s: hex(&written.media_hash),
     }
 }
 

@@ -11,8 +11,8 @@
 //!                      -> ring a peer -> hz-view-N -> window's process
 //!                      -> hz-control (tokio: the mesh, slow timers)
 //! hz-sync: the disk's syncs and each fragment's commit, for hz-mux
-//! hz-find: at a start, recordings that earlier runs left
-//! hz-supervise: commands, snapshot, statistics, the end
+//! hz-find: at a start, recordings that earlier runs left; hz-recover: ends them, when told to
+//! hz-supervise: commands, snapshot, statistics, the end; hz-close: the files' end
 //! hz-log: the session's log; hz-disk: free space and the small files; hz-portmap: the router
 //! ```
 //!
@@ -34,6 +34,7 @@ mod live_video;
 mod log;
 mod metadata;
 mod net;
+mod offer;
 mod paths;
 mod playback;
 mod portmap;
@@ -41,6 +42,7 @@ mod receive;
 mod record;
 pub mod recovery;
 mod shared;
+mod sleep;
 mod stats;
 mod supervise;
 mod talk;

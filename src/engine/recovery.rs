@@ -240,6 +240,7 @@ fn entry(path: &Path, summary: &Summary, hash: Option<&[u8; 32]>) -> FileEntry {
         frames: summary.video().map_or(0, |track| track.samples),
         samples: summary.audio().map_or(0, |track| track.duration),
         media_blake2s: hash.map(hex),
+        ..FileEntry::default()
     }
 }
 
@@ -260,6 +261,7 @@ fn update_metadata(
         frames: saved.frames,
         samples: saved.samples,
         media_blake2s: Some(hex(&finished.media_hash)),
+        ..FileEntry::default()
     };
     update(path, entry, seconds)
 }
@@ -323,7 +325,7 @@ mod tests {
             std::thread::yield_now();
         }
         let mut file = File::open(&path).unwrap();
-        assert_eq!(Summary::read(&mut file).unwrap().fragments, 2);
+        assert_eq!(Summary::read(&mut file).unwrap().fragments, 6);
         path
     }
 
@@ -390,6 +392,35 @@ mod tests {
         assert!(Summary::read(&mut File::open(&path).unwrap()).unwrap().finalised);
         let left = fs::read_dir(path.parent().unwrap()).unwrap().count();
         assert_eq!(left, 3, "the recording, its metadata and its timecodes");
+    }
+
+    #[test]
+    fn an_offer_that_is_taken_recovers_all_that_was_found_and_is_gone() {
+        use crate::engine::events::Events;
+        use crate::engine::offer::Offer;
+        use crate::ui::model::Event;
+        let room = tempfile::tempdir().unwrap();
+        let paths = [interrupted(room.path(), "a"), interrupted(room.path(), "b")];
+        let (events, told) = Events::new(std::sync::Arc::default());
+        let offer = std::sync::Arc::new(Offer::default());
+        assert_eq!(offer.view(), None);
+        offer.make(unfinished(room.path()));
+        let view = offer.view().expect("it is offered");
+        assert_eq!((view.count, view.percent), (2, None));
+        offer.accept(&events);
+        for path in &paths {
+            let event = told.recv_timeout(std::time::Duration::from_secs(60)).unwrap().event;
+            let Event::Recovered { path: done, seconds } = event else { panic!("{event:?}") };
+            assert_eq!((done, seconds.round()), (path.display().to_string(), 2.0));
+        }
+        while offer.view().is_some() {
+            std::thread::yield_now();
+        }
+        assert!(unfinished(room.path()).is_empty());
+        let _third = interrupted(room.path(), "c");
+        offer.make(unfinished(room.path()));
+        offer.decline();
+        assert_eq!((offer.view(), unfinished(room.path()).len()), (None, 1));
     }
 
     #[test]

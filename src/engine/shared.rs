@@ -1,10 +1,13 @@
 //! What all threads of a call share: switches and counters, each an atomic, and the clock's map, so
 //! that a real-time thread never waits for anybody.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicBool, AtomicI64, AtomicU32, AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
 use std::sync::{Mutex, PoisonError};
 
-use crate::clock::{ClockLine, ClockMap, PublishedClock};
+use crate::clock::{ClockLine, ClockMap, PublishedClock, SHORTEST_MICROS, Slept};
 use crate::platform::clock;
 use crate::ui::model::Command;
 use crate::units::{MAX_PARTICIPANTS, Micros, SessionMicros};
@@ -19,6 +22,8 @@ pub struct Shared {
     mutes: Mutex<Vec<(Micros, bool)>>,
     /// The own camera is off by the person.
     pub camera_off: AtomicBool,
+    /// When `camera_off` changed, and to what, in order, likewise.
+    camera_switches: Mutex<Vec<(Micros, bool)>>,
     /// The call ends; threads finish what they have and stop.
     pub stop: AtomicBool,
     /// A second Ctrl-C: stop without finishing.
@@ -28,6 +33,12 @@ pub struct Shared {
     /// The next live picture must be a keyframe.
     pub keyframe_wanted: AtomicBool,
     clock: PublishedClock,
+    /// Sleeps of this computer, in order.
+    sleeps: Mutex<Vec<Slept>>,
+    /// All time slept that is in `sleeps`, by the system's count.
+    asleep: AtomicI64,
+    /// The clock was not measured anew since the last of them.
+    unsettled: AtomicBool,
     /// Per participant id.
     pub peers: [PeerCounters; MAX_PARTICIPANTS],
     /// From a frame's last sample at the microphone to the packet's leaving.
@@ -95,11 +106,15 @@ impl Default for Shared {
             muted: AtomicBool::new(false),
             mutes: Mutex::default(),
             camera_off: AtomicBool::new(false),
+            camera_switches: Mutex::default(),
             stop: AtomicBool::new(false),
             abort: AtomicBool::new(false),
             shed_live_video: AtomicBool::new(false),
             keyframe_wanted: AtomicBool::new(false),
             clock: PublishedClock::default(),
+            sleeps: Mutex::default(),
+            asleep: AtomicI64::new(0),
+            unsettled: AtomicBool::new(false),
             peers: Default::default(),
             capture_to_send: Histogram::default(),
             handed_to_send: Histogram::default(),
@@ -134,6 +149,52 @@ impl Shared {
         self.set_clock_map(&ClockMap::new(line));
     }
 
+    /// All time that this computer has slept so far, by the system's count: what comes on top is news.
+    pub fn watch_sleep(&self, asleep: i64) {
+        self.asleep.store(asleep, Release);
+    }
+
+    /// A sleep and the clock after it, as far as it is known; `settled` when it is known. `asleep`: the
+    /// system's count, this one included.
+    pub fn add_sleep(&self, slept: Slept, map: &ClockMap, settled: bool, asleep: i64) {
+        self.unsettled.store(!settled, Relaxed);
+        self.set_clock_map(map);
+        self.sleeps.lock().unwrap_or_else(PoisonError::into_inner).push(slept);
+        self.asleep.store(asleep, Release);
+    }
+
+    /// The recording ends: what the system said of the last sleep has to do.
+    pub fn settle_for_what_is_known(&self) {
+        self.unsettled.store(false, Release);
+    }
+
+    /// The clock was measured after the last sleep.
+    pub fn settle(&self, map: &ClockMap) {
+        self.set_clock_map(map);
+        self.unsettled.store(false, Release);
+    }
+
+    /// Stamps of after the last sleep may be converted.
+    pub fn settled(&self) -> bool {
+        !self.unsettled.load(Acquire)
+    }
+
+    /// Every sleep that the system has counted is known here; until then nobody can tell which stamps
+    /// are of before it.
+    pub fn knows_sleep(&self, asleep: i64) -> bool {
+        asleep - self.asleep.load(Acquire) < SHORTEST_MICROS
+    }
+
+    /// The `number`th sleep.
+    pub fn sleep(&self, number: usize) -> Option<Slept> {
+        self.sleeps.lock().unwrap_or_else(PoisonError::into_inner).get(number).copied()
+    }
+
+    /// How many there were.
+    pub fn sleeps(&self) -> usize {
+        self.sleeps.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     /// The session's time at a local instant.
     pub fn session_at(&self, local: Micros) -> Option<SessionMicros> {
         self.clock_map().map(|map| map.to_session(local))
@@ -154,12 +215,14 @@ impl Shared {
         match command {
             Command::Mute => self.mute(true, clock::now()),
             Command::Unmute => self.mute(false, clock::now()),
-            Command::CameraOff => self.camera_off.store(true, Relaxed),
+            Command::CameraOff => self.switch_camera(true, clock::now()),
             Command::CameraOn => {
-                self.camera_off.store(false, Relaxed);
+                self.switch_camera(false, clock::now());
                 self.keyframe_wanted.store(true, Relaxed);
             }
             Command::ToggleWindow
+            | Command::Recover
+            | Command::LeaveUnfinished
             | Command::Marker
             | Command::End
             | Command::Admit { .. }
@@ -174,6 +237,25 @@ impl Shared {
         let mut mutes = self.mutes.lock().unwrap_or_else(PoisonError::into_inner);
         self.muted.store(muted, Relaxed);
         mutes.push((at, muted));
+    }
+
+    /// Switches the camera off or on from `at` on.
+    pub(super) fn switch_camera(&self, off: bool, at: Micros) {
+        let mut switches = self.camera_switches.lock().unwrap_or_else(PoisonError::into_inner);
+        self.camera_off.store(off, Relaxed);
+        switches.push((at, off));
+    }
+
+    /// How often `camera_off` has changed, and what it is.
+    pub fn camera_switches(&self) -> (usize, bool) {
+        let switches = self.camera_switches.lock().unwrap_or_else(PoisonError::into_inner);
+        (switches.len(), self.camera_off.load(Relaxed))
+    }
+
+    /// The `number`th change of `camera_off` and its instant, when it came at `until` or before.
+    pub fn next_camera_switch(&self, number: usize, until: Micros) -> Option<(Micros, bool)> {
+        let switches = self.camera_switches.lock().unwrap_or_else(PoisonError::into_inner);
+        switches.get(number).copied().filter(|(at, _)| *at <= until)
     }
 
     /// How often `muted` has changed, and what it is.

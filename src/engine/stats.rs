@@ -9,6 +9,7 @@ use super::config::{CallConfig, Role};
 use super::events::Events;
 use super::folder::SessionFolder;
 use super::metadata;
+use super::offer::Offer;
 use super::record::{RecordShared, video_parameters};
 use super::shared::Shared;
 use super::threads;
@@ -38,6 +39,7 @@ pub struct Meters<'a> {
     pub state: &'a Mutex<CallState>,
     pub record: &'a RecordShared,
     pub folder: &'a SessionFolder,
+    pub offer: &'a Offer,
     pub window: &'a Window,
     pub microphone: Option<&'a Microphone>,
     pub speaker: Option<&'a Speaker>,
@@ -297,6 +299,7 @@ impl Gauges {
             output_delay_micros: micros(m.speaker.map_or(0, Speaker::delay)),
             reception: self.peers.iter().map(reception).collect(),
             clock: own_clock(m),
+            slept_millis: super::sleep::told(m.shared),
         }
     }
 
@@ -345,6 +348,7 @@ impl Gauges {
                 uncertainty_ms: known.uncertainty_at(clock::now()) as f64 / 1e3,
                 skew_ppm: known.skew_ppm(),
             }),
+            unfinished: m.offer.view(),
             peers: state.members.iter().map(|(id, member)| self.view(m, *id, member)).collect(),
             priorities: priorities(m),
             window_open: m.window.is_open(),

@@ -13,15 +13,20 @@ use super::error::exit;
 use super::events::Events;
 use super::folder::SessionFolder;
 use super::metadata;
-use super::record::{RecordShared, Recorder, Start, Written};
+use super::offer::Offer;
+use super::record::{RecordShared, Recorder, Start};
 use super::shared::Shared;
+use super::sleep::{self, SleepSensor};
 use super::stats::{Gauges, Meters};
+use super::threads::spawn;
 use super::window::Window;
 use crate::audio::meter::SharedMeter;
 use crate::audio::mixer::PlayoutGauge;
+use crate::clock::Follower;
 use crate::devices::{Camera, DeviceEvent, Microphone, Speaker};
 use crate::net::portmap::PortMapper;
 use crate::platform::clock;
+use crate::platform::priority::Role;
 use crate::protocol::demux::DropCounters;
 use crate::recording::metadata::Kind;
 use crate::recording::space::{LEAST_SPACE, LITTLE_SPACE};
@@ -36,6 +41,8 @@ const TICK: Duration = Duration::from_millis(50);
 const END_AHEAD: i64 = 200_000;
 /// The metadata is written anew this often, whatever else happens.
 const METADATA_SECONDS: u64 = 10;
+/// Ticks that the recorder's threads get to notice an abort.
+const ABORT_TICKS: u32 = 20;
 /// A disk that does not answer for this long is told of, seconds.
 const SILENT: f64 = 2.0;
 
@@ -77,6 +84,8 @@ pub struct Supervisor {
     pub record: Arc<RecordShared>,
     pub recorder: Option<Recorder>,
     pub folder: Arc<SessionFolder>,
+    /// Recordings of earlier runs.
+    pub offer: Arc<Offer>,
     pub window: Arc<Window>,
     pub microphone: Option<Microphone>,
     pub speaker: Option<Speaker>,
@@ -92,6 +101,10 @@ pub struct Supervisor {
     pub port_mapper: Option<PortMapper>,
     pub snapshot: Arc<Mutex<Arc<Snapshot>>>,
     pub disk_silent: bool,
+    /// Keeps the session clock where there is no call.
+    pub alone: Option<(SleepSensor, Follower)>,
+    /// The files are being closed before the call's end.
+    pub closing: Option<JoinHandle<()>>,
     /// Seconds since the start.
     pub second: u64,
 }
@@ -125,13 +138,13 @@ impl Supervisor {
         if let Some(ask) = &self.ask {
             let _ = ask.send(Ask::Leave);
         }
-        let written = self.close_recording(now, &mut gauges);
+        self.close_recording(now, &mut gauges);
         if let Some(folder) = self.folder.path() {
             self.events.open_log(folder);
         }
         // The second Ctrl-C may have come meanwhile.
         let aborted = self.shared.abort.load(Relaxed);
-        let finished = written.as_ref().map(|w| self.finished(w));
+        let finished = if aborted { None } else { metadata::finished(&self.record, &self.events) };
         self.write_metadata(finished.as_ref());
         if !aborted && let Err(e) = self.folder.disk.finish() {
             self.no_metadata(&e);
@@ -172,6 +185,7 @@ impl Supervisor {
             if self.shared.abort.load(Relaxed) {
                 return End::now("abort", exit::ABORTED);
             }
+            self.notice_sleep();
             if let Some(end) = self.look_around() {
                 return end;
             }
@@ -202,6 +216,19 @@ impl Supervisor {
                 }
                 self.each_second(gauges);
             }
+        }
+    }
+
+    /// Whether the computer was asleep; in a call the control thread looks after that.
+    fn notice_sleep(&mut self) {
+        let Some((sensor, clock)) = &mut self.alone else { return };
+        let Some((sleep, asleep)) = sensor.look() else { return };
+        match clock.slept(&sleep, false) {
+            Some(slept) => {
+                let all = (&*self.shared, &*self.record, &self.events);
+                sleep::carry_out(slept, clock, asleep, all);
+            }
+            None => self.shared.watch_sleep(asleep),
         }
     }
 
@@ -239,6 +266,11 @@ impl Supervisor {
                 self.events.send(Event::Marker { number });
             }
             return;
+        }
+        match command {
+            Command::Recover => return self.offer.accept(&self.events),
+            Command::LeaveUnfinished => return self.offer.decline(),
+            _ => {}
         }
         let ask = match command {
             Command::Admit { id } => Some(Ask::Admit(*id)),
@@ -368,6 +400,7 @@ impl Supervisor {
             state: &self.state,
             record: &self.record,
             folder: &self.folder,
+            offer: &self.offer,
             window: &self.window,
             microphone: self.microphone.as_ref(),
             speaker: self.speaker.as_ref(),
@@ -404,7 +437,9 @@ impl Supervisor {
         if self.folder.disk.is_gone() && self.record.trouble().is_none() {
             self.record.fail(
                 &self.events,
-                "its file or folder was deleted while it was being recorded".to_owned(),
+                "its file or folder was deleted or moved while it was being recorded; what is \
+                 recorded is saved at the end, where the system allows that"
+                    .to_owned(),
             );
         }
         if self.folder.path().is_some()
@@ -417,8 +452,7 @@ impl Supervisor {
                 "the disk is almost full, so it ends here, complete up to now".to_owned(),
             );
             let now = self.shared.session_now().unwrap_or_default();
-            let written = self.close_recording(now, gauges);
-            self.record.keep(written);
+            self.begin_closing(now);
         }
     }
 
@@ -440,23 +474,36 @@ impl Supervisor {
         }
     }
 
-    fn close_recording(&mut self, now: SessionMicros, gauges: &mut Gauges) -> Option<Written> {
-        let Some(recorder) = self.recorder.take() else { return self.record.kept() };
-        // Finishing may take a while when the encoder is behind; whoever looks sees it go on.
-        let closing = std::thread::scope(|scope| {
-            let closing = scope.spawn(move || recorder.finish(now));
-            while !closing.is_finished() {
-                std::thread::sleep(TICK);
-                self.take_snapshot(gauges);
-            }
-            closing.join().ok().flatten()
-        });
-        if self.shared.abort.load(Relaxed) { None } else { closing }
+    /// Ends the files at `now`, on a thread of its own: the encoder may be behind, and a disk may hang.
+    fn begin_closing(&mut self, now: SessionMicros) {
+        let Some(recorder) = self.recorder.take() else { return };
+        // A sleep whose length was not measured yet was as long as the system says.
+        self.shared.settle_for_what_is_known();
+        if let Some(map) = self.shared.clock_map() {
+            self.record.parts.begin_waiting(&map);
+        }
+        let finish = move || recorder.finish(now);
+        match spawn("hz-close", Role::High, finish) {
+            Ok(thread) => self.closing = Some(thread),
+            Err(e) => self.record.fail(&self.events, format!("it cannot be closed: {e}")),
+        }
     }
 
-    /// Reads the closed file back: what is told is what is in it.
-    fn finished(&self, written: &Written) -> Finished {
-        metadata::finished(written, &self.record, &self.events)
+    /// Ends the files at `now`, unless that was done before, and waits until they are closed.
+    fn close_recording(&mut self, now: SessionMicros, gauges: &mut Gauges) {
+        self.begin_closing(now);
+        let Some(closing) = self.closing.take() else { return };
+        let mut aborted = 0;
+        while !closing.is_finished() {
+            std::thread::sleep(TICK);
+            self.take_snapshot(gauges);
+            // Who aborts waits for no disk: what is in the file can be recovered.
+            aborted += u32::from(self.shared.abort.load(Relaxed));
+            if aborted > ABORT_TICKS {
+                return;
+            }
+        }
+        let _ = closing.join();
     }
 
     /// The file lacks something that the devices delivered.

@@ -79,3 +79,37 @@ pub fn from_monotonic(micros: i64) -> Micros {
 pub fn from_realtime(micros: i64) -> Micros {
     Micros(micros + ahead_of(libc::CLOCK_REALTIME))
 }
+
+/// The local clock, the system's clock that stands still in sleep, and how far the one that goes on
+/// in sleep is ahead of that: all time slept since the start. Microseconds.
+#[cfg(unix)]
+pub fn sleep_reading() -> (Micros, i64, i64) {
+    #[cfg(target_os = "linux")]
+    const CLOCKS: [libc::clockid_t; 2] = [libc::CLOCK_MONOTONIC, libc::CLOCK_BOOTTIME];
+    // mach_absolute_time and mach_continuous_time.
+    #[cfg(target_os = "macos")]
+    const CLOCKS: [libc::clockid_t; 2] = [libc::CLOCK_UPTIME_RAW, libc::CLOCK_MONOTONIC_RAW];
+    // Elsewhere nothing tells: the computer never sleeps.
+    #[cfg(not(any(target_os = "linux", target_os = "macos")))]
+    const CLOCKS: [libc::clockid_t; 2] = [libc::CLOCK_MONOTONIC, libc::CLOCK_MONOTONIC];
+    let [awake, all] = CLOCKS.map(read);
+    (now(), awake, all - awake)
+}
+
+/// The local clock, the system's clock that stands still in sleep, and how far the one that goes on
+/// in sleep is ahead of that: all time slept since the start. Microseconds; the second and third to
+/// a tick, 16 ms.
+#[cfg(windows)]
+pub fn sleep_reading() -> (Micros, i64, i64) {
+    use windows_sys::Win32::System::SystemInformation::GetTickCount64;
+    use windows_sys::Win32::System::WindowsProgramming::QueryUnbiasedInterruptTime;
+    let mut awake = 0u64;
+    // SAFETY: `awake` is a valid place to write to; neither call can fail.
+    let all = unsafe {
+        QueryUnbiasedInterruptTime(&mut awake);
+        GetTickCount64()
+    };
+    // Units of 100 ns, and milliseconds.
+    let (awake, all) = ((awake / 10) as i64, all as i64 * 1_000);
+    (now(), awake, all - awake)
+}

@@ -8,3 +8,4 @@ pub mod priority;
 pub mod space;
 pub mod timers;
 pub mod usage;
+pub mod whereabouts;

@@ -107,6 +107,8 @@ pub struct Status {
     pub reception: Vec<Reception>,
     /// How far the sender's own clock is from the session's; `None` while it does not know.
     pub clock: Option<ClockReport>,
+    /// The sender's computer was asleep for so many milliseconds, within the last minute; 0 else.
+    pub slept_millis: u32,
 }
 
 /// A participant's clock against the session clock.
@@ -153,6 +155,7 @@ const RECORDING: u8 = 8;
 const DISK_KNOWN: u8 = 16;
 const CLOCK_KNOWN: u8 = 32;
 const SKEW_KNOWN: u8 = 64;
+const SLEPT: u8 = 128;
 
 impl Status {
     fn write(&self, out: &mut Writer<'_>) {
@@ -164,6 +167,7 @@ impl Status {
             (self.recording, RECORDING),
             (self.disk_left_mb.is_some(), DISK_KNOWN),
             (self.clock.is_some(), CLOCK_KNOWN | SKEW_KNOWN),
+            (self.slept_millis > 0, SLEPT),
         ] {
             if set {
                 flags |= flag;
@@ -187,6 +191,9 @@ impl Status {
             out.i64(clock.offset_micros);
             out.u32(clock.uncertainty_micros);
             out.i32(clock.skew_ppb);
+        }
+        if self.slept_millis > 0 {
+            out.u32(self.slept_millis);
         }
     }
 
@@ -218,6 +225,7 @@ impl Status {
         } else {
             None
         };
+        let slept_millis = if flags & SLEPT != 0 { body.u32()? } else { 0 };
         Ok(Self {
             muted: flags & MUTED != 0,
             camera_off: flags & CAMERA_OFF != 0,
@@ -229,6 +237,7 @@ impl Status {
             output_delay_micros,
             reception,
             clock,
+            slept_millis,
         })
     }
 }

@@ -110,6 +110,22 @@ pub struct GridCounts {
     pub queued: u64,
 }
 
+impl GridCounts {
+    /// The accounting of two files.
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            captured: self.captured + other.captured,
+            encoded: self.encoded + other.encoded,
+            cadence_discarded: self.cadence_discarded + other.cadence_discarded,
+            late: self.late + other.late,
+            repeated: self.repeated + other.repeated,
+            black: self.black + other.black,
+            withheld: self.withheld + other.withheld,
+            queued: self.queued + other.queued,
+        }
+    }
+}
+
 struct Waiting<T> {
     slot: u64,
     captured: SessionMicros,

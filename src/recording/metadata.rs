@@ -169,7 +169,7 @@ pub struct ClockEstimate {
 }
 
 /// One file in the session's folder.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileEntry {
     /// Its name inside the folder.
     pub name: String,
@@ -179,10 +179,24 @@ pub struct FileEntry {
     pub frames: u64,
     /// Audio samples in it.
     pub samples: u64,
+    /// Session clock at its first frame and sample, microseconds; absent where the file is the only
+    /// one (then it is the extension's `file_start_session_us`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_session_us: Option<i64>,
+    /// Timecode of its first frame, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_timecode: Option<String>,
     /// BLAKE2s-256 over the bytes of all its pictures and packets in the order they lie in it, in
     /// hexadecimal; absent while it is not finalised.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub media_blake2s: Option<String>,
+}
+
+impl FileEntry {
+    /// Its length.
+    pub fn seconds(&self) -> f64 {
+        (self.samples as f64 / 48_000.0).max(self.frames as f64 / 30.0)
+    }
 }
 
 /// Something worth knowing in the edit.
@@ -215,6 +229,8 @@ pub enum Kind {
     CameraOn,
     /// Samples or pictures of this recording are missing and were filled.
     Gap,
+    /// A computer was asleep.
+    Sleep,
     /// The person marked this instant.
     Marker,
     /// A device or its file.
@@ -232,6 +248,9 @@ pub struct Tone {
     pub session_us: i64,
     /// The sample of the file at which its reference point stands.
     pub sample: u64,
+    /// The file; absent for the first one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
 }
 
 impl Metadata {
@@ -255,10 +274,18 @@ impl Metadata {
         let own = &mut self.hyperzoom;
         own.finalised = true;
         own.recovered = true;
-        own.counters.samples = file.samples;
-        own.files.retain(|known| known.name != file.name);
-        own.files.push(file);
-        own.files.sort_by(|a, b| a.name.cmp(&b.name));
+        match own.files.iter_mut().find(|known| known.name == file.name) {
+            Some(known) => {
+                // Where it begins was known before.
+                let (at, code) = (known.start_session_us, known.start_timecode.take());
+                *known = FileEntry { start_session_us: at, start_timecode: code, ..file };
+            }
+            None => own.files.push(file),
+        }
+        own.counters.samples = own.files.iter().map(|file| file.samples).sum();
+        if own.files.len() > 1 {
+            self.duration_seconds = own.files.iter().map(FileEntry::seconds).sum::<f64>() as u64;
+        }
     }
 
     /// UTC at an instant of the session clock, microseconds since 1970.
@@ -348,6 +375,25 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_recovered_part_keeps_where_it_begins_and_the_length_is_that_of_all() {
+        let mut metadata = example();
+        let part = |name: &str, samples, start| FileEntry {
+            name: name.into(),
+            samples,
+            start_session_us: start,
+            ..FileEntry::default()
+        };
+        let files = &mut metadata.hyperzoom.files;
+        files.push(part("local_recording.mp4", 480_000, Some(12_500_000)));
+        files.push(part("local_recording_2.mp4", 0, Some(200_000_000)));
+        metadata.recover(part("local_recording_2.mp4", 96_000, None), 2.0);
+        let own = &metadata.hyperzoom;
+        assert_eq!(own.files[1], part("local_recording_2.mp4", 96_000, Some(200_000_000)));
+        assert_eq!((metadata.duration_seconds, own.counters.samples), (12, 576_000));
+        assert!(own.recovered && own.finalised);
+    }
+
+    #[test]
     fn what_was_written_reads_back_and_newer_fields_are_passed_over() {
         let text = example().to_json();
         assert_eq!(Metadata::from_json(&text).unwrap(), example());
@@ -370,7 +416,14 @@ pub(crate) mod tests {
     #[test]
     fn the_committed_schema_holds_what_is_written_and_nothing_else() {
         let mut metadata = example();
-        metadata.hyperzoom.tones.push(Tone { session_us: 1, sample: 2 });
+        metadata.hyperzoom.tones.push(Tone { session_us: 1, sample: 2, file: Some("b".into()) });
+        metadata.hyperzoom.files.push(FileEntry {
+            name: "b".into(),
+            start_session_us: Some(7),
+            start_timecode: Some("21:15:00:15".into()),
+            media_blake2s: Some("0".repeat(64)),
+            ..FileEntry::default()
+        });
         metadata.hyperzoom.devices.microphone_ppm = Some(-11.5);
         let good: serde_json::Value = serde_json::from_str(&metadata.to_json()).unwrap();
         assert_eq!(complaints(&good), None);

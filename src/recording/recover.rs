@@ -92,8 +92,11 @@ pub fn examine<R: Read + Seek>(
         return Ok(Examined::Finished(Box::new(index.summary.clone())));
     }
     let ours = index.as_ref().filter(|index| is_ours(index));
-    let known = ours.and_then(|index| index.parameters.clone());
-    let Some(parameters) = known.or_else(|| journal.parameters.clone()) else {
+    // What was damaged in them may still read, and make no file.
+    let sound = |parameters: &MovieParameters| parameters.check().is_ok();
+    let known = ours.and_then(|index| index.parameters.clone()).filter(sound);
+    let told = || journal.parameters.clone().filter(sound);
+    let Some(parameters) = known.or_else(told) else {
         // What was begun and never committed lacks its timecode.
         let begun = ours.is_some_and(|index| index.summary.fragments == 0);
         return Err(if begun { RecoverError::Empty } else { RecoverError::Foreign });

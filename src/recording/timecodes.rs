@@ -56,7 +56,10 @@ fn write(out: &mut String, metadata: &Metadata) -> std::fmt::Result {
         writeln!(out)?;
         writeln!(out, "Files:")?;
         for file in &own.files {
-            let name = line(&file.name);
+            let mut name = line(&file.name);
+            if let (true, Some(code)) = (own.files.len() > 1, &file.start_timecode) {
+                name = format!("{name}  from {}", line(code));
+            }
             writeln!(
                 out,
                 "  {name}  {} frames, {} samples, {} bytes",
@@ -64,7 +67,7 @@ fn write(out: &mut String, metadata: &Metadata) -> std::fmt::Result {
             )?;
         }
     }
-    let place = Place { start, code: &own.start_timecode };
+    let place = Place::new(metadata);
     writeln!(out)?;
     writeln!(
         out,
@@ -73,7 +76,8 @@ fn write(out: &mut String, metadata: &Metadata) -> std::fmt::Result {
     for tone in &own.tones {
         let at = tone.session_us;
         let sample = format!("sample {}", tone.sample);
-        writeln!(out, "  {}  {sample:>16}  {:>16}", place.of(at), seconds(at))?;
+        let (where_, file) = place.of(at);
+        writeln!(out, "  {where_}  {sample:>16}  {:>16}{file}", seconds(at))?;
     }
     if own.tones.is_empty() {
         writeln!(out, "  none")?;
@@ -83,25 +87,45 @@ fn write(out: &mut String, metadata: &Metadata) -> std::fmt::Result {
         writeln!(out, "Events (timecode, position in the file, session clock, what):")?;
         for event in &own.events {
             let at = event.session_us;
-            writeln!(out, "  {}  {:>16}  {}", place.of(at), seconds(at), line(&event.what))?;
+            let (where_, file) = place.of(at);
+            writeln!(out, "  {where_}  {:>16}{file}  {}", seconds(at), line(&event.what))?;
         }
     }
     Ok(())
 }
 
-/// Where instants of the session lie in the file.
-struct Place<'a> {
-    /// The file's start, session clock, microseconds.
-    start: i64,
-    /// Its timecode.
-    code: &'a str,
+/// Where instants of the session lie in the files.
+struct Place {
+    /// Of each file, in order: its start, session clock, microseconds; its timecode; its name.
+    files: Vec<(i64, String, String)>,
 }
 
-impl Place<'_> {
-    /// Timecode and position of an instant; what came before the file has a negative position.
-    fn of(&self, session_us: i64) -> String {
-        let after = session_us - self.start;
-        format!("{}  {:>14}", timecode_at(self.code, after), position(after))
+impl Place {
+    fn new(metadata: &Metadata) -> Self {
+        let own = &metadata.hyperzoom;
+        let mut files: Vec<_> = own
+            .files
+            .iter()
+            .filter_map(|file| {
+                let (start, code) = (file.start_session_us?, file.start_timecode.clone()?);
+                Some((start, code, file.name.clone()))
+            })
+            .collect();
+        if files.is_empty() {
+            files.push((own.file_start_session_us, own.start_timecode.clone(), String::new()));
+        }
+        Self { files }
+    }
+
+    /// Timecode and position of an instant, and the file where there are several; what came before
+    /// the first file has a negative position, what came between two stands behind the earlier.
+    fn of(&self, session_us: i64) -> (String, String) {
+        let within = self.files.iter().rev().find(|(start, ..)| *start <= session_us);
+        let (start, code, name) = within.unwrap_or(&self.files[0]);
+        let after = session_us - start;
+        let place = format!("{}  {:>14}", timecode_at(code, after), position(after));
+        let several = self.files.len() > 1;
+        (place, if several { format!("  {}", line(name)) } else { String::new() })
     }
 }
 
@@ -166,9 +190,9 @@ mod tests {
             bytes: 1234,
             frames: 60,
             samples: 96_000,
-            media_blake2s: None,
+            ..FileEntry::default()
         });
-        metadata.hyperzoom.tones.push(Tone { session_us: 14_000_000, sample: 72_000 });
+        metadata.hyperzoom.tones.push(Tone { session_us: 14_000_000, sample: 72_000, file: None });
         let what = "Bob joined".into();
         let joined = Event { session_us: 12_000_000, kind: Kind::Joined, what };
         metadata.hyperzoom.events.insert(0, joined);
@@ -205,6 +229,32 @@ Events (timecode, position in the file, session clock, what):
   21:16:00:00     0:00:59.500       72.000000 s  marker
 ";
         assert_eq!(text(&metadata), expected);
+    }
+
+    #[test]
+    fn of_several_files_each_instant_is_told_in_its_own() {
+        let mut metadata = example();
+        for (name, start, code) in
+            [("a.mp4", 12_500_000, "21:15:00:15"), ("b.mp4", 200_000_000, "21:18:08:00")]
+        {
+            metadata.hyperzoom.files.push(FileEntry {
+                name: name.into(),
+                start_session_us: Some(start),
+                start_timecode: Some(code.into()),
+                ..FileEntry::default()
+            });
+        }
+        let file = Some("b.mp4".into());
+        metadata.hyperzoom.tones.push(Tone { session_us: 201_000_000, sample: 48_000, file });
+        let text = text(&metadata);
+        for line in [
+            "  a.mp4  from 21:15:00:15  0 frames, 0 samples, 0 bytes",
+            "  b.mp4  from 21:18:08:00  0 frames, 0 samples, 0 bytes",
+            "  21:18:09:00     0:00:01.000      sample 48000      201.000000 s  b.mp4",
+            "  21:16:00:00     0:00:59.500       72.000000 s  a.mp4  marker",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line} in {text}");
+        }
     }
 
     #[test]

@@ -50,6 +50,9 @@ const SMOOTH_SHARE: f64 = 0.25;
 /// ears notice in a steady tone (some 0.25 %), and enough for the session clock's own slewing.
 const MOST_CORRECTION: f64 = 500e-6;
 
+/// Silence is given out in pieces of five seconds: a megabyte at once, however long it is.
+const PIECE: u64 = 5 * SAMPLE_RATE as u64;
+
 /// A returning device may overlap silence already written by this much, microseconds, and is then
 /// put behind it and steered back; more is left out, or it would stay behind for minutes.
 const OVERLAP_MICROS: f64 = 50_000.0;
@@ -114,6 +117,8 @@ pub struct AudioTimeline {
     /// Samples made so far; those that wait for being handed on are in `tail`.
     made: u64,
     tail: Vec<f32>,
+    /// Silence before `tail` that is not handed on yet.
+    silence: u64,
     fading_in: usize,
     /// Something of the device is in the file.
     started: bool,
@@ -145,6 +150,7 @@ impl AudioTimeline {
             until_steering: 0,
             made: 0,
             tail: Vec::new(),
+            silence: 0,
             fading_in: 0,
             started: false,
             absent: None,
@@ -168,8 +174,38 @@ impl AudioTimeline {
         (self.made, self.started, self.absent) = (0, false, None);
         (self.held, self.doubts) = (Vec::new(), Vec::new());
         self.tail.clear();
+        self.silence = 0;
         self.gaps.clear();
         self.open_stretch();
+    }
+
+    /// The computer was asleep: all that was taken is of before that, and ends here; what comes
+    /// stands where its stamps say, and the card's place is found anew. `session` is the clock as it
+    /// ran before the sleep.
+    pub fn slept(&mut self, session: SessionAt<'_>, out: &mut Vec<f32>) {
+        if self.start.is_some() {
+            if !self.held.is_empty() {
+                self.release_held();
+                self.go_on(session, out);
+            }
+            self.close_stretch(session, out);
+            if self.started {
+                self.absent = self.absent.or(Some(self.made));
+            }
+        }
+        self.card.restart();
+        self.settle_from = self.next;
+        self.open_stretch();
+    }
+
+    /// Gives out the next piece of a long silence, and what was made behind it; `false` when nothing
+    /// waits. To be called after all that fills `out`, until it is.
+    pub fn more(&mut self, out: &mut Vec<f32>) -> bool {
+        let waits = self.silence > 0;
+        if waits {
+            self.hand_on(FADE_SAMPLES, out);
+        }
+        waits
     }
 
     /// The accounting so far.
@@ -420,13 +456,22 @@ impl AudioTimeline {
 
     /// Passes on what was made, but for the last `keep` samples.
     fn hand_on(&mut self, keep: usize, out: &mut Vec<f32>) {
+        let piece = self.silence.min(PIECE);
+        out.resize(out.len() + piece as usize, 0.0);
+        self.silence -= piece;
+        self.counts.written += piece;
+        if self.silence > 0 {
+            return;
+        }
         let ready = self.tail.len().saturating_sub(keep);
         out.extend(self.tail.drain(..ready));
         self.counts.written += ready as u64;
     }
 
+    /// Nothing that was made waits when this is called.
     fn fill(&mut self, samples: u64) {
-        self.tail.resize(self.tail.len() + samples as usize, 0.0);
+        debug_assert!(self.tail.is_empty(), "silence stands before what is made next");
+        self.silence += samples;
         self.made += samples;
         self.counts.silence_filled += samples;
     }
@@ -521,6 +566,9 @@ impl AudioTimeline {
         }
         // What was made behind the end waits in vain.
         self.hand_on(0, out);
+        while self.silence > 0 {
+            self.hand_on(0, out);
+        }
         self.fill(end_sample.saturating_sub(self.made));
         self.hand_on(0, out);
         self.end_absence();
@@ -529,7 +577,7 @@ impl AudioTimeline {
         out.truncate(out.len() - take as usize);
         self.counts.written -= take;
         self.counts.trimmed += take;
-        self.made = self.counts.written;
+        self.made = self.counts.written + self.silence;
         excess - take
     }
 }

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use std::io::{Read, Seek};
 
 use super::media::{MediaHash, Nals, Progress, hex, nals, walk};
-use super::metadata::{FileEntry, Metadata};
+use super::metadata::{FileEntry, Metadata, Tone};
 use super::mp4::{
     FRAME_TICKS, Index, ReadError, SampleAt, Summary, Tail, Track, TrackKind, TrackSummary,
     VIDEO_TIMESCALE,
@@ -99,13 +99,13 @@ pub fn verify<R: Read + Seek>(
     let recovered = metadata.is_some_and(|m| m.hyperzoom.recovered);
     lengths(&mut report, recovered);
     edits(&mut report);
-    timecode(&mut report, metadata);
+    timecode(&mut report, metadata, name);
     report.add("pictures", media.faults(), media.told());
     match metadata {
         Some(metadata) => {
-            let entry = metadata.hyperzoom.files.iter().find(|file| file.name == name);
+            let entry = entry(metadata, name);
             counts(&mut report, metadata, entry);
-            match &metadata.hyperzoom.tones[..] {
+            match &tones_in(metadata, name)[..] {
                 [] => report.skip("tones", "the metadata tells of none"),
                 tones => match tones::check(reader, &index, tones)? {
                     Err(faults) => report.add("tones", faults, String::new()),
@@ -124,6 +124,18 @@ pub fn verify<R: Read + Seek>(
         }
     }
     Ok(report)
+}
+
+fn entry<'a>(metadata: &'a Metadata, name: &str) -> Option<&'a FileEntry> {
+    metadata.hyperzoom.files.iter().find(|file| file.name == name)
+}
+
+/// The tones of one file: those that name none are the first one's.
+fn tones_in(metadata: &Metadata, name: &str) -> Vec<Tone> {
+    let own = &metadata.hyperzoom;
+    let later = own.files.iter().skip(1).any(|file| file.name == name);
+    let within = |tone: &&Tone| tone.file.as_ref().map_or(!later, |file| file == name);
+    own.tones.iter().filter(within).cloned().collect()
 }
 
 fn in_file_order(index: &Index) -> Vec<(Track, SampleAt)> {
@@ -245,7 +257,7 @@ fn edits(report: &mut Report) {
     report.add("edits", faults, format!("{audio} samples of encoder delay hidden"));
 }
 
-fn timecode(report: &mut Report, metadata: Option<&Metadata>) {
+fn timecode(report: &mut Report, metadata: Option<&Metadata>, name: &str) {
     let mut faults = Vec::new();
     let mut told = String::new();
     match report.summary.timecode {
@@ -255,7 +267,10 @@ fn timecode(report: &mut Report, metadata: Option<&Metadata>) {
             if timecode.frames_per_second != 30 || timecode.drop_frame {
                 faults.push("it does not count 30 frames a second, non-drop".to_owned());
             }
-            let expected = metadata.map(|m| m.hyperzoom.start_timecode.clone());
+            let expected = metadata.map(|m| {
+                let own = entry(m, name).and_then(|file| file.start_timecode.clone());
+                own.unwrap_or_else(|| m.hyperzoom.start_timecode.clone())
+            });
             match expected {
                 Some(expected) if expected != timecode.start.to_string() => faults
                     .push(format!("it begins at {}, the metadata says {expected}", timecode.start)),
@@ -293,10 +308,9 @@ fn counts(report: &mut Report, metadata: &Metadata, entry: Option<&FileEntry>) {
         let known = c.frames_encoded + c.cadence_discarded + c.withheld;
         differ("captured pictures and what became of them", c.frames_captured, known);
         differ("captured pictures", metadata.recording.total_frames_captured, c.frames_captured);
-        if let [_only] = &own.files[..] {
-            let slots = c.frames_encoded + c.frames_repeated + c.black_frames;
-            differ("pictures by their kind", slots, frames);
-        }
+        let slots = c.frames_encoded + c.frames_repeated + c.black_frames;
+        let all = own.files.iter().map(|file| file.frames).sum();
+        differ("pictures by their kind", slots, all);
     }
     if c.frames_dropped + metadata.recording.total_frames_dropped > 0 {
         faults.push(format!("{} pictures were lost", c.frames_dropped));

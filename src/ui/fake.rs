@@ -56,6 +56,16 @@ impl Session for FakeSession {
     }
 
     fn command(&self, command: Command) {
+        // What a real session would show.
+        let mut snapshot = Snapshot::clone(&self.snapshot.borrow());
+        match (&command, &mut snapshot.unfinished) {
+            (Command::Recover, Some(unfinished)) => unfinished.percent = Some(40),
+            (Command::LeaveUnfinished, Some(_)) => {
+                (snapshot.unfinished, snapshot.phase) = (None, "left as it is".into());
+            }
+            _ => {}
+        }
+        *self.snapshot.borrow_mut() = Arc::new(snapshot);
         self.asked.borrow_mut().0.push(command);
     }
 

@@ -141,6 +141,16 @@ pub fn describe(event: &Event, names: &Names) -> Option<String> {
         Event::Clock { offset_ms, uncertainty_ms, skew_ppm } => format!(
             "clock: offset {offset_ms:.3} ms, give or take {uncertainty_ms:.3}, skew {skew_ppm:.2} ppm"
         ),
+        Event::Slept { seconds, new_file } => {
+            let then = match new_file {
+                true => "the recording goes on in another file",
+                false => "the recording has silence and the last picture there",
+            };
+            format!("this computer was asleep for {seconds:.1} s; {then}")
+        }
+        Event::PeerSlept { id, seconds } => {
+            format!("{}'s computer was asleep for {seconds:.1} s", names.of(*id))
+        }
         Event::Marker { number } => format!("marker {number}"),
         Event::PortMapping { state, method, external, invite } => {
             let method = method.map_or(String::new(), |m| format!(" by {m}"));
@@ -154,6 +164,9 @@ pub fn describe(event: &Event, names: &Names) -> Option<String> {
         Event::Stats(stats) => stats_line(stats, names),
         Event::Warning { what, remedy } => format!("warning: {}", advice(what, remedy)),
         Event::Error { what, remedy } => format!("error: {}", advice(what, remedy)),
+        Event::Recovered { path, seconds } => {
+            format!("recovered {path}: {}", clock(*seconds))
+        }
         Event::RecordingFinished(finished) => {
             format!("recording finished: {}", finished_line(finished))
         }
@@ -183,7 +196,7 @@ pub fn finished_line(f: &Finished) -> String {
 /// What is left on the screen when all is over.
 pub fn summary(f: &Finished) -> String {
     let frames = f.frames_encoded + f.frames_repeated + f.black_frames;
-    format!(
+    let mut text = format!(
         "\
 Recorded {length}  {size}  {frames} frames ({captured} captured, {dropped} dropped)
   file    {path}
@@ -195,7 +208,11 @@ Recorded {length}  {size}  {frames} frames ({captured} captured, {dropped} dropp
         dropped = f.frames_dropped,
         path = f.path,
         folder = f.folder,
-    )
+    );
+    for part in f.parts.iter().skip(1) {
+        text.push_str(&format!("\n  then    {} from {}", part.path, part.timecode));
+    }
+    text
 }
 
 fn stats_line(stats: &Stats, names: &Names) -> String {

@@ -109,6 +109,20 @@ pub enum Event {
         /// 1 for the first.
         number: u64,
     },
+    /// This computer was asleep, and is awake again.
+    Slept {
+        /// How long.
+        seconds: f64,
+        /// It was too long to be filled: the recording goes on in another file.
+        new_file: bool,
+    },
+    /// A member's computer was asleep; what it recorded has silence there, or another file begins.
+    PeerSlept {
+        /// Participant id.
+        id: u8,
+        /// How long.
+        seconds: f64,
+    },
     /// What the router said about letting others in.
     PortMapping {
         /// `mapped`, `failed`, `removed`.
@@ -145,6 +159,13 @@ pub enum Event {
         /// What to do.
         #[serde(rename = "try")]
         remedy: String,
+    },
+    /// A recording that an earlier run could not end was recovered.
+    Recovered {
+        /// The MP4 file.
+        path: String,
+        /// Its length.
+        seconds: f64,
     },
     /// The file is closed and was read back.
     RecordingFinished(Finished),
@@ -450,6 +471,30 @@ pub struct Finished {
     pub encode_ms: f64,
     /// BLAKE2s-256 of the media in it, in hexadecimal.
     pub media_blake2s: String,
+    /// The recording's files in order: one, and another after each long sleep of the computer.
+    /// `path` and `media_blake2s` are those of the first, all else counts them together.
+    pub parts: Vec<FinishedPart>,
+}
+
+/// One file of the recording.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct FinishedPart {
+    /// The MP4 file.
+    pub path: String,
+    /// Session clock at its first frame and sample, seconds.
+    pub start: f64,
+    /// Timecode of its first frame.
+    pub timecode: String,
+    /// Length.
+    pub seconds: f64,
+    /// Size.
+    pub bytes: u64,
+    /// Frames in it.
+    pub frames: u64,
+    /// Audio samples in it, priming left out.
+    pub samples: u64,
+    /// BLAKE2s-256 of the media in it, in hexadecimal.
+    pub media_blake2s: String,
 }
 
 /// What a key, a line on standard input or the window asks for.
@@ -483,6 +528,11 @@ pub enum Command {
         /// Participant id.
         id: u8,
     },
+    /// Recover what earlier runs could not end, as far as it was found at the start.
+    Recover,
+    /// Leave that as it is.
+    #[serde(skip)]
+    LeaveUnfinished,
     /// Start the preview window, or close it.
     #[serde(skip)]
     ToggleWindow,
@@ -529,6 +579,8 @@ pub struct Snapshot {
     pub disk: DiskStats,
     /// A guest's session clock, once it is set.
     pub clock: Option<ClockView>,
+    /// Recordings of earlier runs that can be recovered; `None` when there are none, or nobody wants to.
+    pub unfinished: Option<UnfinishedView>,
     /// Others, by id.
     pub peers: Vec<PeerView>,
     /// Whether real-time priority was granted, a line a thread (`talk: SCHED_FIFO 10`).
@@ -541,6 +593,17 @@ pub struct Snapshot {
     pub cpu_percent: f64,
     /// Resident memory, MiB.
     pub rss_mb: f64,
+}
+
+/// Recordings that earlier runs could not end.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UnfinishedView {
+    /// The first of those that are left.
+    pub path: String,
+    /// How many are left.
+    pub count: usize,
+    /// How much of the first one was gone through, percent; `None` while it is only offered.
+    pub percent: Option<u8>,
 }
 
 /// Somebody who knocks.

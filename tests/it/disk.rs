@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
+use hyperzoom::recording::mp4::Summary;
 use serde_json::Value;
 
 use crate::call::{assert_format, party};
 use crate::support::disk::FaultyDisk;
 use crate::support::media::{ffprobe, number, plays, stream};
-use crate::support::process::{Guard, Program, real_time};
+use crate::support::process::{Finished, Guard, Program, real_time, run};
 
 const PLENTY: u64 = 500_000_000_000;
 
@@ -83,6 +84,9 @@ fn a_disk_that_fails_in_any_way_leaves_a_file_that_opens_and_the_call_goes_on() 
         assert_eq!(program.exit_code(), Some(5), "{}", program.account());
         let started = program.wait("recording_started");
         let path = Path::new(started["path"].as_str().expect("a path"));
+        // What to do is told where nothing more can be done here.
+        let (_, error) = program.wait_for("word of the end", |e| says(e, "could not be ended"));
+        assert!(error["try"].as_str().is_some_and(|t| t.contains("hyperzoom recover")), "{error}");
         let answer = ffprobe(path);
         for kind in ["video", "audio"] {
             let frames = number(&stream(&answer, kind)["nb_read_packets"]);
@@ -90,6 +94,81 @@ fn a_disk_that_fails_in_any_way_leaves_a_file_that_opens_and_the_call_goes_on() 
         }
         plays(path);
     }
+}
+
+#[test]
+fn a_disk_or_quota_that_is_full_leaves_a_file_that_was_ended_with_all_that_fitted() {
+    let _one = real_time();
+    let mut disks = Vec::new();
+    for code in [libc::ENOSPC, libc::EDQUOT] {
+        let Some(disk) = FaultyDisk::mount(PLENTY) else { return };
+        let program = record(disk.path());
+        disks.push((disk, program, code));
+    }
+    for (disk, program, code) in &mut disks {
+        program.recorded(1.2);
+        disk.leave_room(300_000, *code);
+    }
+    for (_, program, _) in &mut disks {
+        program.wait_for("error", |e| says(e, "not complete"));
+        // The call goes on, and the file was ended meanwhile.
+        program.more_stats(2);
+        program.command("end");
+        assert_eq!(program.exit_code(), Some(5), "{}", program.account());
+        let finished = Finished(program.wait("recording_finished"));
+        let mut file = std::fs::File::open(finished.path()).expect("it is there");
+        let summary = Summary::read(&mut file).expect("it reads back");
+        assert!(summary.finalised, "{}", program.account());
+        assert!(summary.video().is_some_and(|v| v.samples >= 30), "{}", finished.0);
+        plays(&finished.path());
+        assert!(program.all("error").iter().all(|e| !says(e, "could not be ended")));
+    }
+}
+
+#[test]
+fn a_disk_that_hangs_while_the_file_is_closed_early_holds_up_neither_commands_nor_figures() {
+    let _one = real_time();
+    let Some(disk) = FaultyDisk::mount(PLENTY) else { return };
+    let mut program = record(disk.path());
+    program.recorded(1.2);
+    disk.set_free(100_000_000);
+    program.wait_for("error", |e| says(e, "disk is almost full"));
+    disk.stall();
+    program.more_stats(3);
+    program.command("marker");
+    program.wait("marker");
+    assert!(program.all("recording_finished").is_empty());
+    disk.resume();
+    program.command("end");
+    assert_eq!(program.exit_code(), Some(5), "{}", program.account());
+    let finished = Finished(program.wait("recording_finished"));
+    plays(&finished.path());
+}
+
+#[test]
+fn a_folder_that_is_deleted_while_it_is_recorded_to_is_told_of_and_the_recording_saved_again() {
+    let _one = real_time();
+    let room = tempfile::tempdir().expect("a folder");
+    let mut program = record(room.path());
+    program.recorded(1.2);
+    let started = program.wait("recording_started");
+    let path = Path::new(started["path"].as_str().expect("a path")).to_owned();
+    let folder = path.parent().expect("a folder");
+    std::fs::remove_dir_all(folder).expect("it was there");
+    let deleted = std::time::Instant::now();
+    program.wait_for("error", |e| says(e, "deleted"));
+    println!("told after {:.1} s", deleted.elapsed().as_secs_f64());
+    program.more_stats(2);
+    program.command("end");
+    assert_eq!(program.exit_code(), Some(5), "{}", program.account());
+    let finished = Finished(program.wait("recording_finished"));
+    assert_eq!(finished.path(), path);
+    finished.assert_nothing_lost();
+    // All of it is there, from before the deletion on, and what belongs to it.
+    assert_format(&finished, 320, 180);
+    assert_eq!(finished.count("samples"), finished.frames() * 1_600);
+    let (code, report, errors) = run(&["verify", &folder.display().to_string()], "");
+    assert_eq!(code, Some(0), "{report}{errors}");
 }
 
 #[test]
@@ -110,7 +189,7 @@ fn little_space_is_told_at_the_start_and_the_file_is_closed_while_it_still_can_b
     program.more_stats(2);
     program.command("end");
     assert_eq!(program.exit_code(), Some(5), "{}", program.account());
-    let finished = crate::support::process::Finished(program.wait("recording_finished"));
+    let finished = Finished(program.wait("recording_finished"));
     finished.assert_nothing_lost();
     assert_format(&finished, 320, 180);
     let last = program.all("stats").pop().expect("there are some");

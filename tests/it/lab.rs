@@ -113,3 +113,100 @@ fn sound_devices_that_are_pulled_out_of_a_running_call_are_taken_back_when_they_
         assert!((samples as f64 / 48_000.0 - seconds).abs() < 0.1, "{samples} in {seconds} s");
     }
 }
+
+#[test]
+fn a_camera_and_a_microphone_that_vanish_and_return_leave_silence_and_the_last_picture_and_no_seam()
+{
+    use crate::call::assert_format;
+    use crate::support::media::{sound, write_wav};
+    use crate::support::process::{Guard, Program, real_time, run};
+
+    let _one = real_time();
+    let Some(lab) = Lab::start() else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    // A steady tone all the time: a click or a hole in it would be seen.
+    let hum = folder.path().join("hum.wav");
+    let turn = std::f32::consts::TAU * 440.0 / 48_000.0;
+    write_wav(&hum, &(0..60 * 48_000).map(|n| 0.25 * (n as f32 * turn).sin()).collect::<Vec<_>>());
+    let play = Command::new(Lab::tool("sound-lab"))
+        .args(["play", "1"])
+        .arg(&hum)
+        .env("SOUNDLAB_DIR", lab.dir.path().join("sound"))
+        .stdout(std::process::Stdio::null())
+        .spawn();
+    let _play = Guard(play.expect("the tool starts"));
+    let output = folder.path().to_str().expect("a plain name").to_owned();
+    let flags = ["record", "--no-tone", "--no-window", "--output", &output, "--period", "480"];
+    let mut program = Program::start_with("record", &flags, |command| {
+        command.env("ALSA_CONFIG_PATH", lab.dir.path().join("sound/asound-1.conf"));
+        command.env("CAMERALAB_DIR", lab.dir.path().join("camera"));
+        command.env("LD_PRELOAD", lab.dir.path().join("camera/labcam.so"));
+    });
+    program.recorded(2.0);
+    for tool in ["sound-lab", "camera-lab"] {
+        let arguments: &[&str] =
+            if tool == "sound-lab" { &[tool, "unplug", "1"] } else { &[tool, "unplug"] };
+        assert!(lab.run(arguments).status.success());
+    }
+    let told = |program: &Program, device: &str, what: &str| {
+        program.wait_for(what, |e| {
+            e["event"] == "warning"
+                && e["what"]
+                    .as_str()
+                    .is_some_and(|w| w.starts_with(&format!("the {device} ")) && w.contains(what))
+        });
+    };
+    told(&program, "microphone", "is gone");
+    told(&program, "camera", "is gone");
+    program.more_stats(3);
+    assert!(lab.run(&["sound-lab", "plug", "1"]).status.success());
+    assert!(lab.run(&["camera-lab", "plug"]).status.success());
+    told(&program, "microphone", "is back");
+    told(&program, "camera", "is back");
+    program.more_stats(3);
+    program.command("end");
+    let finished = program.finished();
+    finished.assert_nothing_lost();
+    assert_format(&finished, 1920, 1080);
+    assert_eq!(finished.count("samples"), finished.frames() * 1_600, "no seam in the timeline");
+    assert!(finished.count("frames_repeated") >= 60, "{}", finished.0);
+
+    let text = std::fs::read_to_string(finished.folder().join("session_metadata.json"));
+    let data: serde_json::Value = serde_json::from_str(&text.expect("it is there")).expect("JSON");
+    let events = data["hyperzoom"]["events"].as_array().expect("events").clone();
+    let gap = |what: &str| {
+        let found = events
+            .iter()
+            .find(|e| e["kind"] == "gap" && e["what"].as_str().is_some_and(|w| w.contains(what)));
+        found.unwrap_or_else(|| panic!("no gap {what} in {events:?}")).clone()
+    };
+    gap("from the camera");
+    let silent = gap("from the microphone");
+    let listed =
+        std::fs::read_to_string(finished.folder().join("sync_timecodes.txt")).expect("it is there");
+    assert!(
+        listed.contains("no sound from the microphone")
+            && listed.contains("no picture from the camera")
+    );
+    // "... samples A to B are silence".
+    let words = silent["what"].as_str().expect("text").to_owned();
+    let numbers: Vec<usize> = words
+        .split_whitespace()
+        .skip_while(|w| *w != "samples")
+        .filter_map(|w| w.parse().ok())
+        .collect();
+    let [from, to] = numbers[..] else { panic!("{words}") };
+    let pcm = sound(&finished.path());
+    let loud =
+        |range: std::ops::Range<usize>| pcm[range].iter().fold(0.0f32, |a, b| a.max(b.abs()));
+    // AAC smears an edge over a packet to either side.
+    assert!(loud(from + 2_048..to - 2_048) < 1e-3, "{words}");
+    assert!(loud(from - 12_000..from - 4_800) > 0.2 && loud(to + 4_800..to + 12_000) > 0.2);
+    // A sine of that height moves by 0.0144 from sample to sample; a cut one jumps by up to 0.25.
+    let start = 24_000;
+    let steps = pcm[start..pcm.len() - 4_800].windows(2).map(|w| (w[1] - w[0]).abs());
+    let worst = steps.fold(0.0f32, f32::max);
+    assert!(worst < 0.03, "a step of {worst}");
+    let (code, report, errors) = run(&["verify", &output], "");
+    assert_eq!(code, Some(0), "{report}{errors}");
+}

@@ -18,6 +18,8 @@ mod mesh;
 mod portmap;
 mod protocol;
 mod release;
+#[cfg(target_os = "linux")]
+mod sleep;
 mod socket;
 mod sound;
 mod support;

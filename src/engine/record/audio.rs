@@ -7,9 +7,11 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use super::mux::{MuxInput, MuxItem};
+use super::part::Part;
 use super::raw::RawBlock;
 use super::tones::Tones;
 use super::{RecordShared, Start};
+use crate::clock::Slept;
 use crate::engine::capture::Captured;
 use crate::engine::error::EngineError;
 use crate::engine::events::Events;
@@ -19,8 +21,13 @@ use crate::platform::clock;
 use crate::recording::gate::Gate;
 use crate::recording::metadata::Kind;
 use crate::recording::sound::{SoundEncoder, SoundError, SoundFormat, SoundPacket};
-use crate::recording::timeline::{AudioTimeline, SILENCE_DELAY_MICROS};
+use crate::recording::timeline::{AudioTimeline, SILENCE_DELAY_MICROS, TimelineCounts};
 use crate::units::{MediaTime, Micros, SAMPLES_PER_FRAME, SessionMicros};
+
+#[cfg(test)]
+mod sleep_tests;
+#[cfg(test)]
+mod tests;
 
 /// How often the ring is looked at.
 const POLL: Duration = Duration::from_millis(10);
@@ -62,11 +69,43 @@ pub struct SoundOptions {
 pub struct Sound {
     captured: Captured,
     timeline: AudioTimeline,
+    gate: Gate,
+    /// Changes of the mute switch that the gate has followed.
+    mutes: usize,
+    /// What has come and has no place yet.
+    waiting: VecDeque<Block>,
+    /// Sleeps of the computer that were seen to.
+    sleeps: usize,
+    /// Of the files before.
+    before: TimelineCounts,
+    block: Vec<f32>,
 }
 
-impl From<Captured> for Sound {
-    fn from(captured: Captured) -> Self {
-        Self { captured, timeline: AudioTimeline::new() }
+impl Sound {
+    /// A microphone whose sound is recorded as `options` say.
+    pub fn new(captured: Captured, shared: &Shared, options: &SoundOptions) -> Self {
+        let (mutes, muted) = shared.mutes();
+        Self {
+            captured,
+            timeline: AudioTimeline::new(),
+            gate: Gate::new(muted && !options.keep_muted),
+            mutes,
+            waiting: VecDeque::new(),
+            sleeps: 0,
+            before: TimelineCounts::default(),
+            block: Vec::new(),
+        }
+    }
+
+    /// The next block of the ring.
+    fn pop(&mut self) -> Option<Block> {
+        let mut samples = std::mem::take(&mut self.block);
+        let Some(at) = self.captured.pop(&mut samples) else {
+            self.block = samples;
+            return None;
+        };
+        let (rate, missed) = (self.captured.rate(), self.captured.missed());
+        Some(Block { at, rate, missed, samples })
     }
 }
 
@@ -78,27 +117,43 @@ struct Block {
     samples: Vec<f32>,
 }
 
+impl Block {
+    /// Samples that were captured before an instant.
+    fn before(&self, at: Micros) -> usize {
+        let index = (at.since(self.at).max(0) * i64::from(self.rate) + 999_999) / 1_000_000;
+        (index as usize).min(self.samples.len())
+    }
+
+    /// Takes what was captured from an instant on away from it.
+    fn split(&mut self, at: Micros) -> Option<Self> {
+        let index = self.before(at);
+        let samples = self.samples.split_off(index);
+        let at = self.at + index as i64 * 1_000_000 / i64::from(self.rate);
+        let behind = Self { at, samples, missed: 0, ..*self };
+        (!behind.samples.is_empty()).then_some(behind)
+    }
+}
+
+/// Records one file.
 pub struct AudioRecorder {
     shared: Arc<Shared>,
     record: Arc<RecordShared>,
     events: Events,
+    part: Arc<Part>,
     sound: Sound,
     mux: MuxInput,
     raw: Option<mpsc::Sender<RawBlock>>,
     encoder: SoundEncoder,
     tones: Tones,
     keep_muted: bool,
-    gate: Gate,
-    /// Changes of the mute switch that the gate has followed.
-    mutes: usize,
-    waiting: VecDeque<Block>,
-    block: Vec<f32>,
     placed: Vec<f32>,
     packets: Vec<SoundPacket>,
     /// The last look at the ring, the last block in it, and until when nobody is taken for missing.
     looked: Micros,
     heard: Micros,
     hold: Micros,
+    /// Sleeps that were heard of.
+    known_sleeps: usize,
 }
 
 impl AudioRecorder {
@@ -111,83 +166,118 @@ impl AudioRecorder {
         raw: Option<mpsc::Sender<RawBlock>>,
         options: &SoundOptions,
     ) -> Result<Self, EngineError> {
-        let encoder = SoundEncoder::new(options.format).map_err(|e| EngineError::Codec {
-            what: "cannot open the recording's audio encoder",
-            reason: e.to_string(),
-            remedy: "please report this",
-        })?;
-        let (mutes, muted) = shared.mutes();
-        Ok(Self {
+        let encoder = encoder(options)?;
+        let part = record.parts.first();
+        let mut recorder = Self {
             shared,
             record,
             events,
+            part,
             sound,
             mux,
             raw,
             encoder,
             tones: Tones::new(options),
             keep_muted: options.keep_muted,
-            gate: Gate::new(muted && !options.keep_muted),
-            mutes,
-            waiting: VecDeque::new(),
-            block: Vec::new(),
             placed: Vec::new(),
             packets: Vec::new(),
             looked: Micros(i64::MAX),
             heard: Micros(i64::MAX),
             hold: Micros(i64::MIN),
-        })
+            known_sleeps: 0,
+        };
+        recorder.sound.sleeps = recorder.part.sleeps;
+        Ok(recorder)
     }
 
-    /// Records one file; gives the microphone's end back, ready for another.
-    pub fn run(mut self) -> Sound {
+    /// Records all files, one after the other.
+    pub fn run_all(mut self, record: &RecordShared, options: &SoundOptions) {
+        loop {
+            self.run();
+            let Some(next) = record.parts.get(self.part.number + 1) else { return };
+            if self.shared.abort.load(Relaxed) {
+                return;
+            }
+            if let Err(e) = self.turn_to(next, options) {
+                self.record.fail(&self.events, e.to_string());
+                return;
+            }
+        }
+    }
+
+    /// Makes everything ready for another file.
+    fn turn_to(&mut self, part: Arc<Part>, options: &SoundOptions) -> Result<(), EngineError> {
+        let sound = &mut self.sound;
+        sound.before = sum(sound.before, sound.timeline.counts());
+        sound.timeline.rewind();
+        sound.timeline.slept(&|at| at, &mut self.placed);
+        sound.sleeps = part.sleeps;
+        self.encoder = encoder(options)?;
+        self.tones = Tones::new(options);
+        self.mux.turn_to(part.number);
+        self.part = part;
+        // What was written meanwhile says nothing about who is missing.
+        (self.looked, self.heard) = (Micros(i64::MAX), Micros(i64::MAX));
+        Ok(())
+    }
+
+    /// Records one file.
+    fn run(&mut self) {
         if let Some(start) = self.wait_for_start() {
             let track = self.encoder.track();
             if self.mux.send(MuxItem::AudioFormat(track)) {
                 self.begin(&start);
                 loop {
                     std::thread::sleep(POLL);
-                    if self.look(&start, clock::now()) || self.shared.abort.load(Relaxed) {
+                    self.gather();
+                    // Read behind the last block: what is in it was captured before.
+                    let (local, _, asleep) = clock::sleep_reading();
+                    if self.look(&start, local, asleep) || self.shared.abort.load(Relaxed) {
                         break;
                     }
                 }
             }
         }
-        self.sound.timeline.rewind();
-        self.sound
     }
 
     fn begin(&mut self, start: &Start) {
         self.sound.timeline.begin(start.file());
-        self.tones.begin(start);
-        for block in std::mem::take(&mut self.waiting) {
-            self.place(start, block, u64::MAX);
+        // The duration counts from the recording's start.
+        let first = self.record.start.get().unwrap_or(start);
+        self.tones.begin(start, first, self.part.number);
+    }
+
+    /// Takes what has come out of the ring.
+    fn gather(&mut self) {
+        while let Some(block) = self.sound.pop() {
+            self.sound.waiting.push_back(block);
+            self.heard = Micros(i64::MAX);
         }
     }
 
-    /// Takes what has come until `local`; `true` when the file is whole.
-    fn look(&mut self, start: &Start, local: Micros) -> bool {
-        let last = self.record.last_slot.get().copied();
+    /// Places what has come until `local`; `asleep`: the system's count of time slept by then. `true`
+    /// when the file is whole.
+    fn look(&mut self, start: &Start, local: Micros, asleep: i64) -> bool {
+        if !self.shared.knows_sleep(asleep) {
+            // Nobody has said yet which of the blocks are of before.
+            (self.looked, self.hold) = (local, local + RECOVERY);
+            return false;
+        }
+        let sleeps = self.shared.sleeps();
+        if sleeps > std::mem::replace(&mut self.known_sleeps, sleeps) {
+            self.hold = local + RECOVERY;
+        }
+        let last = self.part.last_slot.get().copied();
         let samples = last.map_or(u64::MAX, |last| {
             last.saturating_sub(start.first_slot) * u64::from(SAMPLES_PER_FRAME)
         });
-        while last.is_some()
-            && self.owed(samples)
-            && let Some(block) = self.waiting.pop_front()
+        // Nothing that is encoded can be taken back: first the pictures' end. Asked for each block:
+        // who is slow would otherwise run past the end in this loop.
+        while self.owed(samples)
+            && (last.is_some() || self.part.end_slot.get().is_none())
+            && let Some(block) = self.next_block(local)
         {
             self.place(start, block, samples);
-        }
-        while self.owed(samples)
-            && let Some(block) = self.pop()
-        {
-            self.heard = local;
-            // Asked for each block: who is slow would otherwise run past the end in this loop.
-            if self.record.end_slot.get().is_some() && last.is_none() {
-                // Nothing that is encoded can be taken back: first the pictures' end.
-                self.waiting.push_back(block);
-            } else {
-                self.place(start, block, samples);
-            }
         }
         if local.since(self.looked) > STALL {
             self.hold = local + RECOVERY;
@@ -207,8 +297,9 @@ impl AudioRecorder {
             return true;
         }
         // Only when nothing comes at all: silence ends the row of contiguous samples.
-        let ending = self.record.end_slot.get().is_some();
-        if !ending && !patient && local.since(self.heard) > MISSING {
+        let ending = self.part.end_slot.get().is_some();
+        let known = self.shared.settled() && self.next_sleep().is_none();
+        if !ending && !patient && known && local.since(self.heard) > MISSING {
             self.placed.clear();
             let until = now - (MISSING - SILENCE_DELAY_MICROS);
             let session = self.session_clock();
@@ -223,45 +314,94 @@ impl AudioRecorder {
         self.sound.timeline.counts().written < samples
     }
 
-    fn pop(&mut self) -> Option<Block> {
-        let captured = &mut self.sound.captured;
-        let mut samples = std::mem::take(&mut self.block);
-        let Some(at) = captured.pop(&mut samples) else {
-            self.block = samples;
-            return None;
-        };
-        Some(Block { at, rate: captured.rate(), missed: captured.missed(), samples })
+    /// A sleep that was not seen to.
+    fn next_sleep(&self) -> Option<Slept> {
+        self.shared.sleep(self.sound.sleeps)
+    }
+
+    /// The next block that has its place in this file, up to the next sleep at most.
+    fn next_block(&mut self, local: Micros) -> Option<Block> {
+        while let Some(slept) = self.next_sleep() {
+            if let Some(mut block) = self.sound.waiting.pop_front() {
+                if block.before(slept.woke) > 0 {
+                    let behind = block.split(slept.woke);
+                    if let Some(behind) = behind {
+                        self.sound.waiting.push_front(behind);
+                    }
+                    return Some(block);
+                }
+                self.sound.waiting.push_front(block);
+            } else if local < self.hold {
+                // The callback may still have some of before in hand.
+                return None;
+            }
+            // All of before is placed. What came behind a long sleep is the next file's.
+            if slept.is_long() && self.part.until.get().is_some() || !self.shared.settled() {
+                return None;
+            }
+            self.placed.clear();
+            let session = self.session_clock();
+            self.sound.timeline.slept(&session, &mut self.placed);
+            if let Some(start) = self.part.start.get().copied() {
+                self.encode(&start);
+            }
+            self.sound.sleeps += 1;
+        }
+        self.sound.waiting.pop_front()
     }
 
     /// Keeps the last moments until somebody says from where on to record.
     fn wait_for_start(&mut self) -> Option<Start> {
         loop {
-            while let Some(block) = self.pop() {
-                let at = block.at;
-                self.waiting.push_back(block);
-                let kept = self.record.keep_from.get().copied().unwrap_or(at);
-                while self.waiting.front().is_some_and(|first| {
-                    let age = at.since(first.at);
-                    age > KEEP && (first.at < kept || age > KEEP_MOST)
-                }) {
-                    self.leave_out();
-                }
+            self.gather();
+            let (_, _, asleep) = clock::sleep_reading();
+            // Behind a sleep nothing is too old: the next part begins with it.
+            if self.part.since.is_none() {
+                self.forget_the_oldest();
             }
-            if let (Some(start), Some(_)) = (self.record.start.get(), self.shared.clock_map()) {
+            if let (Some(start), Some(_)) = (self.part.start.get(), self.shared.clock_map()) {
                 return Some(*start);
             }
-            if self.record.end_slot.get().is_some() || self.shared.abort.load(Relaxed) {
+            if self.part.end_slot.get().is_some() || self.shared.abort.load(Relaxed) {
                 return None;
+            }
+            if self.part.number == 0 && self.shared.knows_sleep(asleep) {
+                self.pass_sleeps();
             }
             std::thread::sleep(POLL);
         }
     }
 
+    fn forget_the_oldest(&mut self) {
+        let Some(newest) = self.sound.waiting.back().map(|block| block.at) else { return };
+        let kept = self.record.keep_from.get().copied().unwrap_or(newest);
+        while self.sound.waiting.front().is_some_and(|first| {
+            let age = newest.since(first.at);
+            age > KEEP && (first.at < kept || age > KEEP_MOST)
+        }) {
+            self.leave_out();
+        }
+    }
+
+    /// Sleeps before the recording are of no matter, but for the card's place.
+    fn pass_sleeps(&mut self) {
+        if self.record.keep_from.get().is_some() {
+            return;
+        }
+        while let Some(slept) = self.next_sleep() {
+            while self.sound.waiting.front().is_some_and(|block| block.at < slept.woke) {
+                self.leave_out();
+            }
+            self.sound.timeline.slept(&|at| at, &mut self.placed);
+            self.sound.sleeps += 1;
+        }
+    }
+
     /// The oldest block is too old for any start; its stamp still tells of the card's clock.
     fn leave_out(&mut self) {
-        if let Some(Block { at, rate, samples, .. }) = self.waiting.pop_front() {
+        if let Some(Block { at, rate, samples, .. }) = self.sound.waiting.pop_front() {
             self.sound.timeline.skip(samples.len(), rate, at);
-            self.block = samples;
+            self.sound.block = samples;
         }
     }
 
@@ -277,7 +417,7 @@ impl AudioRecorder {
         if timeline.counts().written > end {
             timeline.finish(end, &session, &mut self.placed);
         }
-        self.block = block.samples;
+        self.sound.block = block.samples;
         self.encode(start);
     }
 
@@ -287,21 +427,19 @@ impl AudioRecorder {
         let per_second = i64::from(block.rate);
         let until = block.at + block.samples.len() as i64 * 1_000_000 / per_second;
         let mut from = 0;
-        while let Some((at, muted)) = self.shared.next_mute(self.mutes, until) {
-            let index = (at.since(block.at).max(0) * per_second + 999_999) / 1_000_000;
-            let index = index as usize;
-            let index = index.clamp(from, block.samples.len());
+        while let Some((at, muted)) = self.shared.next_mute(self.sound.mutes, until) {
+            let index = block.before(at).max(from);
             self.gate_part(&mut block.samples[from..index]);
-            self.gate.set(muted && !self.keep_muted);
-            self.mutes += 1;
+            self.sound.gate.set(muted && !self.keep_muted);
+            self.sound.mutes += 1;
             from = index;
         }
         self.gate_part(&mut block.samples[from..]);
     }
 
     fn gate_part(&mut self, samples: &mut [f32]) {
-        self.gate.apply(samples);
-        if self.gate.muted() {
+        self.sound.gate.apply(samples);
+        if self.sound.gate.muted() {
             self.record.samples_muted.fetch_add(samples.len() as u64, Relaxed);
         }
     }
@@ -320,17 +458,15 @@ impl AudioRecorder {
         }
     }
 
+    /// Encodes what was placed, and what waits behind a long silence.
     fn encode(&mut self, start: &Start) {
-        let counts = self.sound.timeline.counts();
-        if !self.placed.is_empty() {
-            let at = counts.written - self.placed.len() as u64;
-            self.tones.mix(&self.record, &mut self.placed, at);
-            let result = self.encoder.push(&self.placed, &mut self.packets);
-            self.hand_over(result);
+        loop {
+            self.encode_piece();
+            self.placed.clear();
+            if !self.sound.timeline.more(&mut self.placed) {
+                break;
+            }
         }
-        self.record.samples.store(counts.written, Relaxed);
-        self.record.samples_captured.store(counts.received, Relaxed);
-        self.record.samples_filled.store(counts.silence_filled, Relaxed);
         if let Some(rate) = self.sound.timeline.card_rate()
             && rate.uncertainty < TELLABLE_PPM
         {
@@ -349,6 +485,20 @@ impl AudioRecorder {
                 ),
             );
         }
+    }
+
+    fn encode_piece(&mut self) {
+        let counts = self.sound.timeline.counts();
+        if !self.placed.is_empty() {
+            let at = counts.written - self.placed.len() as u64;
+            self.tones.mix(&self.record, &mut self.placed, at);
+            let result = self.encoder.push(&self.placed, &mut self.packets);
+            self.hand_over(result);
+        }
+        let all = sum(self.sound.before, counts);
+        self.record.samples.store(all.written, Relaxed);
+        self.record.samples_captured.store(all.received, Relaxed);
+        self.record.samples_filled.store(all.silence_filled, Relaxed);
     }
 
     fn finish(&mut self, start: &Start, samples: u64) {
@@ -371,8 +521,13 @@ impl AudioRecorder {
     }
 
     /// The session's time at a local instant, as it is known now; microseconds, and parts of them.
+    /// Up to the next sleep that was not seen to, it is the clock as it ran before.
     fn session_clock(&self) -> impl Fn(f64) -> f64 + use<> {
         let map = self.shared.clock_map();
+        let map = match self.next_sleep() {
+            Some(slept) => map.map(|map| map.before(slept.woke)),
+            None => map,
+        };
         move |local| {
             let whole = local.floor();
             let session = map.map_or(0, |map| map.to_session(Micros(whole as i64)).0);
@@ -381,174 +536,24 @@ impl AudioRecorder {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::devices::microphone::MicSink;
-    use crate::engine::capture::MicTap;
-    use crate::recording::timeline::TimelineCounts;
+fn encoder(options: &SoundOptions) -> Result<SoundEncoder, EngineError> {
+    SoundEncoder::new(options.format).map_err(|e| EngineError::Codec {
+        what: "cannot open the recording's audio encoder",
+        reason: e.to_string(),
+        remedy: "please report this",
+    })
+}
 
-    const SECOND: i64 = 1_000_000;
-
-    /// A recorder of a session whose clock is the local one, from one second on.
-    struct Bench {
-        tap: MicTap,
-        recorder: AudioRecorder,
-        start: Start,
-        packets: mpsc::Receiver<MuxItem>,
-    }
-
-    fn bench(muted: bool) -> Bench {
-        let shared = Arc::new(Shared::default());
-        shared.set_clock_offset(0);
-        shared.muted.store(muted, Relaxed);
-        let (events, _) = Events::new(shared.clone());
-        let (tap, ends) = MicTap::new(false);
-        let (mux, packets) = MuxInput::new();
-        let record = Arc::default();
-        let sound = ends.record.into();
-        let options = SoundOptions::default();
-        let mut recorder =
-            AudioRecorder::new(shared, record, events, sound, mux, None, &options).unwrap();
-        let start = Start {
-            t0: SessionMicros(SECOND),
-            first_slot: 0,
-            epoch_utc_micros: 0,
-            utc_offset_seconds: 0,
-        };
-        recorder.begin(&start);
-        Bench { tap, recorder, start, packets }
-    }
-
-    impl Bench {
-        /// Ten milliseconds: two blocks, stamped late by `late` microseconds each, and a look.
-        fn ten_ms(&mut self, at: i64, late: [i64; 2]) -> bool {
-            for (i, late) in (0..).zip(late) {
-                self.tap.card_samples(&[0.25; 240], 48_000, Micros(at + i * 5_000 + late));
-            }
-            self.look(at + 10_000)
-        }
-
-        fn look(&mut self, at: i64) -> bool {
-            self.recorder.look(&self.start, Micros(at))
-        }
-
-        fn counts(&self) -> TimelineCounts {
-            self.recorder.sound.timeline.counts()
-        }
-    }
-
-    /// What the kernel and the fade hold back.
-    const UNDER_WAY: u64 = 64 + 240 + 2;
-
-    #[test]
-    fn stamps_that_jitter_put_no_silence_between_samples() {
-        let mut b = bench(false);
-        let mut at_start = 0;
-        for i in 0..500i64 {
-            let late = [(i * 7_919) % 9_000, (i * 104_729) % 9_000];
-            assert!(!b.ten_ms(SECOND / 2 + i * 10_000, late));
-            if i == 60 {
-                at_start = b.counts().silence_filled;
-            }
-        }
-        let counts = b.counts();
-        assert_eq!((counts.silence_filled - at_start, counts.gaps), (0, 0));
-        assert_eq!(counts.received, 500 * 480);
-        let made = counts.written + counts.before_start;
-        // Half a jitter's length may be pulled out or in while the true place is found.
-        assert!((counts.received + at_start - made).abs_diff(UNDER_WAY) < 100, "{counts:?}");
-    }
-
-    #[test]
-    fn a_stalled_program_loses_nothing_and_a_silent_microphone_becomes_silence() {
-        let mut b = bench(false);
-        let mut at = SECOND;
-        for _ in 0..100 {
-            b.ten_ms(at, [0, 0]);
-            at += 10_000;
-        }
-        // Two seconds in which neither callback nor recorder ran; this thread wakes up first.
-        let resumed = at + 2 * SECOND;
-        assert!(!b.look(resumed));
-        while at < resumed {
-            b.tap.card_samples(&[0.25; 480], 48_000, Micros(at));
-            at += 10_000;
-        }
-        b.look(resumed + 10_000);
-        assert_eq!(b.counts().silence_filled, 0);
-        assert!(b.counts().written.abs_diff(3 * 48_000 - UNDER_WAY) < 3, "{:?}", b.counts());
-        // Now the microphone alone is silent for three seconds.
-        for i in 1..=300 {
-            b.look(at + i * 10_000);
-        }
-        let counts = b.counts();
-        assert!(counts.written.abs_diff(5 * 48_000) <= 480, "silence trails the clock by a second");
-        assert!(counts.silence_filled.abs_diff(2 * 48_000) <= 480, "{counts:?}");
-        at += 3 * SECOND;
-        for _ in 0..30 {
-            b.ten_ms(at, [0, 0]);
-            at += 10_000;
-        }
-        let wanted = 6 * 48_000 + 30 * 480 - UNDER_WAY;
-        assert!(b.counts().written.abs_diff(wanted) < 3, "and it stands where it belongs");
-        let told = b.recorder.record.notes();
-        assert_eq!(told.len(), 1);
-        assert!(told[0].what.contains("for 3.000 s"), "{}", told[0].what);
-        assert!(told[0].session_us.abs_diff(4 * SECOND) < 100, "{told:?}");
-    }
-
-    #[test]
-    fn the_file_ends_at_its_last_slot_also_when_the_microphone_owes_samples() {
-        let mut b = bench(false);
-        for i in 0..50 {
-            b.ten_ms(SECOND + i * 10_000, [0, 0]);
-        }
-        let _ = b.recorder.record.end_slot.set(30);
-        let _ = b.recorder.record.last_slot.set(30);
-        for i in 50..=150 {
-            assert!(!b.look(SECOND + i * 10_000));
-        }
-        assert!(b.look(2 * SECOND + PATIENCE + 10_000));
-        assert_eq!(b.counts().written, 48_000);
-        let items: Vec<MuxItem> = b.packets.try_iter().collect();
-        assert!(matches!(items.last(), Some(MuxItem::AudioEnd { samples: 48_000 })));
-        assert_eq!(items.len(), 47 + 1);
-    }
-
-    #[test]
-    fn who_starts_muted_lets_not_a_sample_through() {
-        let mut b = bench(true);
-        let mut block = Block { at: Micros(0), rate: 48_000, missed: 0, samples: vec![0.5; 480] };
-        b.recorder.follow_mute(&mut block);
-        assert!(block.samples.iter().all(|&s| s == 0.0));
-    }
-
-    #[test]
-    fn mute_and_unmute_count_from_their_instants_however_late_the_recorder_looks() {
-        let mut b = bench(false);
-        let shared = b.recorder.shared.clone();
-        let (muted, opened) = (Micros(5_000_123), Micros(5_020_456));
-        shared.mute(true, muted);
-        shared.mute(false, opened);
-        // Both have long passed when the sound of then is looked at, in two blocks.
-        let from = muted - 10_000;
-        let index = |at: Micros| ((at.since(from) * 48 + 999) / 1_000) as usize;
-        let mut sound = vec![1.0f32; index(opened) + 960];
-        let cut = index(muted) + 100;
-        for (part, first) in [(0..cut, 0), (cut..sound.len(), cut)] {
-            let mut block = Block {
-                at: from + (first as i64 * 1_000).div_euclid(48),
-                rate: 48_000,
-                missed: 0,
-                samples: sound[part.clone()].to_vec(),
-            };
-            b.recorder.follow_mute(&mut block);
-            sound[part].copy_from_slice(&block.samples);
-        }
-        let fade = crate::recording::gate::FADE_SAMPLES as usize;
-        assert!(sound[..index(muted)].iter().all(|&s| s == 1.0), "not a sample too early");
-        assert!(sound[index(muted) + fade..index(opened) - 1].iter().all(|&s| s == 0.0));
-        assert!(sound[index(opened) + fade + 1..].iter().all(|&s| s == 1.0));
+/// The accounting of two files.
+fn sum(a: TimelineCounts, b: TimelineCounts) -> TimelineCounts {
+    TimelineCounts {
+        received: a.received + b.received,
+        before_start: a.before_start + b.before_start,
+        held: b.held,
+        left_out: a.left_out + b.left_out,
+        written: a.written + b.written,
+        silence_filled: a.silence_filled + b.silence_filled,
+        trimmed: a.trimmed + b.trimmed,
+        gaps: a.gaps + b.gaps,
     }
 }

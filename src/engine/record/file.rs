@@ -13,6 +13,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use crate::engine::threads::spawn;
 use crate::platform::priority::Role;
+use crate::platform::whereabouts::{self, Whereabouts};
 use crate::platform::{lock, space};
 use crate::recording::mp4::RecordingFile;
 
@@ -67,6 +68,11 @@ impl DiskFile {
         let mut file = self.orders.file.try_clone()?;
         file.rewind()?;
         Ok(file)
+    }
+
+    /// Where it is by now, that was made as `path`.
+    pub fn whereabouts(&self, path: &Path) -> io::Result<Whereabouts> {
+        whereabouts::of(&self.orders.file, path)
     }
 
     fn of(file: File) -> Self {

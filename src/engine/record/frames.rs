@@ -3,12 +3,13 @@
 
 use std::sync::Arc;
 
-use super::RecordShared;
+use super::{RecordShared, Start};
 use crate::engine::folder::SessionFolder;
 use crate::recording::frame_log::{self, FrameRecord, What};
 use crate::recording::frame_rate::FrameRate;
 use crate::recording::grid::{Content, Fate, Slot};
-use crate::units::{Micros, SessionMicros};
+use crate::recording::metadata::Kind;
+use crate::units::{Micros, RECORDING_FPS, SessionMicros};
 
 /// The log's name in the session's folder.
 pub const FILE_NAME: &str = "frame_log.csv";
@@ -16,6 +17,9 @@ pub const FILE_NAME: &str = "frame_log.csv";
 const PIECE: usize = 1_000;
 /// More than this is not kept for a disk that does not answer, or a folder that never comes.
 const MOST: usize = 6 << 20;
+/// Slots that repeat a picture before that is worth a note: half a second, longer than an exposure in
+/// the dark.
+const GAP: u64 = 15;
 /// Pictures between two looks at the rate.
 const RATE_EVERY: u64 = 150;
 
@@ -26,13 +30,15 @@ pub struct FrameBook {
     begun: bool,
     rate: FrameRate,
     pictures: u64,
+    /// The slots since the last picture that repeat it: the first, and how many.
+    repeats: Option<(u64, u64)>,
 }
 
 impl FrameBook {
     /// A book that goes to the session's folder, if there is one.
     pub fn new(folder: Option<Arc<SessionFolder>>) -> Self {
         let (text, rate) = (String::new(), FrameRate::default());
-        Self { folder, text, begun: false, rate, pictures: 0 }
+        Self { folder, text, begun: false, rate, pictures: 0, repeats: None }
     }
 
     /// The grid has taken a picture, or has not.
@@ -65,6 +71,7 @@ impl FrameBook {
     pub fn slot<T>(
         &mut self,
         record: &RecordShared,
+        start: &Start,
         slot: &Slot<T>,
         source: impl Fn(&T) -> Micros,
     ) {
@@ -73,8 +80,27 @@ impl FrameBook {
             Content::Repeat => (What::Repeat, None),
             Content::Black => (What::Black, None),
         };
+        match (what, &mut self.repeats) {
+            (What::Repeat, Some((_, count))) => *count += 1,
+            (What::Repeat, repeats) => *repeats = Some((slot.index, 1)),
+            _ => self.tell_gap(record, start),
+        }
         let line = FrameRecord { slot: Some(slot.index), what, source, session: slot.captured };
         self.add(record, &line);
+    }
+
+    /// The repeats end here: a row that is longer than any camera's own pause is told to the editor.
+    pub fn tell_gap(&mut self, record: &RecordShared, start: &Start) {
+        let Some((from, count)) = self.repeats.take().filter(|(_, count)| *count >= GAP) else {
+            return;
+        };
+        let seconds = count as f64 / f64::from(RECORDING_FPS);
+        let first = from - start.first_slot;
+        let what = format!(
+            "no picture from the camera for {seconds:.3} s: frames {first} to {} repeat the one before",
+            first + count - 1
+        );
+        record.note_kind(Kind::Gap, start.slot(from), what);
     }
 
     fn add(&mut self, record: &RecordShared, line: &FrameRecord) {

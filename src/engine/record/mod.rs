@@ -4,10 +4,12 @@
 //! (told, and live video makes room) until the encoder or the disk has caught up.
 
 mod audio;
+mod ballast;
 mod file;
 mod frames;
 pub mod journal;
 mod mux;
+pub mod part;
 mod raw;
 mod scratch;
 mod spill;
@@ -15,12 +17,15 @@ mod tones;
 mod video;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::thread::JoinHandle;
 
+use self::audio::Sound;
 pub use self::audio::SoundOptions;
 pub use self::file::DiskFile;
+use self::part::Parts as Files;
+pub use self::part::Written;
 pub use self::spill::Queued;
 use self::spill::Spiller;
 pub use self::video::CameraTap;
@@ -38,7 +43,7 @@ use crate::recording::metadata::{Event as Note, Kind, Tone};
 use crate::ui::model::RecordingStats;
 use crate::units::{MediaTime, Micros, SessionMicros};
 
-/// Name of the recording in the session's folder (PRD 7).
+/// Name of the recording in the session's folder (PRD 7); see [`part::file_name`] for further ones.
 pub const FILE_NAME: &str = "local_recording.mp4";
 
 /// Most notes that are kept: a member that switches its microphone on and off all day is no reason
@@ -46,7 +51,7 @@ pub const FILE_NAME: &str = "local_recording.mp4";
 const MOST_NOTES: usize = 20_000;
 
 /// Where on the session's grid the file begins.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Start {
     /// Slot 0 of all participants.
     pub t0: SessionMicros,
@@ -95,15 +100,14 @@ impl Start {
 pub struct RecordShared {
     /// Set once: record from here on.
     pub start: OnceLock<Start>,
-    /// Set once: up to this slot of the grid, exclusive.
-    pub end_slot: OnceLock<u64>,
+    /// The files.
+    pub parts: Files,
+    /// The end was asked for: no part follows the one that is written.
+    pub over: AtomicBool,
     /// Set once, local clock: what is captured from here on belongs to the recording although its
     /// start is not told yet (a guest's clock is still being measured), and is kept until then.
     pub keep_from: OnceLock<Micros>,
-    /// Set once, after `end_slot`: where the file really ends. The last picture captured before
-    /// the end may stand one slot behind it, and the sound ends with the picture.
-    pub last_slot: OnceLock<u64>,
-    /// Set once, before `end_slot`: the last sync tone begins here.
+    /// Set once, before the end: the last sync tone begins here.
     pub end_tone: OnceLock<SessionMicros>,
     /// Pictures.
     pub grid: Mutex<GridCounts>,
@@ -156,7 +160,6 @@ pub struct RecordShared {
     camera_fps: AtomicU64,
     /// How much later the pictures count as captured (`--av-offset`), microseconds.
     pub av_offset: AtomicI64,
-    closed_early: Mutex<Option<Written>>,
 }
 
 impl RecordShared {
@@ -218,16 +221,6 @@ impl RecordShared {
         );
     }
 
-    /// Keeps a file that was closed before the call's end.
-    pub fn keep(&self, written: Option<Written>) {
-        *self.closed_early.lock().unwrap_or_else(|e| e.into_inner()) = written;
-    }
-
-    /// The file that was closed before the call's end.
-    pub fn kept(&self) -> Option<Written> {
-        self.closed_early.lock().unwrap_or_else(|e| e.into_inner()).clone()
-    }
-
     /// Something that an editor wants to know of, at an instant of the session.
     pub fn note(&self, at: SessionMicros, what: impl Into<String>) {
         self.note_kind(Kind::Device, at, what);
@@ -249,10 +242,11 @@ impl RecordShared {
         number
     }
 
-    /// A sync tone was mixed into the file: its first sample is `sample` of the file, the session's
+    /// A sync tone was mixed into a part: its first sample is `sample` of the file, the session's
     /// `at`.
-    pub fn tone(&self, at: SessionMicros, sample: u64) {
-        let tone = Tone { session_us: at.0, sample };
+    pub fn tone(&self, part: usize, at: SessionMicros, sample: u64) {
+        let file = (part > 0).then(|| part::file_name(part));
+        let tone = Tone { session_us: at.0, sample, file };
         self.tones.lock().unwrap_or_else(|e| e.into_inner()).push(tone);
     }
 
@@ -263,7 +257,9 @@ impl RecordShared {
 
     /// One's own end command came at `now`: plans the last sync tone and gives the file's end.
     pub fn end_with_tone(&self, now: SessionMicros) -> SessionMicros {
-        let Some(start) = self.start.get() else { return now };
+        let last = self.parts.last();
+        // While a part waits for its clock, its file is not known to begin before `now`.
+        let Some(start) = last.start.get() else { return now };
         let at = tones::whole_second(now.max(start.file()));
         *self.end_tone.get_or_init(|| at) + tones::LAST
     }
@@ -320,8 +316,12 @@ fn mean_ms(micros: u64, pictures: u64) -> f64 {
     (micros as f64 / pictures.max(1) as f64).round() / 1_000.0
 }
 
-/// Makes the session's folder when the recording begins, and says where.
-pub type MakeFolder = Arc<dyn Fn(&Start) -> std::io::Result<PathBuf> + Send + Sync>;
+/// Makes the session's folder when the recording begins, and says where; a file of that name is
+/// about to be made in it.
+pub type MakeFolder = Arc<dyn Fn(&Start, &str) -> std::io::Result<PathBuf> + Send + Sync>;
+
+/// Makes the H.264 encoder of a further part.
+pub type MakeEncoder = Box<dyn FnMut() -> Result<Box<dyn VideoEncoder>, EngineError> + Send>;
 
 /// What the recorder is made of.
 pub struct Parts {
@@ -335,6 +335,8 @@ pub struct Parts {
     pub samples: Captured,
     /// Captured pictures; `None` without a camera.
     pub camera: Option<(mpsc::Receiver<Queued>, VideoParameters, Box<dyn VideoEncoder>)>,
+    /// For the parts behind the first.
+    pub encoders: MakeEncoder,
     /// The session's folder, made when the recording begins.
     pub folder: MakeFolder,
     /// How the sound is recorded.
@@ -351,18 +353,7 @@ pub struct Recorder {
     threads: Vec<JoinHandle<()>>,
     raw: Option<JoinHandle<()>>,
     spiller: Option<JoinHandle<()>>,
-    mux: JoinHandle<Option<Written>>,
-}
-
-/// The closed file.
-#[derive(Clone, Debug)]
-pub struct Written {
-    /// The MP4 file.
-    pub path: PathBuf,
-    /// Its size.
-    pub bytes: u64,
-    /// BLAKE2s-256 of the media in it (see `recording::mp4::Finished`).
-    pub media_hash: [u8; 32],
+    mux: JoinHandle<()>,
 }
 
 impl Recorder {
@@ -374,8 +365,18 @@ impl Recorder {
         if let Some((_, _, encoder)) = &parts.camera {
             let _ = parts.record.encoder.set(encoder.name().to_owned());
         }
-        let Parts { shared, record, events, samples, camera, folder, sound, microphone, log } =
-            parts;
+        let Parts {
+            shared,
+            record,
+            events,
+            samples,
+            camera,
+            encoders,
+            folder,
+            sound,
+            microphone,
+            log,
+        } = parts;
         let writer = mux::Mux {
             shared: shared.clone(),
             record: record.clone(),
@@ -400,16 +401,18 @@ impl Recorder {
             shared.clone(),
             record.clone(),
             events.clone(),
-            samples.into(),
+            Sound::new(samples, &shared, &sound),
             mux_in.clone(),
             raw_in,
             &sound,
         )?;
-        threads.push(spawn("hz-rec-audio", Role::High, move || drop(encoder.run()))?);
+        let (parts, options) = (record.clone(), sound.clone());
+        threads.push(spawn("hz-rec-audio", Role::High, move || encoder.run_all(&parts, &options))?);
         let mut spiller = None;
         if let Some((frames, parameters, encoder)) = camera {
             let room = Spiller::new(shared.clone(), record.clone(), events.clone());
             spiller = Some(spawn("hz-spill", Role::Normal, move || room.run())?);
+            record.parts.set_picture(true);
             let recorder = video::VideoRecorder::new(
                 shared,
                 record.clone(),
@@ -419,6 +422,7 @@ impl Recorder {
                 parameters,
                 encoder,
             )
+            .with_encoders(encoders)
             .with_log(log);
             threads.push(spawn("hz-rec-video", Role::High, move || recorder.run())?);
         }
@@ -428,27 +432,20 @@ impl Recorder {
     /// Records from `start` on. Only the first call counts, and none after [`Recorder::finish`].
     pub fn begin(record: &RecordShared, start: Start) {
         let closed = record.closed.lock().unwrap_or_else(|e| e.into_inner());
-        if !*closed {
-            let _ = record.start.set(start);
+        if !*closed && record.start.set(start).is_ok() {
+            let _ = record.parts.first().start.set(start);
         }
     }
 
-    /// Ends the file at the first slot at or after `now` and waits until it is closed. `None` when
-    /// nothing was recorded or no file could be made.
-    pub fn finish(self, now: SessionMicros) -> Option<Written> {
+    /// Ends the recording at the first slot at or after `now` and waits until its files are closed;
+    /// [`RecordShared::parts`] tells them.
+    pub fn finish(self, now: SessionMicros) {
         // From here on no start can come: an end without one means that there is no file.
         *self.record.closed.lock().unwrap_or_else(|e| e.into_inner()) = true;
-        if let Some(start) = self.record.start.get() {
-            let end = Start::slot_from(start.t0, now).max(start.first_slot + 1);
-            let _ = self.record.end_slot.set(end);
-        } else {
-            let _ = self.record.end_slot.set(0);
-        }
-        // Without a picture, or with its thread gone before its time, nobody else tells.
-        let no_picture = self.threads.iter().skip(1).all(JoinHandle::is_finished);
-        if let (true, Some(&end)) = (no_picture, self.record.end_slot.get()) {
-            let _ = self.record.last_slot.set(end);
-        }
+        self.record.over.store(true, Relaxed);
+        self.record
+            .parts
+            .end(|start| start.map_or(0, |s| Start::slot_from(s.t0, now).max(s.first_slot + 1)));
         for thread in self.threads {
             let _ = thread.join();
         }
@@ -456,7 +453,7 @@ impl Recorder {
         for thread in [self.raw, self.spiller].into_iter().flatten() {
             let _ = thread.join();
         }
-        self.mux.join().ok().flatten()
+        let _ = self.mux.join();
     }
 }
 
@@ -548,7 +545,8 @@ mod tests {
             events,
             samples: ends.record,
             camera: None,
-            folder: Arc::new(move |_: &Start| Ok(folder.clone())),
+            encoders: Box::new(|| unreachable!("there is no camera")),
+            folder: Arc::new(move |_: &Start, _: &str| Ok(folder.clone())),
             sound: SoundOptions::default(),
             microphone: String::new(),
             log: None,
@@ -564,7 +562,8 @@ mod tests {
     fn an_end_before_any_start_makes_no_file_and_no_start_can_follow() {
         let folder = tempfile::tempdir().unwrap();
         let (_tap, record, recorder) = recorder(folder.path().to_owned());
-        assert!(recorder.finish(SessionMicros(0)).is_none());
+        recorder.finish(SessionMicros(0));
+        assert!(record.parts.written().is_empty());
         Recorder::begin(&record, start_at(SessionMicros(0)));
         assert!(record.start.get().is_none());
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
@@ -582,7 +581,8 @@ mod tests {
             tap.card_samples(&[0.25; 240], 48_000, t0 + i * 5_000);
         }
         Recorder::begin(&record, start_at(SessionMicros(t0.0)));
-        let written = recorder.finish(SessionMicros(now.0)).expect("a file");
+        recorder.finish(SessionMicros(now.0));
+        let written = record.parts.written().pop().expect("a file");
         let mut file = std::fs::File::open(written.path).unwrap();
         let summary = crate::recording::mp4::Summary::read(&mut file).unwrap();
         assert_eq!(summary.audio().map(|t| t.duration), Some(48_000));

@@ -4,16 +4,20 @@
 //! makes the queue grow (encoded media, some 2.3 MB a second); a disk that fails ends the file
 //! where it is, valid, and the call goes on.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, mpsc};
 use std::time::Duration;
 
+use super::ballast::Ballast;
 use super::file::DiskFile;
 use super::journal::JournalFile;
-use super::{FILE_NAME, MakeFolder, RecordShared, Written};
+use super::part::{self, Written};
+use super::{MakeFolder, RecordShared, Start};
 use crate::engine::events::Events;
 use crate::engine::shared::Shared;
+use crate::platform::whereabouts::Whereabouts;
 use crate::recording::h264::{EncodedSample, VideoParameters};
 use crate::recording::mp4::{
     AudioTrack, MovieParameters, Mp4Error, Mp4Writer, Timecode, VideoTrack,
@@ -21,7 +25,10 @@ use crate::recording::mp4::{
 use crate::recording::sound::{PACKET_SAMPLES, SoundPacket};
 use crate::ui::model::Event;
 
-/// What the encoders send.
+/// What the encoders send: for which part of the recording, and what.
+pub type ForPart = (usize, MuxItem);
+
+/// What is sent for a part.
 pub enum MuxItem {
     /// Before the first sample of the picture.
     VideoFormat {
@@ -101,16 +108,22 @@ fn kind(item: &MuxItem) -> Option<usize> {
 /// `debug` each sample is told, so that somebody can compare what an interrupted file holds.
 #[derive(Clone)]
 pub struct MuxInput {
-    to: mpsc::Sender<MuxItem>,
+    part: usize,
+    to: mpsc::Sender<ForPart>,
     pace: Arc<Pace>,
     packets: Arc<AtomicU64>,
 }
 
 impl MuxInput {
     /// One for all encoders, and its other end.
-    pub fn new() -> (Self, mpsc::Receiver<MuxItem>) {
+    pub fn new() -> (Self, mpsc::Receiver<ForPart>) {
         let (to, from) = mpsc::channel();
-        (Self { to, pace: Arc::default(), packets: Arc::default() }, from)
+        (Self { part: 0, to, pace: Arc::default(), packets: Arc::default() }, from)
+    }
+
+    /// From now on everything is for that part.
+    pub fn turn_to(&mut self, part: usize) {
+        self.part = part;
     }
 
     /// What the writer tells when it has taken something.
@@ -128,7 +141,7 @@ impl MuxInput {
         if let Some(kind) = kind(&item) {
             self.pace.give(kind);
         }
-        let sent = self.to.send(item).is_ok();
+        let sent = self.to.send((self.part, item)).is_ok();
         if let Some((what, number)) = delivered {
             tracing::debug!("delivered {what} {number}");
         }
@@ -140,7 +153,7 @@ pub struct Mux {
     pub shared: Arc<Shared>,
     pub record: Arc<RecordShared>,
     pub events: Events,
-    pub input: mpsc::Receiver<MuxItem>,
+    pub input: mpsc::Receiver<ForPart>,
     pub pace: Arc<Pace>,
     /// The picture's size; `None` without a camera.
     pub video: Option<VideoParameters>,
@@ -162,25 +175,75 @@ impl Drop for Taken<'_> {
 struct Open {
     writer: Mp4Writer<DiskFile>,
     journal: JournalFile,
+    /// Room for its end.
+    ballast: Ballast,
     path: PathBuf,
+    start: Start,
+    /// Length of the sound, once it has ended.
+    samples: u64,
+}
+
+/// A part on its way into its file.
+struct Filling {
+    number: usize,
+    video: Option<(Vec<u8>, Vec<u8>)>,
+    audio: Option<AudioTrack>,
+    /// What came before the file could be begun.
+    early: Vec<MuxItem>,
+    open: Option<Open>,
+    failed: bool,
+    /// The camera's encoder may end without a single picture: the sound is worth a file.
+    pictures: bool,
+    /// What has not ended yet: picture, sound.
+    expected: [bool; 2],
+}
+
+impl Filling {
+    fn new(number: usize, pictures: bool) -> Self {
+        Self {
+            number,
+            video: None,
+            audio: None,
+            early: Vec::new(),
+            open: None,
+            failed: false,
+            pictures,
+            expected: [pictures, true],
+        }
+    }
+
+    fn take(&mut self, item: MuxItem) {
+        match item {
+            MuxItem::VideoFormat { sps, pps } => self.video = Some((sps, pps)),
+            MuxItem::AudioFormat(track) => self.audio = Some(track),
+            other => {
+                match other {
+                    MuxItem::VideoEnd => {
+                        self.pictures &= self.video.is_some();
+                        self.expected[0] = false;
+                    }
+                    MuxItem::AudioEnd { .. } => self.expected[1] = false,
+                    _ => {}
+                }
+                self.early.push(other);
+            }
+        }
+        if self.failed {
+            self.early.clear();
+        }
+    }
 }
 
 impl Mux {
-    /// Writes until the encoders have ended; gives what was closed.
-    pub fn run(self) -> Option<Written> {
-        let (mut video, mut audio) = (None, None);
-        let mut early = Vec::new();
-        let mut open: Option<Open> = None;
-        let mut closed: Option<Written> = None;
-        let mut failed = false;
-        // The camera's encoder may end without a single picture: the sound is worth a file.
-        let mut pictures = self.video.is_some();
+    /// Writes until the encoders have ended. What was closed is told to the recording's parts.
+    pub fn run(self) {
+        let mut parts: BTreeMap<usize, Filling> = BTreeMap::new();
         loop {
-            let item = match self.input.recv_timeout(Duration::from_millis(200)) {
+            let (number, item) = match self.input.recv_timeout(Duration::from_millis(200)) {
                 Ok(item) => item,
                 Err(mpsc::RecvTimeoutError::Timeout) => {
                     if self.shared.abort.load(Relaxed) {
-                        return None;
+                        return;
                     }
                     continue;
                 }
@@ -191,61 +254,79 @@ impl Mux {
             if let MuxItem::Video(sample) = &item {
                 self.record.unwritten.fetch_sub(sample.data.len() as u64, Relaxed);
             }
-            match item {
-                MuxItem::VideoFormat { sps, pps } => video = Some((sps, pps)),
-                MuxItem::AudioFormat(track) => audio = Some(track),
-                other => {
-                    pictures &= video.is_some() || !matches!(other, MuxItem::VideoEnd);
-                    early.push(other);
-                }
+            let pictures = self.video.is_some();
+            let part = parts.entry(number).or_insert_with(|| Filling::new(number, pictures));
+            part.take(item);
+            self.fill(part);
+            if part.expected == [false; 2]
+                && let Some(open) = part.open.take()
+                && !self.shared.abort.load(Relaxed)
+            {
+                part.failed = true;
+                self.close(number, open);
             }
-            if failed {
-                early.clear();
-                continue;
+        }
+        for (number, part) in parts {
+            if let Some(open) = part.open
+                && !self.shared.abort.load(Relaxed)
+            {
+                self.close(number, open);
             }
-            if open.is_none() && audio.is_some() && (video.is_some() || !pictures) {
-                match self.open(video.clone(), audio.clone()) {
-                    Ok(o) => open = Some(o),
-                    Err(what) => {
-                        failed = true;
-                        self.fail(what);
-                    }
-                }
-            }
-            if let Some(o) = &mut open {
-                let mut error = None;
-                for item in early.drain(..) {
-                    if let Err(e) = self.write(o, item) {
-                        error = Some(e);
-                        break;
-                    }
-                }
-                self.record.bytes.store(o.writer.bytes(), Relaxed);
-                if let Some(e) = error {
-                    failed = true;
-                    early.clear();
-                    let o = open.take().expect("it was written to just now");
-                    self.fail(format!("writing {} failed: {e}", o.path.display()));
-                    closed = self.close(o);
+        }
+    }
+
+    /// Writes what has come for a part, as far as it can be.
+    fn fill(&self, part: &mut Filling) {
+        if part.failed {
+            return;
+        }
+        if part.open.is_none() && part.audio.is_some() && (part.video.is_some() || !part.pictures) {
+            match self.open(part.number, part.video.clone(), part.audio.clone()) {
+                Ok(open) => part.open = Some(open),
+                Err(what) => {
+                    part.failed = true;
+                    self.fail(what);
                 }
             }
         }
-        match open {
-            Some(o) if !self.shared.abort.load(Relaxed) => self.close(o),
-            _ => closed,
+        let Some(open) = &mut part.open else { return };
+        let mut error = None;
+        for item in part.early.drain(..) {
+            if let Err(e) = self.write(open, item) {
+                error = Some(e);
+                break;
+            }
         }
+        self.tell_bytes(open.writer.bytes());
+        if let Some(e) = error {
+            part.failed = true;
+            part.early.clear();
+            let open = part.open.take().expect("it was written to just now");
+            self.fail(format!("writing {} failed: {e}", open.path.display()));
+            self.close(part.number, open);
+        }
+    }
+
+    /// Bytes of the recording: of the files that are closed, and of the open one.
+    fn tell_bytes(&self, open: u64) {
+        let closed: u64 = self.record.parts.written().iter().map(|w| w.bytes).sum();
+        self.record.bytes.store(closed + open, Relaxed);
     }
 
     fn open(
         &self,
+        number: usize,
         video: Option<(Vec<u8>, Vec<u8>)>,
         audio: Option<AudioTrack>,
     ) -> Result<Open, String> {
-        let start = self.record.start.get().ok_or("samples before the start")?;
-        let folder =
-            (self.folder)(start).map_err(|e| format!("cannot make the session's folder: {e}"))?;
+        let part = self.record.parts.get(number);
+        let start = part.and_then(|part| part.start.get().copied());
+        let start = start.ok_or("samples before the start")?;
+        let name = part::file_name(number);
+        let folder = (self.folder)(&start, &name)
+            .map_err(|e| format!("cannot make the session's folder: {e}"))?;
         let _ = self.record.folder.set(folder.clone());
-        let path = folder.join(FILE_NAME);
+        let path = folder.join(name);
         let file = DiskFile::create(&path)
             .map_err(|e| format!("cannot create {}: {e}", path.display()))?;
         let video = video.zip(self.video).map(|((sps, pps), p)| VideoTrack {
@@ -266,7 +347,9 @@ impl Mux {
             .map_err(|e| format!("cannot begin {}: {e}", path.display()))?;
         journal.add(writer.timecode_placed(), &start.timecode().to_be_bytes());
         self.events.send(Event::RecordingStarted { path: path.display().to_string() });
-        Ok(Open { writer, journal, path })
+        let mut ballast = Ballast::beside(&path);
+        ballast.keep(writer.bytes_to_finish());
+        Ok(Open { writer, journal, ballast, path, start, samples: 0 })
     }
 
     fn write(&self, open: &mut Open, item: MuxItem) -> Result<(), Mp4Error> {
@@ -279,24 +362,83 @@ impl Mux {
             MuxItem::Audio(packet) => {
                 let placed = open.writer.audio(&packet.data, PACKET_SAMPLES)?;
                 open.journal.add(placed, &packet.data);
+                open.samples += u64::from(PACKET_SAMPLES);
+                open.ballast.keep(open.writer.bytes_to_finish());
             }
             // The file ends with its last picture; the last packet reaches over that.
-            MuxItem::AudioEnd { samples } => open.writer.end_audio(samples),
+            MuxItem::AudioEnd { samples } => {
+                open.writer.end_audio(samples);
+                open.samples = samples;
+            }
             MuxItem::VideoEnd | MuxItem::VideoFormat { .. } | MuxItem::AudioFormat(_) => {}
         }
         Ok(())
     }
 
-    fn close(&self, open: Open) -> Option<Written> {
-        match open.writer.finish() {
+    fn close(&self, number: usize, mut open: Open) {
+        let mut finished = open.writer.finalise();
+        if finished.as_ref().is_err_and(Mp4Error::is_no_space) && open.ballast.release() {
+            finished = open.writer.finalise();
+        }
+        match finished {
             Ok(f) => {
+                let path = self.within_reach(&open);
                 open.journal.remove();
-                Some(Written { path: open.path, bytes: f.bytes, media_hash: f.media_hash })
+                self.record.parts.add_written(Written {
+                    number,
+                    start: open.start,
+                    path,
+                    bytes: f.bytes,
+                    frames: f.video_samples,
+                    samples: open.samples,
+                    media_hash: f.media_hash,
+                });
+                self.tell_bytes(0);
             }
             Err(e) => {
                 self.fail(format!("closing {} failed: {e}", open.path.display()));
-                None
+                self.events.error(
+                    format!(
+                        "{} could not be ended; every whole second in it plays",
+                        open.path.display()
+                    ),
+                    format!(
+                        "when its disk can be written again: hyperzoom recover '{}'",
+                        open.path.display()
+                    ),
+                );
             }
+        }
+    }
+
+    /// Where the closed file is. One that was deleted while it was written is saved once more, in its
+    /// place, as long as it is still open.
+    fn within_reach(&self, open: &Open) -> PathBuf {
+        let path = open.path.clone();
+        match open.writer.file().whereabouts(&path) {
+            Ok(Whereabouts::Moved(Some(there))) => {
+                self.fail("its folder was moved while it was being recorded".to_owned());
+                self.events.warn(
+                    format!("the recording is now {}", there.display()),
+                    "move session_metadata.json and sync_timecodes.txt there, too",
+                );
+                there
+            }
+            Ok(Whereabouts::Gone) => {
+                self.fail("its file or folder was deleted while it was being recorded".to_owned());
+                match save_again(open.writer.file(), &path) {
+                    Ok(()) => self.events.warn(
+                        format!("what was recorded was saved again: {}", path.display()),
+                        "nothing to do; do not delete folders that are being recorded to",
+                    ),
+                    Err(e) => self.events.error(
+                        format!("what was recorded could not be saved again: {e}"),
+                        "nothing can be done; do not delete folders that are being recorded to",
+                    ),
+                }
+                path
+            }
+            Ok(Whereabouts::Here | Whereabouts::Moved(None)) | Err(_) => path,
         }
     }
 
@@ -305,10 +447,20 @@ impl Mux {
     }
 }
 
+/// Copies an open file that has no name any more to where it was.
+fn save_again(file: &DiskFile, path: &std::path::Path) -> std::io::Result<()> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let mut to = std::fs::File::create_new(path)?;
+    std::io::copy(&mut file.reader()?, &mut to)?;
+    to.sync_all()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::record::Start;
+    use crate::engine::record::{FILE_NAME, Recorder, Start};
     use crate::recording::mp4::Summary;
     use crate::recording::sound::{SoundEncoder, SoundFormat};
     use crate::units::SessionMicros;
@@ -319,10 +471,10 @@ mod tests {
         let record = Arc::new(RecordShared::default());
         let at = SessionMicros(0);
         let start = Start { t0: at, first_slot: 0, epoch_utc_micros: 0, utc_offset_seconds: 0 };
-        let _ = record.start.set(start);
+        Recorder::begin(&record, start);
         let (sender, input) = MuxInput::new();
         let folder = folder.to_owned();
-        let folder: MakeFolder = Arc::new(move |_| Ok(folder.clone()));
+        let folder: MakeFolder = Arc::new(move |_, _| Ok(folder.clone()));
         let pace = sender.pace();
         (sender, Mux { pace, shared, record, events, input, video, folder })
     }
@@ -346,7 +498,10 @@ mod tests {
         say(&to);
         assert!(to.send(MuxItem::VideoEnd));
         drop(to);
-        let written = mux.run().expect("a file with sound");
+        let record = mux.record.clone();
+        mux.run();
+        let written = record.parts.written().pop().expect("a file with sound");
+        assert_eq!((written.frames, written.samples), (0, 48_000));
         #[cfg(unix)]
         {
             use std::os::unix::fs::MetadataExt;
@@ -363,13 +518,51 @@ mod tests {
     }
 
     #[test]
+    #[cfg(target_os = "linux")]
+    fn a_file_whose_folder_is_deleted_is_saved_again_and_one_that_was_moved_is_found() {
+        for moved in [false, true] {
+            let room = tempfile::tempdir().unwrap();
+            let folder = room.path().join("session");
+            std::fs::create_dir(&folder).unwrap();
+            let (to, mux) = mux(&folder, None);
+            let record = mux.record.clone();
+            let mut encoder = SoundEncoder::new(SoundFormat::Aac).unwrap();
+            assert!(to.send(MuxItem::AudioFormat(encoder.track())));
+            let there = std::fs::canonicalize(room.path()).unwrap().join("elsewhere");
+            std::thread::scope(|scope| {
+                scope.spawn(|| mux.run());
+                while !folder.join(FILE_NAME).exists() {
+                    std::thread::yield_now();
+                }
+                if moved {
+                    std::fs::rename(&folder, &there).unwrap();
+                } else {
+                    std::fs::remove_dir_all(&folder).unwrap();
+                }
+                say(&to);
+                drop(to);
+            });
+            let written = record.parts.written().pop().expect("it was closed");
+            let place = if moved { &there } else { &folder };
+            assert_eq!(written.path, place.join(FILE_NAME));
+            let mut file = std::fs::File::open(&written.path).unwrap();
+            let summary = Summary::read(&mut file).unwrap();
+            assert!(summary.finalised);
+            assert_eq!(summary.audio().map(|t| t.duration), Some(48_000));
+            assert!(record.trouble().is_some(), "and it is told");
+        }
+    }
+
+    #[test]
     fn an_aborted_recording_is_left_for_recovery_and_not_finalised() {
         let folder = tempfile::tempdir().unwrap();
         let (to, mux) = mux(folder.path(), None);
         say(&to);
         mux.shared.abort.store(true, Relaxed);
         drop(to);
-        assert!(mux.run().is_none());
+        let record = mux.record.clone();
+        mux.run();
+        assert!(record.parts.written().is_empty());
         let path = folder.path().join(FILE_NAME);
         assert!(path.exists());
         assert!(path.with_extension(crate::recording::journal::EXTENSION).exists());
@@ -382,7 +575,8 @@ mod tests {
         let record = mux.record.clone();
         say(&to);
         drop(to);
-        assert!(mux.run().is_none());
+        mux.run();
+        assert!(record.parts.written().is_empty());
         assert!(record.trouble().is_some_and(|t| t.contains("cannot create")));
     }
 }

@@ -1,5 +1,8 @@
 //! When the sync tone sounds, and its mixing into the file (DESIGN section 6). Belongs to the
 //! recorder's audio thread.
+//!
+//! It is mixed in behind the mute: a tone is a mark to align tracks by and nothing that was said, and
+//! a member that is muted at that instant has to be aligned, too. The raw track never has it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +41,7 @@ pub struct Tones {
     cue: Arc<ToneCue>,
     start: Option<Start>,
     planned: Vec<Planned>,
+    part: usize,
 }
 
 impl Tones {
@@ -48,18 +52,21 @@ impl Tones {
             cue: options.cue.clone(),
             start: None,
             planned: Vec::new(),
+            part: 0,
         }
     }
 
     /// The file begins: its first tone is known, and its last one where its end is.
-    pub fn begin(&mut self, start: &Start) {
+    /// `recording`: of the recording's first file, which its duration counts from.
+    pub fn begin(&mut self, start: &Start, recording: &Start, part: usize) {
         self.start = Some(*start);
+        self.part = part;
         let common = start.t0 + AFTER_T0;
         // Who comes later has one of its own.
         let first = if start.file() <= common { common } else { whole_second(start.file()) };
         self.plan(first);
         if let Some(length) = self.duration {
-            let end = start.file() + length.as_micros() as i64;
+            let end = recording.file() + length.as_micros() as i64;
             let last = SessionMicros((end - LAST).0.div_euclid(SECOND) * SECOND);
             if last >= start.file() {
                 self.plan(last);
@@ -100,7 +107,7 @@ impl Tones {
             tone::mix(samples, at, planned.sample, 1.0);
             if !planned.told && (at..end).contains(&planned.sample) {
                 planned.told = true;
-                record.tone(planned.at, planned.sample);
+                record.tone(self.part, planned.at, planned.sample);
             }
         }
     }
@@ -123,7 +130,7 @@ mod tests {
             ..SoundOptions::default()
         };
         let mut tones = Tones::new(&options);
-        tones.begin(start);
+        tones.begin(start, start, 0);
         if let Some(end) = end {
             let _ = record.end_tone.set(SessionMicros(end));
         }
@@ -172,7 +179,7 @@ mod tests {
     #[test]
     fn who_wants_none_has_none() {
         let mut tones = Tones::new(&SoundOptions::default());
-        tones.begin(&start(0));
+        tones.begin(&start(0), &start(0), 0);
         let mut file = vec![0.0; 5 * 48_000];
         tones.mix(&RecordShared::default(), &mut file, 0);
         assert!(file.iter().all(|&s| s == 0.0));

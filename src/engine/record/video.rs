@@ -22,15 +22,16 @@ use std::time::Duration;
 
 use super::frames::FrameBook;
 use super::mux::{MuxInput, MuxItem};
+use super::part::Part;
 use super::spill::{Held, Queued};
-use super::{RecordShared, Start};
+use super::{MakeEncoder, RecordShared, Start};
 use crate::clock::ClockMap;
 use crate::devices::camera::{CameraInfo, CameraSink};
 use crate::engine::events::Events;
 use crate::engine::folder::SessionFolder;
 use crate::engine::shared::Shared;
 use crate::platform::clock;
-use crate::recording::grid::{self, Content, Fate, Grid, Slot};
+use crate::recording::grid::{self, Content, Fate, Grid, GridCounts, Slot};
 use crate::recording::h264::{Effort, Planes, VideoEncoder, VideoParameters};
 use crate::recording::relief::Relief;
 use crate::units::{Micros, SessionMicros};
@@ -44,6 +45,8 @@ use crate::video::squeeze::Unsqueezer;
 mod colour_tests;
 #[cfg(test)]
 mod pressure_tests;
+#[cfg(test)]
+mod sleep_tests;
 #[cfg(test)]
 mod tests;
 
@@ -115,6 +118,8 @@ impl CameraSink for CameraTap {
 pub trait Time: Send {
     /// The local monotonic clock.
     fn now(&mut self) -> Micros;
+    /// The system's count of time slept.
+    fn asleep(&mut self) -> i64;
     /// The next picture; waits for it, but not for longer than [`POLL`].
     fn wait(&mut self, frames: &mpsc::Receiver<Queued>) -> Option<Queued>;
 }
@@ -125,6 +130,11 @@ struct Machine;
 impl Time for Machine {
     fn now(&mut self) -> Micros {
         clock::now()
+    }
+
+    fn asleep(&mut self) -> i64 {
+        let (_, _, asleep) = clock::sleep_reading();
+        asleep
     }
 
     fn wait(&mut self, frames: &mpsc::Receiver<Queued>) -> Option<Queued> {
@@ -141,14 +151,12 @@ impl Time for Machine {
     }
 }
 
-/// Tells where the file ends when nobody has told it yet.
+/// Tells where the files end when nobody else tells it any more.
 struct EndTold(Arc<RecordShared>);
 
 impl Drop for EndTold {
     fn drop(&mut self) {
-        if let Some(&end) = self.0.end_slot.get() {
-            let _ = self.0.last_slot.set(end);
-        }
+        self.0.parts.set_picture(false);
     }
 }
 
@@ -159,7 +167,17 @@ pub struct VideoRecorder {
     frames: mpsc::Receiver<Queued>,
     mux: MuxInput,
     encoder: Box<dyn VideoEncoder>,
+    /// Makes those of the parts behind the first.
+    encoders: Option<MakeEncoder>,
     time: Box<dyn Time>,
+    /// Pictures that have come and have no place yet.
+    waiting: VecDeque<Queued>,
+    /// The camera is off, and changes of that which were followed.
+    off: bool,
+    switches: usize,
+    /// Of the files before.
+    before: GridCounts,
+    known_sleeps: usize,
     converter: Converter,
     unsqueezer: Unsqueezer,
     scaler: Scaler,
@@ -186,6 +204,7 @@ impl VideoRecorder {
         parameters: VideoParameters,
         encoder: Box<dyn VideoEncoder>,
     ) -> Self {
+        let (switches, off) = shared.camera_switches();
         Self {
             shared,
             record,
@@ -193,7 +212,13 @@ impl VideoRecorder {
             frames,
             mux,
             encoder,
+            encoders: None,
             time: Box::new(Machine),
+            waiting: VecDeque::new(),
+            off,
+            switches,
+            before: GridCounts::default(),
+            known_sleeps: 0,
             converter: Converter::new(),
             unsqueezer: Unsqueezer::default(),
             scaler: Scaler::new(),
@@ -210,48 +235,81 @@ impl VideoRecorder {
         }
     }
 
+    /// Further parts are recorded with encoders that this makes.
+    pub fn with_encoders(self, encoders: MakeEncoder) -> Self {
+        Self { encoders: Some(encoders), ..self }
+    }
+
     /// Tells in the folder's log what becomes of each frame.
     pub fn with_log(mut self, folder: Option<Arc<SessionFolder>>) -> Self {
         self.book = FrameBook::new(folder);
         self
     }
 
+    /// Records all files, one after the other.
     pub fn run(mut self) {
         // However this thread ends, the sound must not wait for it.
         let _told = EndTold(self.record.clone());
-        let Some((start, map, waiting)) = self.wait_for_start() else { return };
-        let mut grid = Grid::new(start.t0, start.first_slot);
-        for frame in waiting {
-            self.push(&mut grid, frame, &map);
+        let mut part = self.record.parts.first();
+        loop {
+            if !self.run_part(&part) {
+                return;
+            }
+            let Some(next) = self.record.parts.get(part.number + 1) else { break };
+            match self.encoders.as_mut().map(|make| make()) {
+                Some(Ok(encoder)) => self.encoder = encoder,
+                Some(Err(e)) => {
+                    self.record.fail(&self.events, e.to_string());
+                    return;
+                }
+                None => return,
+            }
+            self.mux.turn_to(next.number);
+            self.announced = false;
+            part = next;
         }
+        self.book.close();
+        self.shared.shed_live_video.store(false, Relaxed);
+    }
+
+    /// Records one file; `false` when the thread is to end at once.
+    fn run_part(&mut self, part: &Part) -> bool {
+        let Some(start) = self.wait_for_start(part) else {
+            self.mux.send(MuxItem::VideoEnd);
+            return !self.shared.abort.load(Relaxed);
+        };
+        let mut grid = Grid::new(start.t0, start.first_slot);
+        grid.withhold(self.off);
         let mut finishing = false;
         let mut looked = self.time.now();
         let mut hold = looked;
         loop {
-            let map = self.shared.clock_map().unwrap_or(map);
             if let Some(queued) = self.time.wait(&self.frames) {
-                self.push(&mut grid, queued, &map);
+                self.waiting.push_back(queued);
             }
-            while let Ok(frame) = self.frames.try_recv() {
-                self.push(&mut grid, frame, &map);
-            }
-            grid.withhold(self.shared.camera_off.load(Relaxed));
+            let sleeps = self.shared.sleeps();
+            let slept = sleeps > std::mem::replace(&mut self.known_sleeps, sleeps);
+            let known = self.gather(part, &mut grid);
             let local = self.time.now();
-            if local.since(looked) > STALL {
+            if local.since(looked) > STALL || !known || slept {
                 hold = local + RECOVERY;
             }
             looked = local;
+            if self.shared.abort.load(Relaxed) {
+                return false;
+            }
             if local < hold {
                 continue;
             }
+            let Some(map) = self.shared.clock_map() else { continue };
             let now = map.to_session(local);
-            if let Some(&end) = self.record.end_slot.get()
+            if let Some(&end) = part.end_slot.get()
                 && !finishing
                 // Pictures of the last slots may still be on their way.
                 && now.since(start.slot(end)) >= GRID_DELAY / 2
             {
                 let last = grid.finish(start.slot(end)).max(end);
-                let _ = self.record.last_slot.set(last);
+                let _ = part.last_slot.set(last);
                 finishing = true;
             }
             // One slot at a time, so that arriving pictures are taken in between.
@@ -265,11 +323,8 @@ impl VideoRecorder {
             }
             self.publish(&grid);
             self.relieve(if finishing { 0 } else { behind });
-            if self.shared.abort.load(Relaxed) {
-                return;
-            }
             if behind > 0 || finishing {
-                self.drain(&mut grid, &start, now, &map);
+                self.drain(part, &mut grid, &start, now);
             }
             // Encoding is no stall.
             looked = self.time.now();
@@ -278,64 +333,99 @@ impl VideoRecorder {
             let what = format!("the H.264 encoder failed at the end: {e}");
             self.record.fail(&self.events, what);
         }
+        self.book.tell_gap(&self.record, &start);
         self.hand_over();
         self.publish(&grid);
-        self.book.close();
-        self.shared.shed_live_video.store(false, Relaxed);
+        self.before = self.before.plus(grid.counts());
         self.mux.send(MuxItem::VideoEnd);
+        true
     }
 
     /// Encodes all that is due without waiting for the camera in between.
-    fn drain(
-        &mut self,
-        grid: &mut Grid<Queued>,
-        start: &Start,
-        now: SessionMicros,
-        map: &ClockMap,
-    ) {
+    fn drain(&mut self, part: &Part, grid: &mut Grid<Queued>, start: &Start, now: SessionMicros) {
         while let Some(slot) = grid.next(now) {
             self.encode(start, slot);
             self.hand_over();
-            while let Ok(frame) = self.frames.try_recv() {
-                self.push(grid, frame, map);
-            }
+            self.gather(part, grid);
             if self.shared.abort.load(Relaxed) {
                 return;
             }
-            let behind = map.to_session(self.time.now()).since(now);
+            let local = self.time.now();
+            let behind = self.shared.session_at(local).map_or(0, |session| session.since(now));
             self.relieve(behind);
             self.publish(grid);
         }
     }
 
+    /// Puts what has come onto the grid, as far as it belongs into this file and its instant is known.
+    /// `false` when the clock is not known just now.
+    fn gather(&mut self, part: &Part, grid: &mut Grid<Queued>) -> bool {
+        while let Ok(queued) = self.frames.try_recv() {
+            self.waiting.push_back(queued);
+        }
+        // Read behind the last picture: what is here was captured before.
+        let asleep = self.time.asleep();
+        if !self.shared.knows_sleep(asleep) {
+            return false;
+        }
+        let settled = self.shared.settled();
+        let woke = self.shared.sleeps().checked_sub(1).and_then(|n| self.shared.sleep(n));
+        let Some(map) = self.shared.clock_map() else { return false };
+        while let Some(first) = self.waiting.front() {
+            let unknown = !settled && woke.is_some_and(|slept| first.captured >= slept.woke);
+            if unknown || part.until.get().is_some_and(|until| first.captured >= *until) {
+                break;
+            }
+            if let Some(queued) = self.waiting.pop_front() {
+                self.push(grid, queued, &map);
+            }
+        }
+        // Without pictures the switch counts all the same, before its slot is given away.
+        if self.waiting.is_empty() {
+            let now = self.time.now();
+            self.follow_camera(grid, now - GRID_DELAY / 2);
+        }
+        settled
+    }
+
+    /// Withholds what is captured while the camera is off, by the switch's own instants: up to and
+    /// with `until`. Being behind lets nothing through.
+    fn follow_camera(&mut self, grid: &mut Grid<Queued>, until: Micros) {
+        while let Some((_, off)) = self.shared.next_camera_switch(self.switches, until) {
+            self.switches += 1;
+            self.off = off;
+            grid.withhold(off);
+        }
+    }
+
     /// Keeps the last moments until somebody says from where on to record.
-    fn wait_for_start(&mut self) -> Option<(Start, ClockMap, VecDeque<Queued>)> {
-        let mut waiting: VecDeque<Queued> = VecDeque::new();
+    fn wait_for_start(&mut self, part: &Part) -> Option<Start> {
         loop {
             if let Some(queued) = self.time.wait(&self.frames) {
-                let newest = queued.captured;
-                waiting.push_back(queued);
+                self.waiting.push_back(queued);
+            }
+            // Behind a sleep nothing is too old: the next part begins with it.
+            if let (Some(newest), None) = (self.waiting.back().map(|q| q.captured), part.since) {
                 let kept = self.record.keep_from.get().copied().unwrap_or(newest);
-                while waiting.front().is_some_and(|q| {
+                while self.waiting.front().is_some_and(|q| {
                     let age = newest.since(q.captured);
                     age > KEEP && (q.captured < kept || age > KEEP_MOST)
                 }) {
-                    waiting.pop_front();
+                    self.waiting.pop_front();
                 }
             }
-            if let (Some(start), Some(map)) = (self.record.start.get(), self.shared.clock_map()) {
-                return Some((*start, map, waiting));
+            if let (Some(start), Some(_)) = (part.start.get(), self.shared.clock_map()) {
+                return Some(*start);
             }
-            if self.record.end_slot.get().is_some() || self.shared.abort.load(Relaxed) {
+            if part.end_slot.get().is_some() || self.shared.abort.load(Relaxed) {
                 return None;
             }
         }
     }
 
     fn push(&mut self, grid: &mut Grid<Queued>, queued: Queued, map: &ClockMap) {
-        // Camera-off is a promise: looked at for each picture, however long encoding keeps us.
-        grid.withhold(self.shared.camera_off.load(Relaxed));
         let source = queued.captured;
+        self.follow_camera(grid, source - self.record.av_offset.load(Relaxed));
         let captured = map.to_session(source);
         let fate = grid.push(captured, queued);
         self.book.pushed(&self.record, source, captured, fate);
@@ -352,7 +442,7 @@ impl VideoRecorder {
     fn encode(&mut self, start: &Start, slot: Slot<Queued>) {
         let began = self.time.now();
         let captured = slot.captured.is_some();
-        self.book.slot(&self.record, &slot, |queued| queued.captured);
+        self.book.slot(&self.record, start, &slot, |queued| queued.captured);
         let black = match slot.content {
             Content::Picture(queued) => {
                 match queued.take() {
@@ -432,7 +522,8 @@ impl VideoRecorder {
     }
 
     fn publish(&self, grid: &Grid<Queued>) {
-        *self.record.grid.lock().unwrap_or_else(|e| e.into_inner()) = grid.counts();
+        let counts = self.before.plus(grid.counts());
+        *self.record.grid.lock().unwrap_or_else(|e| e.into_inner()) = counts;
     }
 
     /// What being behind leads to, in the PRD's order; the spill is a thread of its own.

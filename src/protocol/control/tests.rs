@@ -91,6 +91,7 @@ fn every_message_comes_back_also_from_a_row() {
             uncertainty_micros: 250,
             skew_ppb: -41_250,
         }),
+        slept_millis: 61_000,
     };
     let row = vec![
         Message::Confirm { epoch: 9 },

@@ -503,10 +503,17 @@ impl Mesh {
         }
     }
 
-    /// A guest's offset: session clock = local clock + offset. Pongs are stamped with it.
+    /// The own offset: session clock = local clock + offset. Pongs are stamped with it.
     pub fn set_clock(&mut self, offset_micros: i64) {
-        if !self.founder {
-            self.clock = Some(offset_micros);
+        self.clock = Some(offset_micros);
+    }
+
+    /// This computer was asleep: until [`Mesh::set_clock`] pongs say that the session clock is not
+    /// known here, and all peers are measured against by another burst.
+    pub fn measure_again(&mut self, now: Micros) {
+        self.clock = None;
+        for peer in &mut self.peers {
+            peer.measure_again(now);
         }
     }
 

@@ -196,6 +196,12 @@ impl Peer {
         Some(micros)
     }
 
+    /// Another burst of pings; what is under way is of before.
+    pub(super) fn measure_again(&mut self, now: Micros) {
+        (self.burst_left, self.next_burst) = (BURST, now);
+        self.pings.clear();
+    }
+
     /// One of the burst's pings is due; counts it.
     pub(super) fn burst_due(&mut self, now: Micros) -> bool {
         if self.burst_left == 0 || now < self.next_burst {

@@ -5,7 +5,7 @@
 //! after the end     ftyp | mdat ................................................... | moov (final)
 //! ```
 //!
-//! The **open fragment** is a `free` box of size 0, which reaches to the end of the file: a slot
+//! A fragment holds a third of a second. The **open fragment** is a `free` box of size 0, which reaches to the end of the file: a slot
 //! for the coming `moof`, then each sample as it is encoded. Committing writes the `moof`'s body,
 //! a `free` filler and the `mdat` header behind the slot's first 8 bytes, syncs, and then sets
 //! size and type with ONE aligned 8-byte write. A `moof`'s size is a multiple of 256, so that
@@ -144,6 +144,19 @@ pub struct MovieParameters {
     pub timecode: Timecode,
     /// Creation time, seconds since 1970 UTC.
     pub created_utc_seconds: u64,
+}
+
+impl MovieParameters {
+    /// Whether a file can be made of them.
+    pub fn check(&self) -> Result<()> {
+        if self.video.is_none() && self.audio.is_none() {
+            return Err(Mp4Error::Parameters("a file needs a picture or sound"));
+        }
+        if let Some(video) = &self.video {
+            entries::check_parameter_sets(video)?;
+        }
+        self.audio.as_ref().map_or(Ok(()), entries::check_audio)
+    }
 }
 
 /// An H.264 track at 30 fps (PRD 4.3.1), BT.709 limited range, square pixels.

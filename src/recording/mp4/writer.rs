@@ -8,18 +8,20 @@
 use blake2::{Blake2s256, Digest};
 
 use super::boxes::OPEN_FREE;
-use super::entries;
 use super::finish::{FinalIndex, beginning, measure};
 use super::fragment::{Fragment, Track, slot_for};
 use super::moov::{Recorded, default_durations, has, timescale};
 use super::{FRAME_TICKS, MovieParameters, Mp4Error, RecordingFile, Result};
 use crate::units::{RECORDING_FPS, SAMPLE_RATE};
 
-/// A fragment is one second (PRD 4.3.3), in frames.
-const FRAGMENT_FRAMES: u64 = RECORDING_FPS as u64;
-/// A fragment that should have met a keyframe after a second, or whose video stalls while audio
-/// goes on, is committed after one and a half: its data must reach the disk.
-const OVERDUE_FRAMES: u64 = FRAGMENT_FRAMES * 3 / 2;
+/// A fragment is a third of a second, in frames; three begin with each keyframe's. The picture runs
+/// half a second behind capture (the grid waits for late ones), so that with the open fragment a
+/// file that is cut off lacks less than a second. (PRD 4.3.3's fragments of one second would make
+/// that one and a half.)
+const FRAGMENT_FRAMES: u64 = RECORDING_FPS as u64 / 3;
+/// When video stalls while audio goes on, what there is is committed after twice that: it must
+/// reach the disk.
+const OVERDUE_FRAMES: u64 = FRAGMENT_FRAMES * 2;
 /// Commits early above this, so that offsets within a fragment stay far below 2 GiB.
 const LARGEST_PAYLOAD: u64 = 512 << 20;
 /// Space is asked for in such steps, some 14 s of 1080p: few enough calls, little to give back.
@@ -105,15 +107,7 @@ pub struct Mp4Writer<F: RecordingFile> {
 impl<F: RecordingFile> Mp4Writer<F> {
     /// Writes the file's beginning and syncs it. The file must be empty.
     pub fn create(mut file: F, parameters: MovieParameters) -> Result<Self> {
-        if parameters.video.is_none() && parameters.audio.is_none() {
-            return Err(Mp4Error::Parameters("a file needs a picture or sound"));
-        }
-        if let Some(video) = &parameters.video {
-            entries::check_parameter_sets(video)?;
-        }
-        if let Some(audio) = &parameters.audio {
-            entries::check_audio(audio)?;
-        }
+        parameters.check()?;
         let packet = parameters.audio.as_ref().map_or(0, |a| a.samples_per_packet);
         let packets = if packet == 0 { 0 } else { SAMPLE_RATE.div_ceil(packet) };
         let slot = slot_for(RECORDING_FPS as usize, packets as usize);
@@ -173,7 +167,7 @@ impl<F: RecordingFile> Mp4Writer<F> {
         }
         if let Some(open) = &self.open {
             let frames = open.duration(Track::Video) / u64::from(FRAME_TICKS);
-            if frames >= FRAGMENT_FRAMES && keyframe || frames >= OVERDUE_FRAMES {
+            if frames >= FRAGMENT_FRAMES {
                 self.commit()?;
             }
         }

@@ -73,6 +73,7 @@ impl World {
         let stamp = Micros(self.local(self.next as f64).round() as i64 + late);
         let ppm = self.local_ppm;
         self.timeline.push(&block, self.rate, stamp, &|l| session_of(ppm, l), &mut self.out);
+        while self.timeline.more(&mut self.out) {}
         self.next += samples;
         self.check();
     }
@@ -86,12 +87,15 @@ impl World {
     fn silence_until(&mut self, now: SessionMicros) {
         let ppm = self.local_ppm;
         self.timeline.silence_until(now, &|l| session_of(ppm, l), &mut self.out);
+        while self.timeline.more(&mut self.out) {}
         self.check();
     }
 
     fn finish(&mut self, end: u64) -> u64 {
         let ppm = self.local_ppm;
-        self.timeline.finish(end, &|l| session_of(ppm, l), &mut self.out)
+        let excess = self.timeline.finish(end, &|l| session_of(ppm, l), &mut self.out);
+        while self.timeline.more(&mut self.out) {}
+        excess
     }
 
     fn check(&self) {
@@ -547,6 +551,7 @@ fn a_session_clock_that_jumped_over_a_sleep_leaves_silence_and_the_sound_stands_
     };
     (0..300).for_each(|i| push(&mut timeline, i, 0.0, &mut out));
     (300..600).for_each(|i| push(&mut timeline, i, SLEPT, &mut out));
+    while timeline.more(&mut out) {}
     timeline.finish(16 * 48_000, &|local| local + SLEPT, &mut out);
     assert_eq!(out.len(), 16 * 48_000);
     let gap = timeline.next_gap().expect("the sleep is told");

@@ -89,6 +89,10 @@ fn above_the_log(
         heading(&mut lines, "At the door");
         lines.extend(sections::knocks(s, width, palette));
     }
+    if let Some(unfinished) = &s.unfinished {
+        heading(&mut lines, "Not finished");
+        lines.extend(sections::unfinished(unfinished, s.knocks.is_empty(), width, palette));
+    }
     let in_a_call = s.own_id.is_some() || s.invite_line.is_some() || !s.peers.is_empty();
     if in_a_call {
         heading(&mut lines, "Participants");
@@ -151,6 +155,7 @@ const HELP: &str = " m        mute or unmute: silence for the others and in the
  c        camera off or on: black in the file
  w        open or close the preview window
  a, r     let in who knocks, or refuse (as Enter does)
+ r, Esc   recover what an earlier run could not end, or leave it
  arrows   scroll the log, End returns to the newest line
  q, Esc   end the call; asks once
  Ctrl-C   end at once; a second one aborts
@@ -160,7 +165,7 @@ const HELP: &str = " m        mute or unmute: silence for the others and in the
  from the start of the recording to its end.";
 
 fn draw_help(frame: &mut Frame, area: Rect) {
-    let (width, height) = (62.min(area.width), 14.min(area.height));
+    let (width, height) = (62.min(area.width), 15.min(area.height));
     let place = Rect {
         x: area.x + (area.width - width) / 2,
         y: area.y + (area.height - height) / 2,

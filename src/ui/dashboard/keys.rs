@@ -57,6 +57,7 @@ pub fn action(key: KeyEvent, state: &DashboardState, snapshot: &Snapshot) -> Act
         };
     }
     match key.code {
+        Esc if offered(snapshot) => Action::Command(Command::LeaveUnfinished),
         Char('q' | 'Q') | Esc if state.ending => Action::Nothing,
         Char('q' | 'Q') | Esc => Action::AskForEnd,
         Char('?') | KeyCode::F(1) => Action::Help(true),
@@ -82,10 +83,20 @@ fn command(code: KeyCode, snapshot: &Snapshot) -> Action {
 
 /// Who has knocked the longest is let in or, by default, not.
 fn knock(code: KeyCode, snapshot: &Snapshot) -> Action {
-    let Some(id) = snapshot.knocks.first().map(|k| k.id) else { return Action::Nothing };
+    let Some(id) = snapshot.knocks.first().map(|k| k.id) else {
+        return match code {
+            KeyCode::Char('r' | 'R') if offered(snapshot) => Action::Command(Command::Recover),
+            _ => Action::Nothing,
+        };
+    };
     Action::Command(match code {
         KeyCode::Char('a' | 'A') => Command::Admit { id },
         KeyCode::Char('r' | 'R') | KeyCode::Enter => Command::Refuse { id },
         _ => return Action::Nothing,
     })
+}
+
+/// Recordings of earlier runs are offered to be recovered, and nobody has answered.
+fn offered(snapshot: &Snapshot) -> bool {
+    snapshot.unfinished.as_ref().is_some_and(|unfinished| unfinished.percent.is_none())
 }

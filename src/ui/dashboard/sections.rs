@@ -7,7 +7,7 @@ use super::meter::meter;
 use super::palette::Palette;
 use super::state::DashboardState;
 use crate::ui::format::{about, bytes, clock_frames, finishing, grouped, level, printable};
-use crate::ui::model::{ClockView, PeerView, RecordingStats, Snapshot};
+use crate::ui::model::{ClockView, PeerView, RecordingStats, Snapshot, UnfinishedView};
 
 /// Cells of the labels at the left.
 const LABEL: usize = 10;
@@ -124,6 +124,29 @@ pub fn invite(text: &str, width: usize) -> Vec<Line<'static>> {
     }
     lines.push(Line::raw(line));
     lines
+}
+
+/// Recordings that earlier runs could not end.
+pub fn unfinished(
+    u: &UnfinishedView,
+    asked: bool,
+    width: usize,
+    palette: &Palette,
+) -> Vec<Line<'static>> {
+    let path = fit_end(&printable(&u.path), width.saturating_sub(2));
+    let more = match u.count {
+        0 | 1 => String::new(),
+        n => format!(" (and {} more)", n - 1),
+    };
+    let keys = match (u.percent, asked) {
+        (Some(percent), _) => format!("  recovering it{more}: {percent} %"),
+        (None, true) => {
+            format!("  an earlier run could not end it{more}: r recovers, Esc leaves it")
+        }
+        // The key answers who knocks first.
+        (None, false) => format!("  an earlier run could not end it{more}"),
+    };
+    vec![Line::raw(format!("  {path}")), Line::styled(keys, palette.caution)]
 }
 
 /// Who knocks; the keys are for the first of them.

@@ -10,7 +10,7 @@ use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system}
 
 use crate::ui::fake::FakeSession;
 use crate::ui::inputs;
-use crate::ui::model::{Event, Finished, Snapshot};
+use crate::ui::model::{Event, Finished, Snapshot, UnfinishedView};
 
 /// Tells [`child`] that it is one, and what to do.
 const ROLE: &str = "HYPERZOOM_TEST_DASHBOARD";
@@ -24,7 +24,12 @@ const LIMIT: Duration = Duration::from_secs(60);
 #[test]
 fn child() {
     let Ok(role) = std::env::var(ROLE) else { return };
-    let snapshot = Snapshot { phase: "in the call".into(), ..Snapshot::default() };
+    let unfinished = (role == "offer").then(|| UnfinishedView {
+        path: "/r/2026/local_recording.mp4".into(),
+        count: 2,
+        percent: None,
+    });
+    let snapshot = Snapshot { phase: "in the call".into(), unfinished, ..Snapshot::default() };
     let session = FakeSession {
         snapshot: RefCell::new(Arc::new(snapshot)),
         panics_after: (role == "panic").then(|| Cell::new(5)),
@@ -47,6 +52,7 @@ fn child() {
         session.push(Event::RecordingFinished(finished), 1.0);
     }
     let watched = super::watch(&session, &receiver).expect("there is a terminal");
+    println!("asked for {:?}", session.commands());
     println!("ends {:?} aborted {} after", session.ends(), watched.aborted);
 }
 
@@ -204,5 +210,24 @@ fn the_file_s_path_is_left_on_the_screen() {
     run.press("qq");
     run.shows("file    /r/a.mp4");
     run.shows("after");
+    run.is_restored();
+}
+
+#[test]
+fn what_an_earlier_run_could_not_end_is_offered_and_recovered_or_left_by_a_key() {
+    let mut run = Run::start("offer");
+    run.shows("/r/2026/local_recording.mp4");
+    run.shows("an earlier run could not end it (and 1 more): r recovers, Esc leaves it");
+    run.press("r");
+    run.shows("recovering it (and 1 more): 40 %");
+    run.press("qq");
+    run.shows("asked for [Recover]");
+    run.is_restored();
+    let mut run = Run::start("offer");
+    run.shows("r recovers, Esc leaves it");
+    run.press("\u{1b}");
+    run.shows("left as it is");
+    run.press("qq");
+    run.shows("asked for [LeaveUnfinished]");
     run.is_restored();
 }

@@ -293,3 +293,24 @@ fn keys_toggle_by_what_the_snapshot_says() {
     assert_eq!(press(&s, 'm'), Action::Command(Command::Unmute));
     assert_eq!(press(&s, 'c'), Action::Command(Command::CameraOn));
 }
+
+#[test]
+fn the_keys_of_an_offer_count_while_it_stands_and_who_knocks_goes_first() {
+    use crate::ui::model::{KnockView, UnfinishedView};
+    let state = DashboardState::new(Palette::PLAIN);
+    let key = |code| KeyEvent::new(code, KeyModifiers::NONE);
+    let mut snapshot = in_call();
+    assert_eq!(action(key(KeyCode::Char('r')), &state, &snapshot), Action::Nothing);
+    let offer = UnfinishedView { path: "/r/a.mp4".into(), count: 1, percent: None };
+    snapshot.unfinished = Some(offer.clone());
+    let pressed = |code, snapshot: &Snapshot| action(key(code), &state, snapshot);
+    assert_eq!(pressed(KeyCode::Char('r'), &snapshot), Action::Command(Command::Recover));
+    assert_eq!(pressed(KeyCode::Esc, &snapshot), Action::Command(Command::LeaveUnfinished));
+    assert_eq!(pressed(KeyCode::Char('q'), &snapshot), Action::AskForEnd);
+    snapshot.knocks.push(KnockView { id: 7, ..KnockView::default() });
+    assert_eq!(pressed(KeyCode::Char('r'), &snapshot), Action::Command(Command::Refuse { id: 7 }));
+    snapshot.knocks.clear();
+    snapshot.unfinished = Some(UnfinishedView { percent: Some(40), ..offer });
+    assert_eq!(pressed(KeyCode::Char('r'), &snapshot), Action::Nothing);
+    assert_eq!(pressed(KeyCode::Esc, &snapshot), Action::AskForEnd);
+}

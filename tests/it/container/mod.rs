@@ -89,22 +89,22 @@ fn a_finished_file_is_what_the_requirements_say_in_ffprobe() {
 
 #[test]
 fn an_interrupted_file_shows_all_committed_seconds_in_ffprobe() {
-    // Four keyframes came: three fragments are committed, the fourth is open.
+    // Four seconds in thirds: eleven fragments are committed, the twelfth is open.
     let bytes = written(parameters()).into_file().bytes;
     let answer = ffprobe(&bytes).unwrap();
     let ours = summary(&bytes);
-    assert_eq!(ours.fragments, 3);
+    assert_eq!(ours.fragments, 11);
     let packets = ours.audio().unwrap().samples;
-    assert!((141..=142).contains(&packets), "{packets} packets in three seconds");
-    check_with_ffprobe(&answer, 90, packets as usize);
+    assert!((171..=172).contains(&packets), "{packets} packets in 3.67 seconds");
+    check_with_ffprobe(&answer, 110, packets as usize);
     let duration: f64 = stream(&answer, "video")["duration"].as_str().unwrap().parse().unwrap();
-    assert!((duration - 3.0).abs() < 0.001, "{duration}");
+    assert!((duration - 11.0 / 3.0).abs() < 0.001, "{duration}");
     assert_eq!(decode(&bytes), "", "ffmpeg decodes every sample");
 }
 
 #[test]
 fn mediainfo_calls_both_states_constant_30_fps_with_their_timecode() {
-    for (bytes, frames) in [(finished(), "120"), (written(parameters()).into_file().bytes, "90")] {
+    for (bytes, frames) in [(finished(), "120"), (written(parameters()).into_file().bytes, "110")] {
         let tracks = mediainfo(&bytes);
         let of = |kind: &str| tracks.iter().find(|t| t["@type"] == kind).expect(kind);
         let video = of("Video");
@@ -176,7 +176,7 @@ fn our_own_reader_agrees() {
     let ours = summary(&written(parameters()).into_file().bytes);
     assert!(!ours.finalised);
     let video = ours.video().unwrap();
-    assert_eq!((video.samples, video.sync_samples, video.duration), (90, 3, 90_000));
+    assert_eq!((video.samples, video.sync_samples, video.duration), (110, 4, 110_000));
     assert_eq!(ours.timecode.unwrap().start.start_frame, START_FRAME);
 }
 

@@ -227,7 +227,8 @@ fn with_tones(tones: &[u64], told: &[u64]) -> Vec<String> {
     writer.end_audio(sound.len() as u64);
     writer.finalise().unwrap();
     let mut metadata = recorded().1;
-    metadata.hyperzoom.tones = told.iter().map(|&sample| Tone { session_us: 0, sample }).collect();
+    metadata.hyperzoom.tones =
+        told.iter().map(|&sample| Tone { session_us: 0, sample, file: None }).collect();
     let bytes = writer.into_file().bytes;
     let report = verify(&mut Cursor::new(&bytes), NAME, Some(&metadata), &mut |_, _| ()).unwrap();
     let found = report.checks.iter().filter(|check| check.name == "tones");

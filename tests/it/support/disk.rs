@@ -1,7 +1,7 @@
 //! A disk that stalls, fills or fails when the test says so: a file system in memory, mounted by
 //! FUSE. Needs `/dev/fuse` and root.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering::Relaxed};
@@ -27,6 +27,9 @@ struct Faults {
     /// Error of every write, creation and sync; 0 for none.
     error: AtomicI32,
     free: AtomicU64,
+    /// Bytes that all files together may have, and the error of what would be more.
+    room: AtomicU64,
+    full: AtomicI32,
 }
 
 impl Faults {
@@ -49,6 +52,7 @@ impl Faults {
 pub struct FaultyDisk {
     faults: Arc<Faults>,
     session: Option<BackgroundSession>,
+    used: Arc<AtomicU64>,
     folder: tempfile::TempDir,
 }
 
@@ -59,9 +63,12 @@ impl FaultyDisk {
         let folder = tempfile::tempdir().expect("a folder");
         let faults = Arc::new(Faults::default());
         faults.free.store(free, Relaxed);
-        let memory = Memory { faults: faults.clone(), nodes: Mutex::new(Nodes::new()) };
+        faults.room.store(u64::MAX, Relaxed);
+        let used = Arc::new(AtomicU64::new(0));
+        let nodes = Nodes::new(used.clone());
+        let memory = Memory { faults: faults.clone(), nodes: Mutex::new(nodes) };
         match fuser::spawn_mount(memory, folder.path(), &Config::default()) {
-            Ok(session) => Some(Self { faults, session: Some(session), folder }),
+            Ok(session) => Some(Self { faults, session: Some(session), used, folder }),
             Err(e) => {
                 eprintln!("skipped: no FUSE here ({e}); it needs /dev/fuse and root");
                 None
@@ -90,6 +97,12 @@ impl FaultyDisk {
         self.faults.error.store(code, Relaxed);
     }
 
+    /// So many more bytes fit, deleted ones not counted; more fails with that code of `errno`.
+    pub fn leave_room(&self, bytes: u64, code: i32) {
+        self.faults.full.store(code, Relaxed);
+        self.faults.room.store(self.used.load(Relaxed) + bytes, Relaxed);
+    }
+
     /// So much is free from now on.
     pub fn set_free(&self, bytes: u64) {
         self.faults.free.store(bytes, Relaxed);
@@ -110,30 +123,59 @@ enum Content {
     Folder(BTreeMap<OsString, u64>),
 }
 
-/// Nodes by number; number 1 is the root. None is ever forgotten: a test is short.
-struct Nodes(Vec<Content>);
+/// Nodes by number; number 1 is the root. None is ever forgotten (a test is short), but files that
+/// have no name and are closed give their bytes back.
+struct Nodes {
+    all: Vec<Content>,
+    nameless: BTreeSet<u64>,
+    used: Arc<AtomicU64>,
+}
 
 impl Nodes {
-    fn new() -> Self {
-        Self(vec![Content::File(Vec::new()), Content::Folder(BTreeMap::new())])
+    fn new(used: Arc<AtomicU64>) -> Self {
+        let all = vec![Content::File(Vec::new()), Content::Folder(BTreeMap::new())];
+        Self { all, nameless: BTreeSet::new(), used }
+    }
+
+    /// Makes a file longer or shorter, if there is room for that.
+    fn resize(&mut self, node: INodeNo, length: usize, faults: &Faults) -> Result<(), Errno> {
+        let used = self.used.load(Relaxed);
+        let file = self.file(node)?;
+        let after = used + length as u64 - file.len() as u64;
+        if length > file.len() && after > faults.room.load(Relaxed) {
+            return Err(Errno::from_i32(faults.full.load(Relaxed)));
+        }
+        file.resize(length, 0);
+        self.used.store(after, Relaxed);
+        Ok(())
+    }
+
+    /// A file was closed.
+    fn close(&mut self, node: INodeNo) {
+        if self.nameless.remove(&node.0)
+            && let Ok(file) = self.file(node)
+        {
+            let bytes = std::mem::take(file).len() as u64;
+            self.used.fetch_sub(bytes, Relaxed);
+        }
     }
 
     fn folder(&mut self, node: INodeNo) -> Result<&mut BTreeMap<OsString, u64>, Errno> {
-        match self.0.get_mut(node.0 as usize) {
+        match self.all.get_mut(node.0 as usize) {
             Some(Content::Folder(names)) => Ok(names),
             _ => Err(Errno::ENOTDIR),
         }
     }
 
     fn file(&mut self, node: INodeNo) -> Result<&mut Vec<u8>, Errno> {
-        match self.0.get_mut(node.0 as usize) {
+        match self.all.get_mut(node.0 as usize) {
             Some(Content::File(bytes)) => Ok(bytes),
             _ => Err(Errno::EISDIR),
         }
     }
 
     fn attr(&self, node: u64) -> Result<FileAttr, Errno> {
-        let (kind, size) = match self.0.get(node as usize) {
+        let (kind, size) = match self.all.get(node as usize) {
             Some(Content::File(bytes)) => (FileType::RegularFile, bytes.len() as u64),
             Some(Content::Folder(_)) => (FileType::Directory, 0),
             None => return Err(Errno::ENOENT),
@@ -159,18 +201,24 @@ impl Nodes {
     }
 
     fn make(&mut self, parent: INodeNo, name: &OsStr, new: Content) -> Result<FileAttr, Errno> {
-        let number = self.0.len() as u64;
+        let number = self.all.len() as u64;
         let names = self.folder(parent)?;
         if names.contains_key(name) {
             return Err(Errno::EEXIST);
         }
         names.insert(name.to_owned(), number);
-        self.0.push(new);
+        self.all.push(new);
         self.attr(number)
     }
 
     fn remove(&mut self, parent: INodeNo, name: &OsStr) -> Result<u64, Errno> {
         self.folder(parent)?.remove(name).ok_or(Errno::ENOENT)
+    }
+
+    fn unlink(&mut self, parent: INodeNo, name: &OsStr) -> Result<(), Errno> {
+        let number = self.remove(parent, name)?;
+        self.nameless.insert(number);
+        Ok(())
     }
 }
 
@@ -244,7 +292,7 @@ impl Filesystem for Memory {
     ) {
         let attr = self.changed(|nodes| {
             if let Some(size) = size {
-                nodes.file(node)?.resize(size as usize, 0);
+                nodes.resize(node, size as usize, &self.faults)?;
             }
             nodes.attr(node.0)
         });
@@ -276,7 +324,7 @@ impl Filesystem for Memory {
     }
 
     fn unlink(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        done(reply, self.changed(|nodes| nodes.remove(parent, name)));
+        done(reply, self.changed(|nodes| nodes.unlink(parent, name)));
     }
 
     fn rmdir(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
@@ -336,16 +384,31 @@ impl Filesystem for Memory {
         reply: ReplyWrite,
     ) {
         let written = self.changed(|nodes| {
-            let (file, offset) = (nodes.file(node)?, offset as usize);
+            let offset = offset as usize;
             let end = offset + data.len();
-            file.resize(file.len().max(end), 0);
-            file[offset..end].copy_from_slice(data);
+            let longer = nodes.file(node)?.len().max(end);
+            nodes.resize(node, longer, &self.faults)?;
+            nodes.file(node)?[offset..end].copy_from_slice(data);
             Ok(())
         });
         match written {
             Ok(()) => reply.written(data.len() as u32),
             Err(e) => reply.error(e),
         }
+    }
+
+    fn release(
+        &self,
+        _: &Request,
+        node: INodeNo,
+        _: FileHandle,
+        _: OpenFlags,
+        _: Option<LockOwner>,
+        _: bool,
+        reply: ReplyEmpty,
+    ) {
+        self.nodes().close(node);
+        reply.ok();
     }
 
     fn fsync(&self, _: &Request, _: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {

@@ -60,6 +60,10 @@ impl Time for Virtual {
         Micros(self.0.now.load(Relaxed))
     }
 
+    fn asleep(&mut self) -> i64 {
+        0
+    }
+
     fn wait(&mut self, frames: &mpsc::Receiver<Queued>) -> Option<Queued> {
         let queued = frames.try_recv().ok();
         if queued.is_none() {
@@ -229,12 +233,13 @@ fn under_pressure(
     recorder.time = Box::new(Virtual(world));
     let start =
         Start { t0: SessionMicros(0), first_slot: 0, epoch_utc_micros: 0, utc_offset_seconds: 0 };
-    record.start.set(start).unwrap();
-    record.end_slot.set(seconds as u64 * 30).unwrap();
+    crate::engine::record::Recorder::begin(&record, start);
+    record.parts.set_picture(true);
+    record.parts.end(|_| seconds as u64 * 30);
     recorder.run();
     record.line.close();
     spiller.join().unwrap();
-    let pts = items.try_iter().filter_map(|item| match item {
+    let pts = items.try_iter().filter_map(|(_, item)| match item {
         MuxItem::Video(sample) => Some(sample.pts),
         _ => None,
     });

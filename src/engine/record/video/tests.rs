@@ -1,6 +1,7 @@
 //! The video thread's loop run to its end on pictures of the past: no waiting, a fake encoder.
 
 use super::*;
+use crate::engine::record::mux::ForPart;
 use crate::recording::h264::{EncodedSample, EncoderError};
 use crate::units::Micros;
 use crate::video::frame::{Codes, PixelFormat};
@@ -49,7 +50,7 @@ struct Bench {
     record: Arc<RecordShared>,
     tap: CameraTap,
     recorder: VideoRecorder,
-    items: mpsc::Receiver<MuxItem>,
+    items: mpsc::Receiver<ForPart>,
     t0: Micros,
 }
 
@@ -78,8 +79,9 @@ fn bench(refuses: Vec<i64>, on_submit: Box<dyn FnMut(i64) + Send>) -> Bench {
         epoch_utc_micros: 0,
         utc_offset_seconds: 0,
     };
-    let _ = record.start.set(start);
-    let _ = record.end_slot.set(30);
+    crate::engine::record::Recorder::begin(&record, start);
+    record.parts.set_picture(true);
+    record.parts.end(|_| 30);
     Bench { shared, record, tap, recorder, items, t0 }
 }
 
@@ -129,7 +131,7 @@ fn every_picture_is_encoded_once_and_counted_in_memory_until_then() {
     let pts: Vec<i64> = b
         .items
         .try_iter()
-        .filter_map(|item| match item {
+        .filter_map(|(_, item)| match item {
             MuxItem::Video(sample) => Some(sample.pts),
             _ => None,
         })
@@ -166,28 +168,27 @@ fn a_picture_behind_its_place_is_a_loss_and_not_cadence() {
 }
 
 #[test]
-fn a_camera_that_is_off_leaves_black_also_while_the_encoder_is_behind() {
+fn a_camera_that_is_off_leaves_black_exact_to_the_frame_also_while_the_encoder_is_behind() {
     let mut b = bench(vec![], Box::new(|_| {}));
-    for number in 0..15 {
+    for number in 0..30 {
         b.see(number);
     }
-    b.shared.camera_off.store(true, Relaxed);
-    for number in 15..30 {
-        b.see(number);
-    }
+    // All pictures have come when the switch is looked at; its instants count, to the picture.
+    b.shared.switch_camera(true, b.t0 + 10 * 1_000_000 / 30);
+    b.shared.switch_camera(false, b.t0 + 20 * 1_000_000 / 30 - 1);
     b.recorder.run();
     let stats = b.record.counters().unwrap();
-    assert_eq!((stats.frames_captured, stats.frames_encoded, stats.withheld), (30, 0, 30));
-    assert_eq!((stats.black_frames, stats.frames_dropped), (30, 0));
+    assert_eq!((stats.frames_captured, stats.frames_encoded, stats.withheld), (30, 20, 10));
+    assert_eq!((stats.black_frames, stats.frames_dropped), (10, 0));
     let luma: Vec<u8> = b
         .items
         .try_iter()
-        .filter_map(|item| match item {
+        .filter_map(|(_, item)| match item {
             MuxItem::Video(sample) => Some(sample.data[0]),
             _ => None,
         })
         .collect();
-    assert_eq!(luma, [16; 30]);
+    assert_eq!(luma, [[100; 10], [16; 10], [100; 10]].concat());
 }
 
 #[test]
@@ -196,7 +197,7 @@ fn the_frame_log_tells_where_each_slot_came_from_and_what_became_of_the_other_pi
     let output = tempfile::tempdir().unwrap();
     let mut b = bench(vec![], Box::new(|_| {}));
     let folder = Arc::new(SessionFolder::new(output.path().into(), None, "Ann".into()));
-    let path = folder.make(b.record.start.get().unwrap(), None).unwrap();
+    let path = folder.make(b.record.start.get().unwrap(), None, "a.mp4").unwrap();
     b.recorder = b.recorder.with_log(Some(folder.clone()));
     // Slot 9 gets no picture; behind 20 comes one for which there is no slot.
     for number in (0..30).filter(|&n| n != 9) {

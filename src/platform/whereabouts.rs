@@ -1,0 +1,105 @@
+//! Where an open file is by now: people delete and move folders that are being written to.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whereabouts {
+    /// Where it was made.
+    Here,
+    /// It was given another name, or its folder was; where the system does not tell, there is none.
+    Moved(Option<PathBuf>),
+    /// It has no name any more: what is in it is gone once it is closed.
+    Gone,
+}
+
+/// Where the open `file` is that was made as `path`.
+pub fn of(file: &File, path: &Path) -> io::Result<Whereabouts> {
+    match std::fs::metadata(path) {
+        Ok(found) if system::same(file, &found)? => Ok(Whereabouts::Here),
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => system::elsewhere(file),
+    }
+}
+
+#[cfg(unix)]
+mod system {
+    use std::fs::{File, Metadata};
+    use std::io;
+    use std::os::unix::fs::MetadataExt;
+
+    use super::Whereabouts;
+
+    pub fn same(file: &File, found: &Metadata) -> io::Result<bool> {
+        let own = file.metadata()?;
+        Ok((own.dev(), own.ino()) == (found.dev(), found.ino()))
+    }
+
+    pub fn elsewhere(file: &File) -> io::Result<Whereabouts> {
+        if file.metadata()?.nlink() == 0 {
+            return Ok(Whereabouts::Gone);
+        }
+        #[cfg(target_os = "linux")]
+        let place = {
+            use std::os::fd::AsRawFd;
+            std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()
+        };
+        #[cfg(not(target_os = "linux"))]
+        let place = None;
+        // A file system that does not count its names says so here.
+        match place {
+            Some(place)
+                if std::fs::metadata(&place).is_ok_and(|m| same(file, &m).unwrap_or(false)) =>
+            {
+                Ok(Whereabouts::Moved(Some(place)))
+            }
+            Some(_) => Ok(Whereabouts::Gone),
+            None => Ok(Whereabouts::Moved(None)),
+        }
+    }
+}
+
+#[cfg(windows)]
+mod system {
+    use std::fs::{File, Metadata};
+    use std::io;
+
+    use super::Whereabouts;
+
+    pub fn same(_file: &File, _found: &Metadata) -> io::Result<bool> {
+        // Nobody can make another while ours is open, unless ours has gone; then the name is free
+        // only once it is closed.
+        Ok(true)
+    }
+
+    pub fn elsewhere(_file: &File) -> io::Result<Whereabouts> {
+        Ok(Whereabouts::Gone)
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_found_where_it_was_moved_to_and_known_to_be_gone() {
+        let room = tempfile::tempdir().unwrap();
+        let folder = room.path().join("a");
+        std::fs::create_dir(&folder).unwrap();
+        let path = folder.join("file");
+        let file = File::create_new(&path).unwrap();
+        assert_eq!(of(&file, &path).unwrap(), Whereabouts::Here);
+        let moved = room.path().join("b");
+        std::fs::rename(&folder, &moved).unwrap();
+        let there = std::fs::canonicalize(&moved).unwrap().join("file");
+        assert_eq!(of(&file, &path).unwrap(), Whereabouts::Moved(Some(there)));
+        std::fs::remove_dir_all(&moved).unwrap();
+        assert_eq!(of(&file, &path).unwrap(), Whereabouts::Gone);
+        // Somebody else's file of that name is not ours.
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(&path, "x").unwrap();
+        assert_eq!(of(&file, &path).unwrap(), Whereabouts::Gone);
+    }
+}
