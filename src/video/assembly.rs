@@ -12,11 +12,16 @@ use crate::units::Micros;
 /// The sender paces frames in order, so only reordering on the way can still bring it; 40 ms is
 /// beyond the reordering of ordinary paths and under one frame and a half.
 const REORDER_WAIT: i64 = 40_000;
-/// The same for a keyframe, whose loss costs many frames: a retransmission may be under way.
-const KEYFRAME_WAIT: i64 = 150_000;
+/// The same for a keyframe, whose loss costs many frames: a retransmission may be under way, and a
+/// second one.
+const KEYFRAME_WAIT: i64 = 250_000;
 /// Time between two requests for a keyframe, microseconds: a round trip, the encoder's next frame
 /// and the paced keyframe itself take about as long.
 const REQUEST_INTERVAL: i64 = 400_000;
+/// A fragment is late, not lost, for so long after a later one has come, microseconds.
+const OVERTAKEN: i64 = 8_000;
+/// So long after a round trip, what was asked for is asked for again.
+const ASK_AGAIN: i64 = 30_000;
 /// Frames in flight at most: over a second of them at 24 fps.
 const MAX_FRAMES: usize = 32;
 /// Bytes in flight at most. A keyframe of live video has some 10 kB.
@@ -55,6 +60,7 @@ pub struct AssemblyStats {
 struct Partial {
     keyframe: bool,
     first_arrival: Micros,
+    newest_arrival: Micros,
     fragments: Vec<Option<Box<[u8]>>>,
     missing: usize,
     bytes: usize,
@@ -70,6 +76,8 @@ pub struct Assembler {
     /// Deltas are useless until a keyframe.
     lost: bool,
     last_request: Option<Micros>,
+    /// Fragments that were asked for, and when.
+    asked: Option<((u64, u32), Micros)>,
     stats: AssemblyStats,
 }
 
@@ -112,6 +120,7 @@ impl Assembler {
         let frame = self.frames.entry(sequence).or_insert_with(|| Partial {
             keyframe,
             first_arrival: now,
+            newest_arrival: now,
             fragments: vec![None; count],
             missing: count,
             bytes: 0,
@@ -129,6 +138,7 @@ impl Assembler {
             return;
         }
         *slot = Some(payload.into());
+        frame.newest_arrival = now;
         frame.missing -= 1;
         frame.bytes += payload.len();
         self.bytes += payload.len();
@@ -196,6 +206,27 @@ impl Assembler {
         }
         self.last_request = Some(now);
         true
+    }
+
+    /// Fragments of a keyframe that should have come and did not: its number and bit n for fragment
+    /// n (the first 32). Asking counts, as in [`Self::wants_keyframe`]. `round_trip` in
+    /// microseconds is what an answer takes.
+    pub fn missing_fragments(&mut self, round_trip: i64, now: Micros) -> Option<(u64, u32)> {
+        let (&sequence, first) = self.frames.iter().find(|(_, f)| f.keyframe && f.missing > 0)?;
+        // The sender lets them out in order and evenly: what has been overtaken is lost.
+        let overtaken = self.overtaken(sequence);
+        let last = first.fragments.iter().rposition(|f| f.is_some())?;
+        let until = if overtaken.is_some() { first.fragments.len() } else { last };
+        let missing = first.fragments.iter().take(until.min(32)).enumerate();
+        let mask = missing.filter(|(_, f)| f.is_none()).fold(0, |mask, (n, _)| mask | 1 << n);
+        let again = self.asked.is_some_and(|(asked, at)| {
+            asked == (sequence, mask) && now.since(at) < round_trip.max(0) + ASK_AGAIN
+        });
+        if mask == 0 || again || now.since(first.newest_arrival) < OVERTAKEN {
+            return None;
+        }
+        self.asked = Some(((sequence, mask), now));
+        Some((sequence, mask))
     }
 
     /// The decoder found its reference damaged: hand out nothing before the next keyframe.

@@ -5,10 +5,12 @@
 //! [`pacer::Pacer`]; at the peer: [`assembly::Assembler`] -> [`payload`] -> [`vp8::Vp8Decoder`] ->
 //! [`display::Painter`]. Nothing here reads a clock, a socket, a file or a thread.
 
+pub mod allot;
 pub mod assembly;
 pub mod convert;
 pub mod display;
 pub mod error;
+pub mod fanout;
 pub mod font;
 pub mod frame;
 pub mod image;

@@ -115,8 +115,8 @@ impl Estimate {
         if !self.stuck {
             self.held.get_or_insert(now);
         }
-        let falling = before
-            .is_some_and(|(b, _)| f64::from(b.queue_micros) > queue + 1_000.0 + queue * 0.02);
+        let falling =
+            before.is_some_and(|(b, _)| f64::from(b.queue_micros) > queue + 1_000.0 + queue * 0.02);
         let lately = self.last_cut.is_some_and(|at| now.since(at) < AGAIN + round_trip.max(0));
         if self.over < 2 || falling || lately || paused {
             return;
@@ -159,7 +159,7 @@ impl Estimate {
             self.stuck = true;
         }
         if self.loss < LOSS[0] {
-            self.loss_rate = (self.loss_rate * (1.0 + 0.08 * seconds)).max(10.0).min(MOST);
+            self.loss_rate = (self.loss_rate * (1.0 + 0.08 * seconds)).clamp(10.0, MOST);
         }
         let Some((report, at)) = self.report else { return };
         let calm = self.calm_since.is_some_and(|since| now.since(since) >= CALM);
@@ -182,10 +182,14 @@ impl Estimate {
         self.rate
     }
 
-    /// The same where the path is known to have an end, and that is all that it carries; `None` where
-    /// nothing has been found against sending more.
+    /// What the path carries, kbit/s, where an end of it has been found; `None` where nothing is known
+    /// against sending more. Above [`Self::kbps`] after a decrease, which leaves room for a queue to
+    /// empty.
     pub fn limit_kbps(&self) -> Option<f64> {
-        self.broke.map(|_| self.rate)
+        match self.broke {
+            Some((carried, _)) => Some(carried.max(self.rate)),
+            None => Some(self.rate).filter(|rate| *rate < START),
+        }
     }
 
     /// What of it the picture may have, when audio takes that much with all headers, kbit/s.
@@ -229,7 +233,7 @@ mod tests {
         assert_eq!(e.kbps(), START, "one report may be a stall of the radio");
         e.report(&told(60, 200), 40_000, Micros(125_000));
         assert_eq!(e.kbps(), 170.0);
-        assert_eq!(e.limit_kbps(), Some(170.0));
+        assert_eq!(e.limit_kbps(), Some(200.0));
         e.report(&told(59, 200), 40_000, Micros(225_000));
         assert_eq!(e.kbps(), 170.0, "not again within a round trip");
         e.report(&told(4, 123), 40_000, Micros(500_000));

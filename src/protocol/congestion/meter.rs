@@ -134,8 +134,7 @@ impl PathMeter {
         // Where there is much jitter one block proves nothing.
         let before = self.blocks.previous.map_or(0, |low| self.queue(low));
         let proven = noise < QUIET || before > URGENT + 3 * noise;
-        let urgent =
-            proven && queue > URGENT + 3 * noise && queue > self.told + URGENT / 4;
+        let urgent = proven && queue > URGENT + 3 * noise && queue > self.told + URGENT / 4;
         self.blocks.learn(block);
         if !urgent || at.since(self.began) < URGENT_INTERVAL {
             return self.due(at);
@@ -281,8 +280,7 @@ mod tests {
             .collect();
         let reports = feed(&mut meter, 0, 20_000, |n| jitter[n as usize]);
         let late = &reports[reports.len() / 2..];
-        let beyond =
-            |r: &PathReport| r.queue_micros > (12_000 + 3 * r.noise_micros).min(60_000);
+        let beyond = |r: &PathReport| r.queue_micros > (12_000 + 3 * r.noise_micros).min(60_000);
         let false_alarms = late.iter().filter(|(_, r)| beyond(r)).count();
         assert!(false_alarms * 50 < late.len(), "{false_alarms} of {}", late.len());
     }

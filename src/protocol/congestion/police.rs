@@ -49,7 +49,12 @@ pub struct RelayPolice {
 
 impl Default for RelayPolice {
     fn default() -> Self {
-        Self { audio: Bucket::new(AUDIO_KBPS), rest: Bucket::new(REST_KBPS), last: None, dropped: 0 }
+        Self {
+            audio: Bucket::new(AUDIO_KBPS),
+            rest: Bucket::new(REST_KBPS),
+            last: None,
+            dropped: 0,
+        }
     }
 }
 

@@ -1,0 +1,151 @@
+//! The control thread's part of congestion control: reports in, and out go what the live encoders make
+//! and what each peer gets of it. The decisions are [`Estimate`]'s and [`Allotment`]'s.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::shared::Shared;
+use super::talk::{TalkCommand, TalkControl, VideoPlan};
+use crate::protocol::congestion::{Estimate, PathReport};
+use crate::units::{MAX_PARTICIPANTS, Micros, ParticipantId};
+use crate::video::allot::{Allotment, Room};
+use crate::video::fanout::{Source, UNKNOWN_KBPS};
+
+/// The encoders are thought about this often, microseconds.
+const THINK: i64 = 50_000;
+/// What audio takes on the wire without copies, kbit/s (DESIGN section 3), while nobody has said
+/// otherwise.
+const AUDIO_KBPS: u32 = 123;
+/// A change of rates by less than this share is not worth a word.
+const NOTICEABLE: f64 = 0.03;
+
+#[derive(Default)]
+struct Peer {
+    estimate: Estimate,
+    relayed: bool,
+    plan: Option<VideoPlan>,
+}
+
+/// All paths and both encoders.
+pub struct Congestion {
+    peers: [Option<Peer>; MAX_PARTICIPANTS],
+    allotment: Allotment<MAX_PARTICIPANTS>,
+    next: Micros,
+}
+
+impl Congestion {
+    /// Of a call with pictures of that target.
+    pub fn new(video_kbps: u32) -> Self {
+        let allotment = Allotment::new(video_kbps);
+        Self { peers: Default::default(), allotment, next: Micros(0) }
+    }
+
+    /// A peer is in, or in again under new keys.
+    pub fn joined(&mut self, id: ParticipantId, relayed: bool) {
+        if let Some(slot) = self.peers.get_mut(usize::from(id.0)) {
+            // Where it was cut off its path is what it was.
+            let estimate = slot.take().map(|p| p.estimate).unwrap_or_default();
+            *slot = Some(Peer { estimate, relayed, plan: None });
+            self.next = Micros(0);
+        }
+    }
+
+    /// It is reached another way: nothing is known of that.
+    pub fn moved(&mut self, id: ParticipantId, relayed: bool) {
+        if let Some(Some(peer)) = self.peers.get_mut(usize::from(id.0)) {
+            peer.estimate = Estimate::default();
+            peer.relayed = relayed;
+            self.next = Micros(0);
+        }
+    }
+
+    /// A peer is gone.
+    pub fn left(&mut self, id: ParticipantId) {
+        if let Some(slot) = self.peers.get_mut(usize::from(id.0)) {
+            *slot = None;
+        }
+    }
+
+    /// A peer says how our packets come through.
+    pub fn reported(&mut self, id: ParticipantId, report: &PathReport, rtt: i64, now: Micros) {
+        if let Some(Some(peer)) = self.peers.get_mut(usize::from(id.0)) {
+            let before = peer.estimate.holds(now);
+            peer.estimate.report(report, rtt, now);
+            if before != peer.estimate.holds(now) {
+                self.next = now;
+            }
+        }
+    }
+
+    /// A peer says how many of our audio packets it misses, tenths of a percent of a second.
+    pub fn lost(&mut self, id: ParticipantId, permille: u16, now: Micros) {
+        let sent = self.allotment.feed(usize::from(id.0)).map(|feed| feed.source as usize);
+        let picture = sent.and_then(|source| self.allotment.pictures()[source]);
+        if let Some(Some(peer)) = self.peers.get_mut(usize::from(id.0)) {
+            peer.estimate.loss(permille, picture.map_or(0, |p| p.kbps), now);
+        }
+    }
+
+    /// Does what is due.
+    pub fn tick(&mut self, talk: &mut TalkControl, shared: &Shared, now: Micros) {
+        if now < self.next {
+            return;
+        }
+        self.next = now + THINK;
+        let mut rooms = [None; MAX_PARTICIPANTS];
+        for (id, (peer, room)) in self.peers.iter_mut().zip(&mut rooms).enumerate() {
+            let Some(peer) = peer else { continue };
+            peer.estimate.tick(now);
+            let kbps = peer.estimate.video_kbps(audio_kbps(shared, id));
+            *room = Some(Room { kbps, relayed: peer.relayed });
+        }
+        self.allotment.update(&rooms, now);
+        let pictures = self.allotment.pictures();
+        for (live, picture) in shared.live.iter().zip(pictures) {
+            live.set_picture(picture);
+        }
+        for (id, peer) in self.peers.iter_mut().enumerate() {
+            let Some(peer) = peer else { continue };
+            let feed = self.allotment.feed(id);
+            let picture = feed.and_then(|feed| pictures[feed.source as usize]);
+            let video_kbps = peer.estimate.video_kbps(audio_kbps(shared, id));
+            let plan = VideoPlan {
+                feed,
+                kbps: match peer.estimate.limit_kbps() {
+                    Some(_) => [peer.estimate.kbps() as u32, video_kbps as u32],
+                    None => [UNKNOWN_KBPS.max(peer.estimate.kbps() as u32), UNKNOWN_KBPS],
+                },
+                pace_kbps: picture.map_or(1, |p| p.kbps),
+                held: peer.estimate.holds(now),
+            };
+            let news = peer.plan.is_none_or(|before| differ(&before, &plan));
+            let id = ParticipantId(id as u8);
+            if news && talk.send(TalkCommand::Video(id, plan)) {
+                peer.plan = Some(plan);
+            }
+            let gauge = &shared.peers[usize::from(id.0)].path;
+            let halved = feed.filter(|f| f.layers < 2 && f.source == Source::Low);
+            let picture = picture.map(|mut p| {
+                if halved.is_some() {
+                    p.fps /= 2;
+                }
+                p
+            });
+            gauge.set(peer.estimate.limit_kbps(), peer.estimate.queue_micros(), picture);
+        }
+    }
+}
+
+fn audio_kbps(shared: &Shared, id: usize) -> f64 {
+    let kbps = shared.peers.get(id).map_or(0, |p| p.audio_kbps.load(Relaxed));
+    f64::from(if kbps == 0 { AUDIO_KBPS } else { kbps })
+}
+
+fn differ(a: &VideoPlan, b: &VideoPlan) -> bool {
+    let far =
+        |a: u32, b: u32| (f64::from(a) - f64::from(b)).abs() > NOTICEABLE * f64::from(a.max(b));
+    a.feed != b.feed
+        || a.held != b.held
+        || far(a.kbps[0], b.kbps[0])
+        || far(a.kbps[1], b.kbps[1])
+        || far(a.pace_kbps, b.pace_kbps)
+}
