@@ -5,16 +5,21 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::shared::Shared;
 use super::talk::{TalkCommand, TalkControl, VideoPlan};
-use crate::protocol::congestion::{Estimate, PathReport};
+use crate::protocol::congestion::{Estimate, PathReport, share};
 use crate::units::{MAX_PARTICIPANTS, Micros, ParticipantId};
 use crate::video::allot::{Allotment, Room};
-use crate::video::fanout::{Source, UNKNOWN_KBPS};
+use crate::video::fanout::Source;
 
 /// The encoders are thought about this often, microseconds.
 const THINK: i64 = 50_000;
 /// What audio takes on the wire without copies, kbit/s (DESIGN section 3), while nobody has said
 /// otherwise.
 const AUDIO_KBPS: u32 = 123;
+/// Queues on all paths within so long of each other are one queue, microseconds: reports come ten
+/// times a second, over round trips that differ.
+const TOGETHER: i64 = 400_000;
+/// So long after that the paths share alike, microseconds.
+const COMMON: i64 = 20_000_000;
 /// A change of rates by less than this share is not worth a word.
 const NOTICEABLE: f64 = 0.03;
 
@@ -30,13 +35,27 @@ pub struct Congestion {
     peers: [Option<Peer>; MAX_PARTICIPANTS],
     allotment: Allotment<MAX_PARTICIPANTS>,
     next: Micros,
+    /// When all paths last broke together.
+    common: Option<Micros>,
+}
+
+/// Whether all of two or more paths had a queue within [`TOGETHER`].
+fn is_common<'a>(estimates: impl Iterator<Item = &'a Estimate>, now: Micros) -> bool {
+    let mut all = 0;
+    for estimate in estimates.filter(|e| !e.is_unheard(now)) {
+        if estimate.last_queue().is_none_or(|at| now.since(at) > TOGETHER) {
+            return false;
+        }
+        all += 1;
+    }
+    all > 1
 }
 
 impl Congestion {
     /// Of a call with pictures of that target.
     pub fn new(video_kbps: u32) -> Self {
         let allotment = Allotment::new(video_kbps);
-        Self { peers: Default::default(), allotment, next: Micros(0) }
+        Self { peers: Default::default(), allotment, next: Micros(0), common: None }
     }
 
     /// A peer is in, or in again under new keys.
@@ -85,12 +104,25 @@ impl Congestion {
         }
     }
 
+    /// Where all paths have broken in the same moment, it is the own uplink that is thin.
+    fn share(&mut self, now: Micros) {
+        if is_common(self.peers.iter().flatten().map(|p| &p.estimate), now) {
+            self.common = Some(now);
+        }
+        if self.common.is_some_and(|at| now.since(at) < COMMON) {
+            let mut all = self.peers.each_mut().map(|p| p.as_mut().map(|p| &mut p.estimate));
+            let mut all: Vec<&mut Estimate> = all.iter_mut().flatten().map(|e| &mut **e).collect();
+            share(&mut all);
+        }
+    }
+
     /// Does what is due.
     pub fn tick(&mut self, talk: &mut TalkControl, shared: &Shared, now: Micros) {
         if now < self.next {
             return;
         }
         self.next = now + THINK;
+        self.share(now);
         let mut rooms = [None; MAX_PARTICIPANTS];
         for (id, (peer, room)) in self.peers.iter_mut().zip(&mut rooms).enumerate() {
             let Some(peer) = peer else { continue };
@@ -110,10 +142,7 @@ impl Congestion {
             let video_kbps = peer.estimate.video_kbps(audio_kbps(shared, id));
             let plan = VideoPlan {
                 feed,
-                kbps: match peer.estimate.limit_kbps() {
-                    Some(_) => [peer.estimate.kbps() as u32, video_kbps as u32],
-                    None => [UNKNOWN_KBPS.max(peer.estimate.kbps() as u32), UNKNOWN_KBPS],
-                },
+                kbps: [peer.estimate.kbps() as u32, video_kbps as u32],
                 pace_kbps: picture.map_or(1, |p| p.kbps),
                 held: peer.estimate.holds(now),
             };
@@ -149,3 +178,6 @@ fn differ(a: &VideoPlan, b: &VideoPlan) -> bool {
         || far(a.kbps[1], b.kbps[1])
         || far(a.pace_kbps, b.pace_kbps)
 }
+
+#[cfg(test)]
+mod tests;

@@ -31,6 +31,8 @@ const MARGIN: f64 = 1.15;
 const MAIN: [f64; 3] = [0.15, 0.5, 0.33];
 /// Rates of low, kbit/s.
 const LOW: [f64; 2] = [80.0, 200.0];
+/// Who is on low's base layer stays on it down to here, kbit/s, with pictures left out.
+const FEWEST: f64 = 25.0;
 /// What low's base layer takes of it.
 const BASE: f64 = 0.6;
 
@@ -146,10 +148,12 @@ impl<const N: usize> Allotment<N> {
                 continue;
             };
             let steps = slot.get_or_insert_default();
+            // A few pictures a second are more than none: who has some keeps them for longer.
+            let fewest = if steps.step < NOTHING { FEWEST } else { LOW[0] * BASE };
             let need = |kbps: f64| match kbps {
                 _ if !room.relayed && kbps >= least_main => ON_MAIN,
                 _ if !room.relayed && kbps >= LOW[0] => LOW_WHOLE,
-                _ if kbps >= LOW[0] * BASE => LOW_BASE,
+                _ if kbps >= fewest => LOW_BASE,
                 _ => NOTHING,
             };
             if room.relayed && steps.step < LOW_BASE {
@@ -257,7 +261,7 @@ mod tests {
         let mut a = Allotment::new(400);
         let mut at = 0;
         let mut seen = Vec::new();
-        for kbps in [500.0, 300.0, 210.0, 180.0, 120.0, 70.0, 30.0] {
+        for kbps in [500.0, 300.0, 210.0, 180.0, 120.0, 70.0, 15.0] {
             let changes = hold(&mut a, &mut at, 5, [direct(kbps); 3]);
             let (_, pictures, feeds) = changes.last().copied().unwrap();
             seen.push((pictures[0].map(|p| (p.height, p.fps, p.kbps)), feeds[0].is_some()));
@@ -301,7 +305,7 @@ mod tests {
         let changes = hold(&mut a, &mut at, 3, rooms);
         let (_, _, feeds) = changes.last().unwrap();
         assert_eq!(feeds[1], Some(Feed { source: Source::Low, layers: 1 }));
-        let rooms = [direct(500.0), direct(20.0), direct(450.0)];
+        let rooms = [direct(500.0), direct(15.0), direct(450.0)];
         let changes = hold(&mut a, &mut at, 3, rooms);
         let (_, pictures, feeds) = changes.last().unwrap();
         assert_eq!((feeds[1], pictures[1]), (None, None), "the second encoder is for nobody");
@@ -311,7 +315,7 @@ mod tests {
     fn it_comes_back_one_step_in_ten_seconds_and_a_step_that_fails_waits_longer() {
         let mut a = Allotment::new(400);
         let mut at = 0;
-        let thin = [direct(500.0), direct(20.0), None];
+        let thin = [direct(500.0), direct(15.0), None];
         let good = [direct(500.0), direct(500.0), None];
         hold(&mut a, &mut at, 3, thin);
         let began = at;

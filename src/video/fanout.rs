@@ -16,9 +16,8 @@ use crate::units::{MAX_PEERS, Micros};
 pub const DEPTH: usize = 12;
 /// Whoever is so many pictures behind gets only those that others refer to.
 const BEHIND: u64 = 2;
-/// Rate of a path of which nothing is known, kbit/s: PRD 5.4's budget for a pair with its headers,
-/// and the least on which a call with pictures makes sense.
-pub const UNKNOWN_KBPS: u32 = 1_000;
+/// Rate of a path until somebody says otherwise, kbit/s: audio and a small picture.
+const UNKNOWN_KBPS: u32 = 300;
 /// A packet of video with all headers, at most: what its time on a line is planned with.
 const PACKET: usize = 1_178;
 
@@ -557,7 +556,7 @@ mod tests {
         fan.join(0, 400);
         let mut at = 0;
         fan.push(Source::Main, picture(true, false, 5_000));
-        assert_eq!(run(&mut fan, &mut at, 100).len(), 5);
+        assert_eq!(run(&mut fan, &mut at, 200).len(), 5);
         fan.push(Source::Main, picture(false, false, 900));
         assert_eq!(run(&mut fan, &mut at, 40).len(), 1);
         fan.again(0, 0, 0b1_1010_0100);

@@ -7,16 +7,19 @@ use crate::units::Micros;
 
 /// Kept free for heartbeats, stamps and reports, kbit/s (PRD 5.4's 5 and the rest of a burst).
 pub const CONTROL_KBPS: u32 = 8;
-/// Where an estimate begins: audio with its headers, and a picture of nearly the usual rate.
-const START: f64 = 520.0;
+/// Where an estimate begins: audio with its headers, and a small picture. It doubles in a second.
+const START: f64 = 220.0;
+/// Audio and the usual picture, kbit/s (PRD 5.4).
+const USUAL: f64 = 550.0;
 /// Nobody is sent more, kbit/s: three peers' pictures at the highest `--video-bitrate`.
 const MOST: f64 = 6_000.0;
 /// Less than audio takes with four frames in a packet.
 const LEAST: f64 = 40.0;
 /// A queue matters from here on, microseconds: two audio packets, and four of a device's blocks.
 const QUEUE: f64 = 12_000.0;
-/// Three times the path's own jitter may come on top, as long as the sum is below this.
-const QUEUE_MOST: f64 = 60_000.0;
+/// Five times the path's own jitter may come on top (the least of many is three and a half
+/// deviations below the mean, and as much may lie above), as long as the sum is below this.
+const QUEUE_MOST: f64 = 90_000.0;
 /// Share of what arrives that is sent after a decrease (draft-ietf-rmcat-gcc, beta).
 const BETA: f64 = 0.85;
 /// Between two decreases lie a round trip and so much, microseconds: a report's interval and its
@@ -24,6 +27,15 @@ const BETA: f64 = 0.85;
 const AGAIN: i64 = 250_000;
 /// Video waits no longer than this for a queue to empty: one that does not empty is no queue of ours.
 const HOLD: i64 = 2_000_000;
+/// The same for a queue of at most [`SHORT_QUEUE`]: audio alone leaves enough of 150 kbit/s to empty
+/// it in that time.
+const SHORT_HOLD: i64 = 700_000;
+/// Microseconds.
+const SHORT_QUEUE: f64 = 90_000.0;
+/// What is not our queue is put up with, and this share of it on top ...
+const TOLERANCE: f64 = 1.2;
+/// ... up to here, microseconds.
+const TOLERANCE_MOST: f64 = 150_000.0;
 /// Without a queue for so long, more may be sent, microseconds.
 const CALM: i64 = 500_000;
 /// Growth a second: nothing is known against it / below where the path broke / near it.
@@ -35,7 +47,7 @@ const FORGET: i64 = 60_000_000;
 /// More than this over what arrives is not believed: whoever sends little learns little.
 const UNPROVEN: f64 = 1.5;
 /// The same in kbit/s, so that a path with audio alone can be tried with the smallest picture.
-const UNPROVEN_KBPS: f64 = 60.0;
+const UNPROVEN_KBPS: f64 = 80.0;
 /// No report for so long: nothing arrives, or nothing comes back.
 const UNHEARD: i64 = 1_200_000;
 /// Loss that lets the rate grow, and loss that lowers it, tenths of a percent (the draft's 2 and
@@ -61,9 +73,13 @@ pub struct Estimate {
     over: u32,
     /// Video waits since then.
     held: Option<Micros>,
-    /// It has waited too long: the queue is not ours, until it is gone.
-    stuck: bool,
+    /// The longest queue since then, and the rate before the first cut in it.
+    longest: f64,
+    before_cut: Option<f64>,
+    /// Delay that changes by itself and not because of us, microseconds.
+    tolerated: f64,
     last_cut: Option<Micros>,
+    last_queue: Option<Micros>,
     last_loss: Option<Micros>,
     calm_since: Option<Micros>,
     /// Where the path broke, kbit/s, and when.
@@ -80,8 +96,11 @@ impl Default for Estimate {
             report: None,
             over: 0,
             held: None,
-            stuck: false,
+            longest: 0.0,
+            before_cut: None,
+            tolerated: 0.0,
             last_cut: None,
+            last_queue: None,
             last_loss: None,
             calm_since: None,
             broke: None,
@@ -97,12 +116,14 @@ impl Estimate {
         let before = self.report.replace((*report, now));
         let paused = before.is_some_and(|(_, at)| now.since(at) > UNHEARD);
         let queue = f64::from(report.queue_micros);
-        let limit = threshold(report);
+        let limit = threshold(report).max(self.tolerated);
+        self.longest = self.longest.max(queue);
+        self.tolerated -= (self.tolerated - queue * TOLERANCE).max(0.0) * 0.001;
         if queue <= limit {
             self.over = 0;
-            if queue <= limit / 2.0 {
+            if queue <= (limit / 2.0).max(self.tolerated) {
                 self.held = None;
-                self.stuck = false;
+                self.before_cut = None;
                 self.calm_since.get_or_insert(now);
             } else if self.held.is_none() {
                 // In between: neither more nor less.
@@ -111,9 +132,11 @@ impl Estimate {
             return;
         }
         self.calm_since = None;
+        self.last_queue = Some(now);
         self.over += 1;
-        if !self.stuck {
-            self.held.get_or_insert(now);
+        if self.held.is_none() {
+            self.held = Some(now);
+            self.longest = queue;
         }
         let falling =
             before.is_some_and(|(b, _)| f64::from(b.queue_micros) > queue + 1_000.0 + queue * 0.02);
@@ -123,6 +146,7 @@ impl Estimate {
         }
         // While a queue stands, what arrives is what the path carries.
         let carried = f64::from(report.received_kbps).min(self.rate);
+        self.before_cut.get_or_insert(self.rate);
         self.broke = Some((carried, now));
         self.rate = (carried * BETA).clamp(LEAST, self.rate);
         self.last_cut = Some(now);
@@ -152,18 +176,29 @@ impl Estimate {
         if self.broke.is_some_and(|(_, at)| now.since(at) > FORGET) {
             self.broke = None;
         }
-        if let Some(since) = self.held
-            && now.since(since) > HOLD
-        {
+        let patience = if self.longest <= SHORT_QUEUE { SHORT_HOLD } else { HOLD };
+        if self.held.is_some_and(|since| now.since(since) > patience) {
+            // Without video it has not gone: it is not ours, and the rate was right.
             self.held = None;
-            self.stuck = true;
+            self.over = 0;
+            let last = self.report.map_or(0.0, |(r, _)| f64::from(r.queue_micros));
+            let alike = self.longest.min(last * 2.0);
+            self.tolerated = (alike * TOLERANCE).min(TOLERANCE_MOST).max(self.tolerated);
+            if let Some(rate) = self.before_cut.take()
+                && self.longest <= SHORT_QUEUE
+            {
+                self.rate = self.rate.max(rate);
+                self.broke = None;
+            }
         }
         if self.loss < LOSS[0] {
             self.loss_rate = (self.loss_rate * (1.0 + 0.08 * seconds)).clamp(10.0, MOST);
         }
         let Some((report, at)) = self.report else { return };
         let calm = self.calm_since.is_some_and(|since| now.since(since) >= CALM);
-        if !calm || self.loss >= LOSS[0] || now.since(at) > UNHEARD {
+        // Some loss that comes without a queue is the path's own, and leaves the usual picture.
+        let lossy = self.loss >= LOSS[1] || self.loss >= LOSS[0] && self.rate >= USUAL;
+        if !calm || lossy || now.since(at) > UNHEARD {
             return;
         }
         let growth = match self.broke {
@@ -202,6 +237,11 @@ impl Estimate {
         self.held.is_some() || self.is_unheard(now)
     }
 
+    /// When a queue was last found, if one was.
+    pub fn last_queue(&self) -> Option<Micros> {
+        self.last_queue
+    }
+
     /// Reports have stopped coming.
     pub fn is_unheard(&self, now: Micros) -> bool {
         self.report.is_some_and(|(_, at)| now.since(at) > UNHEARD)
@@ -213,8 +253,24 @@ impl Estimate {
     }
 }
 
+/// Lets peers whose paths broke together have the same: what broke is the own uplink, and who was
+/// heard first must not keep the least. Who has less than half of the most has a path of its own that
+/// is thin.
+pub fn share(estimates: &mut [&mut Estimate]) {
+    let most = estimates.iter().map(|e| e.rate).fold(0.0, f64::max);
+    let alike = |e: &&mut &mut Estimate| e.rate >= most / 2.0;
+    let (mut sum, mut count) = (0.0, 0.0);
+    for estimate in estimates.iter_mut().filter(alike) {
+        sum += estimate.rate;
+        count += 1.0;
+    }
+    for estimate in estimates.iter_mut().filter(alike) {
+        estimate.rate += (sum / count - estimate.rate) * 0.25;
+    }
+}
+
 fn threshold(report: &PathReport) -> f64 {
-    (QUEUE + 3.0 * f64::from(report.noise_micros)).min(QUEUE_MOST)
+    (QUEUE + 5.0 * f64::from(report.noise_micros)).min(QUEUE_MOST)
 }
 
 #[cfg(test)]
@@ -272,7 +328,7 @@ mod tests {
             e.tick(now);
         }
         assert_eq!(e.video_kbps(123.0), LOSS_LEAST);
-        assert_eq!(e.limit_kbps(), None);
+        assert_eq!(e.limit_kbps(), None, "{}", e.kbps());
         for n in 100..200 {
             e.loss(300, e.video_kbps(123.0) as u32, Micros(n * 100_000));
         }
@@ -280,14 +336,23 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_that_is_not_ours_holds_video_for_two_seconds_at_most() {
+    fn a_queue_that_is_not_ours_holds_video_for_two_seconds_at_most_and_is_then_put_up_with() {
         let mut e = Estimate::default();
         for n in 0..30 {
             let now = Micros(n * 100_000);
-            e.report(&told(80, 500), 40_000, now);
+            e.report(&told(100, 500), 40_000, now);
             e.tick(now);
             assert_eq!(e.holds(now), n <= 20, "{n}");
         }
+        // A shorter one is known sooner, and what was cut because of it comes back.
+        let mut e = Estimate::default();
+        for n in 0..30 {
+            let now = Micros(n * 100_000);
+            e.report(&told(50, 500), 40_000, now);
+            e.tick(now);
+            assert_eq!(e.holds(now), n <= 7, "{n}");
+        }
+        assert!(e.kbps() >= START && e.limit_kbps().is_none());
     }
 
     #[test]

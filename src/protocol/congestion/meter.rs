@@ -13,7 +13,7 @@ const CALM_INTERVAL: i64 = 500_000;
 const URGENT_INTERVAL: i64 = 25_000;
 /// Audio packets of which an urgent report takes the least delay: that of fewer is jitter.
 const BLOCK: u32 = 5;
-/// A queue is told of at once from here on, over three times the jitter, microseconds.
+/// A queue is told of at once from here on, over five times the jitter, microseconds.
 const URGENT: i64 = 12_000;
 /// Jitter that a single block's delay is not taken for, microseconds.
 const QUIET: i64 = 3_000;
@@ -133,8 +133,8 @@ impl PathMeter {
         let noise = self.blocks.micros;
         // Where there is much jitter one block proves nothing.
         let before = self.blocks.previous.map_or(0, |low| self.queue(low));
-        let proven = noise < QUIET || before > URGENT + 3 * noise;
-        let urgent = proven && queue > URGENT + 3 * noise && queue > self.told + URGENT / 4;
+        let proven = noise < QUIET || before > URGENT + 5 * noise;
+        let urgent = proven && queue > URGENT + 5 * noise && queue > self.told + URGENT / 4;
         self.blocks.learn(block);
         if !urgent || at.since(self.began) < URGENT_INTERVAL {
             return self.due(at);
@@ -280,7 +280,7 @@ mod tests {
             .collect();
         let reports = feed(&mut meter, 0, 20_000, |n| jitter[n as usize]);
         let late = &reports[reports.len() / 2..];
-        let beyond = |r: &PathReport| r.queue_micros > (12_000 + 3 * r.noise_micros).min(60_000);
+        let beyond = |r: &PathReport| r.queue_micros > (12_000 + 5 * r.noise_micros).min(90_000);
         let false_alarms = late.iter().filter(|(_, r)| beyond(r)).count();
         assert!(false_alarms * 50 < late.len(), "{false_alarms} of {}", late.len());
     }

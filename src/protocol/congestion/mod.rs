@@ -21,7 +21,7 @@ mod keyframes;
 mod meter;
 mod police;
 
-pub use estimate::{CONTROL_KBPS, Estimate};
+pub use estimate::{CONTROL_KBPS, Estimate, share};
 pub use keyframes::KeyframeGate;
 pub use meter::{PathMeter, PathReport};
 pub use police::RelayPolice;
