@@ -128,7 +128,7 @@ impl Congestion {
             let Some(peer) = peer else { continue };
             peer.estimate.tick(now);
             let kbps = peer.estimate.video_kbps(audio_kbps(shared, id));
-            *room = Some(Room { kbps, relayed: peer.relayed });
+            *room = Some(Room { kbps, known: peer.estimate.is_known(), relayed: peer.relayed });
         }
         self.allotment.update(&rooms, now);
         let pictures = self.allotment.pictures();

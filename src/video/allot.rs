@@ -54,6 +54,9 @@ pub struct Picture {
 pub struct Room {
     /// What it has for the picture, kbit/s.
     pub kbps: f64,
+    /// An end of it has been found. If not, `kbps` is only what has been tried so far, as at the
+    /// start: it sets the bitrate and changes nothing else.
+    pub known: bool,
     /// Another member carries: one small layer.
     pub relayed: bool,
 }
@@ -138,7 +141,8 @@ impl<const N: usize> Allotment<N> {
     /// Decides anew. Some times a second; `None` for nobody.
     pub fn update(&mut self, rooms: &[Option<Room>; N], now: Micros) {
         let direct = rooms.iter().flatten().filter(|r| !r.relayed);
-        let best = direct.map(|r| r.kbps).fold(0.0, f64::max).min(self.target);
+        let target = self.target;
+        let best = direct.map(|r| Self::promise(target, r)).fold(0.0, f64::max).min(target);
         let least_main = (best * SHARE).max(self.target * MAIN[0]);
         // A person who wants little gets little from both encoders.
         let low_most = LOW[1].min(self.target * 0.5).max(LOW[0]);
@@ -160,9 +164,15 @@ impl<const N: usize> Allotment<N> {
                 // A carrier does not wait for two seconds to be spared.
                 *steps = Steps { step: LOW_BASE, ..Steps::default() };
             }
-            steps.update(need(room.kbps), need(room.kbps / MARGIN), now);
+            let kbps = Self::promise(target, room);
+            steps.update(need(kbps), need(kbps / MARGIN), now);
         }
         self.pictures = [self.main(rooms, least_main, now), self.low(rooms, low_most)];
+    }
+
+    /// What a path can be relied upon to carry, or be hoped to.
+    fn promise(target: f64, room: &Room) -> f64 {
+        if room.known { room.kbps } else { room.kbps.max(target * MARGIN) }
     }
 
     fn on(&self, step: usize) -> impl Fn((&Option<Steps>, &Option<Room>)) -> Option<f64> {
@@ -173,16 +183,24 @@ impl<const N: usize> Allotment<N> {
     }
 
     fn main(&mut self, rooms: &[Option<Room>; N], least: f64, now: Micros) -> Option<Picture> {
-        let all: Vec<f64> = self.places.iter().zip(rooms).filter_map(self.on(ON_MAIN)).collect();
+        let on_main = self.places.iter().zip(rooms).filter_map(|(steps, room)| {
+            let room = room.as_ref().filter(|_| steps.is_some_and(|s| s.step == ON_MAIN))?;
+            Some((Self::promise(self.target, room), room.kbps))
+        });
+        let all: Vec<(f64, f64)> = on_main.collect();
         // Who is about to be moved to low does not cost the others.
-        let served = all.iter().copied().filter(|&kbps| kbps >= least).reduce(f64::min);
-        let kbps = served.or(all.iter().copied().reduce(f64::min))?;
-        let kbps = kbps.clamp(self.target * MAIN[0], self.target);
+        let lowest = |pairs: Vec<(f64, f64)>| {
+            let served = pairs.iter().copied().filter(|(hoped, _)| *hoped >= least);
+            let of = |a: (f64, f64), b: (f64, f64)| (a.0.min(b.0), a.1.min(b.1));
+            served.reduce(of).or(pairs.into_iter().reduce(of))
+        };
+        let (hoped, kbps) = lowest(all)?;
+        let [hoped, kbps] = [hoped, kbps].map(|k| k.clamp(self.target * MAIN[0], self.target));
         let rung = |kbps: f64| {
             let share = kbps / self.target;
             usize::from(share < MAIN[1]) + usize::from(share < MAIN[2])
         };
-        self.rung.update(rung(kbps), rung(kbps / MARGIN), now);
+        self.rung.update(rung(hoped), rung(hoped / MARGIN), now);
         let step = self.rung.step;
         let ((width, height), fps) = (SIZES[usize::from(step > 1)], RATES[usize::from(step > 0)]);
         let before = self.pictures[0].filter(|p| (p.width, p.fps) == (width, fps));
@@ -233,7 +251,7 @@ mod tests {
     const FULL: Option<Feed> = Some(Feed { source: Source::Main, layers: 2 });
 
     fn direct(kbps: f64) -> Option<Room> {
-        Some(Room { kbps, relayed: false })
+        Some(Room { kbps, known: true, relayed: false })
     }
 
     /// Updates every 50 ms for `seconds`; what changed: (ms, pictures, feeds).
@@ -341,9 +359,20 @@ mod tests {
     }
 
     #[test]
+    fn a_path_that_is_still_being_tried_changes_the_bitrate_only() {
+        let mut a = Allotment::new(400);
+        let mut at = 0;
+        let tried = Some(Room { kbps: 80.0, known: false, relayed: false });
+        let changes = hold(&mut a, &mut at, 5, [tried, direct(500.0), None]);
+        let (_, pictures, feeds) = changes.last().unwrap();
+        assert_eq!((changes.len(), feeds[0], pictures[1]), (1, FULL, None));
+        assert_eq!(pictures[0].map(|p| (p.height, p.fps, p.kbps)), Some((480, 24, 80)));
+    }
+
+    #[test]
     fn a_relayed_peer_gets_one_small_layer_at_once() {
         let mut a = Allotment::new(400);
-        let relayed = Some(Room { kbps: 500.0, relayed: true });
+        let relayed = Some(Room { kbps: 500.0, known: true, relayed: true });
         a.update(&[direct(500.0), relayed, None], Micros(0));
         assert_eq!(a.feed(1), Some(Feed { source: Source::Low, layers: 1 }));
         let low = a.pictures()[1].unwrap();

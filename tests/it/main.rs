@@ -15,11 +15,13 @@ mod generated;
 mod lab;
 mod layering;
 mod mesh;
+mod netlab;
 mod portmap;
 mod protocol;
 mod release;
 mod socket;
 mod sound;
+mod storm;
 mod support;
 mod virtual_call;
 #[cfg(target_os = "linux")]

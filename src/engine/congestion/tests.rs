@@ -228,7 +228,8 @@ impl World {
                 estimate.loss((lost.max(0.0) * 1_000.0) as u16, kbps, now);
             }
             estimate.tick(now);
-            rooms[n] = Some(Room { kbps: estimate.video_kbps(123.0), relayed: false });
+            let (kbps, known) = (estimate.video_kbps(123.0), estimate.is_known());
+            rooms[n] = Some(Room { kbps, known, relayed: false });
         }
         self.allotment.update(&rooms, now);
         let pictures = self.allotment.pictures();

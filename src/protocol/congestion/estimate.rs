@@ -76,6 +76,8 @@ pub struct Estimate {
     /// The longest queue since then, and the rate before the first cut in it.
     longest: f64,
     before_cut: Option<f64>,
+    /// Loss has lowered the picture's rate, and it has not grown back.
+    lossy: bool,
     /// Delay that changes by itself and not because of us, microseconds.
     tolerated: f64,
     last_cut: Option<Micros>,
@@ -98,6 +100,7 @@ impl Default for Estimate {
             held: None,
             longest: 0.0,
             before_cut: None,
+            lossy: false,
             tolerated: 0.0,
             last_cut: None,
             last_queue: None,
@@ -160,6 +163,7 @@ impl Estimate {
             return;
         }
         self.last_loss = Some(now);
+        self.lossy = true;
         let sent = self.loss_rate.min(f64::from(video_kbps).max(LOSS_LEAST));
         let least = if permille >= HOPELESS { 0.0 } else { LOSS_LEAST };
         self.loss_rate = (sent * (1.0 - 0.5 * f64::from(permille) / 1_000.0)).max(least);
@@ -193,6 +197,7 @@ impl Estimate {
         }
         if self.loss < LOSS[0] {
             self.loss_rate = (self.loss_rate * (1.0 + 0.08 * seconds)).clamp(10.0, MOST);
+            self.lossy &= self.loss_rate < USUAL;
         }
         let Some((report, at)) = self.report else { return };
         let calm = self.calm_since.is_some_and(|since| now.since(since) >= CALM);
@@ -225,6 +230,11 @@ impl Estimate {
             Some((carried, _)) => Some(carried.max(self.rate)),
             None => Some(self.rate).filter(|rate| *rate < START),
         }
+    }
+
+    /// An end of the path has been found, or loss says that there is one.
+    pub fn is_known(&self) -> bool {
+        self.broke.is_some() || self.lossy || self.rate < START
     }
 
     /// What of it the picture may have, when audio takes that much with all headers, kbit/s.

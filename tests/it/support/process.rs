@@ -59,8 +59,20 @@ impl Program {
         args: &[S],
         adjust: impl FnOnce(&mut Command),
     ) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hyperzoom"));
-        command.args(args.iter().map(AsRef::as_ref)).arg("--json");
+        Self::start_through(name, args, &[], adjust)
+    }
+
+    /// The same behind another program's words (`net-lab exec host_a`), which must become it.
+    pub fn start_through<S: AsRef<str>>(
+        name: &str,
+        args: &[S],
+        through: &[&std::ffi::OsStr],
+        adjust: impl FnOnce(&mut Command),
+    ) -> Self {
+        let program = std::ffi::OsStr::new(env!("CARGO_BIN_EXE_hyperzoom"));
+        let mut words = through.iter().copied().chain([program]);
+        let mut command = Command::new(words.next().expect("at least the program"));
+        command.args(words).args(args.iter().map(AsRef::as_ref)).arg("--json");
         command.env_remove("HYPERZOOM_INVITE").env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         adjust(&mut command);
