@@ -75,6 +75,8 @@ struct Stream {
     pts: i64,
     /// The next picture is of the upper layer.
     upper: bool,
+    /// Number of the newest base frame.
+    base: u8,
     needed: Micros,
 }
 
@@ -91,6 +93,7 @@ impl Stream {
             keyframes: KeyframeGate::default(),
             pts: 0,
             upper: false,
+            base: 0,
             needed: Micros(0),
         }
     }
@@ -135,7 +138,8 @@ impl Stream {
         let upper = self.upper && !force;
         let mut picture = out.take();
         picture.data.clear();
-        let prefix = FramePrefix { layer: u8::from(upper), disposable: upper, captured };
+        let base = if upper { self.base } else { self.base.wrapping_add(1) };
+        let prefix = FramePrefix { layer: u8::from(upper), base, disposable: upper, captured };
         payload::write(&prefix, &mut picture.data);
         let made = encoder.encode_layer(&self.image, self.pts, force, upper, &mut picture.data);
         self.pts += i64::from(FPS / self.picture.fps.clamp(1, FPS));
@@ -143,13 +147,17 @@ impl Stream {
         picture.keyframe = keyframe;
         picture.disposable = upper && !keyframe;
         if keyframe && upper {
-            let prefix = FramePrefix { layer: 0, disposable: false, captured };
+            let base = self.base.wrapping_add(1);
+            let prefix = FramePrefix { layer: 0, base, disposable: false, captured };
             let mut head = Vec::with_capacity(payload::PREFIX);
             payload::write(&prefix, &mut head);
             picture.data[..payload::PREFIX].copy_from_slice(&head);
         }
         if keyframe {
             self.keyframes.made(now);
+        }
+        if !picture.disposable {
+            self.base = self.base.wrapping_add(1);
         }
         self.upper = keyframe || !self.upper;
         let disposable = picture.disposable;

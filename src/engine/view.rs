@@ -46,7 +46,7 @@ pub struct View {
 impl View {
     /// Runs until the peer is gone or the call stops.
     pub fn run(mut self) {
-        let mut assembler = Assembler::new();
+        let mut assembler = Assembler::layered();
         let mut picture = I420::black(2, 2);
         let index = usize::from(self.peer.0);
         while !self.shared.stopping() && !self.stop.load(Relaxed) {

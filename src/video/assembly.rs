@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use super::payload::{self, Chain};
 use crate::units::Micros;
 
 /// How long a missing frame is waited for once a later one has begun to arrive, microseconds.
@@ -75,6 +76,12 @@ pub struct Assembler {
     next: Option<u64>,
     /// Deltas are useless until a keyframe.
     lost: bool,
+    /// Frames tell what they refer to ([`payload::Chain`]).
+    layered: bool,
+    /// Something is missing before the next frame; it will tell whether that matters.
+    gap: bool,
+    /// The newest base frame that was handed out.
+    base: Option<Chain>,
     last_request: Option<Micros>,
     /// Fragments that were asked for, and when.
     asked: Option<((u64, u32), Micros)>,
@@ -85,6 +92,12 @@ impl Assembler {
     /// One that waits for a first keyframe.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The same for frames with the prefix of [`super::payload`]: one that is missing and that no
+    /// other refers to costs nothing but itself.
+    pub fn layered() -> Self {
+        Self { layered: true, ..Self::default() }
     }
 
     /// Takes one fragment. `fragment` counts from 0; `fragments` is the frame's number of them,
@@ -156,11 +169,19 @@ impl Assembler {
             let in_turn = self.next == Some(sequence);
             // Before the first keyframe there is no order to wait for.
             if whole && (in_turn || self.next.is_none()) {
+                if in_turn && self.gap && !keyframe {
+                    self.lost |= !self.chained(sequence);
+                }
+                self.gap = false;
                 let usable = keyframe || (in_turn && !self.lost);
                 let frame = self.take(sequence);
                 if usable {
                     self.next = Some(sequence.saturating_add(1));
                     self.lost = false;
+                    let chain = frame.chain();
+                    if let Some(base) = chain.filter(|c| keyframe || c.is_base()) {
+                        self.base = Some(base);
+                    }
                     self.stats.delivered += 1;
                     return Some(AssembledFrame { keyframe, sequence, data: frame.join() });
                 }
@@ -178,15 +199,17 @@ impl Assembler {
             }
             if let Some(next) = self.next {
                 self.stats.missing += sequence - next;
-                self.lost |= sequence > next;
+                self.miss(sequence > next, sequence - next);
             }
             if whole {
                 self.next = Some(sequence);
-                self.lost = true;
+                self.miss(true, 1);
             } else {
                 self.take(sequence);
                 self.stats.missing += 1;
-                self.lost = true;
+                // Without a keyframe nothing goes on.
+                self.lost |= keyframe;
+                self.miss(true, 1);
                 if self.next.is_some() {
                     self.next = Some(sequence.saturating_add(1));
                 }
@@ -237,6 +260,22 @@ impl Assembler {
     /// What has happened so far.
     pub fn stats(&self) -> AssemblyStats {
         self.stats
+    }
+
+    /// Frames are missing. Where frames tell what they refer to, the next one decides.
+    fn miss(&mut self, missing: bool, frames: u64) {
+        // Numbers of base frames wrap: more of them missing than that is not told.
+        if self.layered && frames < u64::from(payload::BASES) / 2 {
+            self.gap |= missing;
+        } else {
+            self.lost |= missing;
+        }
+    }
+
+    /// The frame refers to the newest that was handed out.
+    fn chained(&self, sequence: u64) -> bool {
+        let here = self.frames.get(&sequence).and_then(Partial::chain);
+        self.layered && here.zip(self.base).is_some_and(|(here, base)| here.follows(base))
     }
 
     /// Without a reference, nothing before the first whole keyframe is of use.
@@ -293,6 +332,10 @@ impl Assembler {
 }
 
 impl Partial {
+    fn chain(&self) -> Option<Chain> {
+        self.fragments.first()?.as_deref().and_then(Chain::of)
+    }
+
     fn join(self) -> Vec<u8> {
         let mut data = Vec::with_capacity(self.bytes);
         for fragment in self.fragments.iter().flatten() {
