@@ -196,12 +196,15 @@ fn four_in_two_homes_with_upnp_and_each_kind_of_end_gives_the_ports_back() {
     let _one = real_time();
     let Some(homes) = Homes::up("nlc", &["--portmap", "upnp"]) else { return };
     let host = homes.start("host_a", "Ann", &["host", "--record-now"]);
-    let invite = mapped_invite(&host);
+    let outside = mapped_invite(&host);
+    // In the host's own home its own address is used: few routers turn packets around.
+    let inside = host.wait("ready")["invite"].as_str().expect("an invite").to_owned();
     let mut others = Vec::new();
     for (place, name) in [("host_b", "Bob"), ("host_c", "Cid"), ("host_d", "Dora")] {
+        let invite = if name == "Cid" { &inside } else { &outside };
         // The second one of a home asks for another port by itself.
         let port = ["0.0.0.0:7000", "0.0.0.0:7001"][usize::from(name != "Bob")];
-        let guest = homes.start(place, name, &["join", &invite, "--listen", port]);
+        let guest = homes.start(place, name, &["join", invite, "--listen", port]);
         guest.wait("peer_joined");
         others.push(guest);
     }
