@@ -337,6 +337,9 @@ impl Receive {
             Demuxed::Control { peer, payload } => {
                 let payload = payload.to_vec();
                 let _ = self.control.try_send(Incoming::Control { peer, payload, from, at });
+                // Whoever has neither microphone nor camera hears of its path even so.
+                let meter = meters.get_mut(usize::from(peer.0));
+                report = meter.and_then(|m| m.other(false, at, size as usize));
                 peer
             }
             Demuxed::Bye { peer } => {

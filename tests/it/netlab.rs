@@ -250,3 +250,94 @@ fn nat_pmp_alone_and_one_symmetric_side_are_enough() {
         assert_eq!(homes.forwarded("router_a"), [""; 0]);
     }
 }
+
+/// Two computers on one cable, with the addresses that they are given.
+struct Cable {
+    folder: tempfile::TempDir,
+    names: [String; 2],
+}
+
+impl Cable {
+    /// `None` where there can be no namespaces.
+    fn plug(name: &str, addresses: [&[&str]; 2]) -> Option<Self> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let id = std::process::id() % 10_000;
+        let cable = Self { folder, names: ["a", "b"].map(|end| format!("{name}{id}{end}")) };
+        let [a, b] = &cable.names;
+        let done = ip(&["netns", "add", a])
+            && ip(&["netns", "add", b])
+            && ip(&["-n", a, "link", "add", "eth0", "type", "veth", "peer", "eth0", "netns", b])
+            && cable.names.iter().zip(addresses).all(|(end, addresses)| {
+                // Without waiting for duplicates of what was just made up.
+                addresses.iter().all(|a| ip(&["-n", end, "addr", "add", a, "dev", "eth0", "nodad"]))
+                    && ip(&["-n", end, "link", "set", "lo", "up"])
+                    && ip(&["-n", end, "link", "set", "eth0", "up"])
+            });
+        if !done {
+            eprintln!("no namespaces here, nothing tested");
+        }
+        done.then_some(cable)
+    }
+
+    fn start(&self, end: usize, name: &str, flags: &[&str]) -> Program {
+        let output = self.folder.path().join(name);
+        let output = output.to_str().expect("a plain name");
+        let common = ["--name", name, "--mic", "test", "--speaker", "off", "--no-port-mapping"];
+        let more = ["--no-window", "--camera", "test:320x180@15", "--output", output];
+        let args: Vec<&str> = flags.iter().chain(&common).chain(&more).copied().collect();
+        let through = ["ip", "netns", "exec", &self.names[end]].map(AsRef::as_ref);
+        Program::start_through(name, &args, &through, |_| ())
+    }
+}
+
+impl Drop for Cable {
+    fn drop(&mut self) {
+        for name in &self.names {
+            ip(&["netns", "del", name]);
+        }
+    }
+}
+
+fn ip(words: &[&str]) -> bool {
+    let run = Command::new("ip").args(words).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    run.is_ok_and(|status| status.success())
+}
+
+#[test]
+fn a_call_over_ipv6_alone_and_one_that_loses_its_ipv4_addresses() {
+    let _one = real_time();
+    let six = ["2001:db8:7::1/64", "2001:db8:7::2/64"];
+    let Some(cable) = Cable::plug("nlf", [&[six[0]], &[six[1]]]) else { return };
+    let host = cable.start(0, "Ann", &["host", "--record-now"]);
+    let invite = host.wait("ready")["invite"].as_str().expect("an invite").to_owned();
+    assert!(invite.starts_with("[2001:db8:7::1]:7000#"), "{invite}");
+    let guest = cable.start(1, "Bob", &["join", &invite]);
+    let took = all_hear(&[&host, &guest], &[["", D, "", ""], [D, "", "", ""]]);
+    eprintln!("IPv6 alone: both hear after {took:.1?}");
+    end(&mut [host, guest]);
+
+    // A home's addresses of both families; the invite has the old one's.
+    let (four, local) = (["10.9.0.1/24", "10.9.0.2/24"], ["fd00:7::1/64", "fd00:7::2/64"]);
+    let both = [[four[0], local[0]], [four[1], local[1]]];
+    let Some(cable) = Cable::plug("nlg", both.each_ref().map(|a| &a[..])) else { return };
+    let host = cable.start(0, "Ann", &["host", "--record-now"]);
+    let invite = host.wait("ready")["invite"].as_str().expect("an invite").to_owned();
+    let (_, key) = invite.split_once('#').expect("a key");
+    let guest = cable.start(1, "Bob", &["join", &format!("10.9.0.1:7000#{key}")]);
+    all_hear(&[&host, &guest], &[["", L, "", ""], [L, "", "", ""]]);
+    let ways = guest.all("peer_path").len();
+    assert!(ip(&["-n", &cable.names[0], "addr", "del", four[0], "dev", "eth0"]));
+    let began = Instant::now();
+    let mut left = ways + 1;
+    guest.wait_for("another way", |e| {
+        left -= usize::from(e["event"] == "peer_path");
+        left == 0
+    });
+    eprintln!("dual stack: over IPv6 {:.1?} after the IPv4 address was gone", began.elapsed());
+    host.more_stats(2);
+    all_hear(&[&host, &guest], &[["", L, "", ""], [L, "", "", ""]]);
+    for program in [&host, &guest] {
+        assert_eq!(program.all("peer_left"), [Value::Null; 0], "without a new handshake");
+    }
+    end(&mut [host, guest]);
+}

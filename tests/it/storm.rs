@@ -23,7 +23,7 @@ fn packets() -> Vec<Vec<u8>> {
         let mut bytes = vec![0; [12, 90, 400, 1_150][n % 4]];
         rng.fill(&mut bytes);
         // Version 1; audio, video, control (sealed, or a stranger's question), BYE.
-        if n % 3 != 0 && bytes.len() > 12 {
+        if !n.is_multiple_of(3) && bytes.len() > 12 {
             bytes[0] = 0x40 | (1 + (n % 5) as u8);
             bytes[1] = (n % 4) as u8;
             let len = (bytes.len() - 12) as u16;

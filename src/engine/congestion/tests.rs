@@ -93,6 +93,9 @@ struct Receiver {
     held: i64,
 }
 
+/// Which encoder each peer is fed by, and how many layers.
+type Feeds = [Option<(Source, u8)>; N];
+
 struct World {
     now: i64,
     rng: Rng,
@@ -114,7 +117,7 @@ struct World {
     common: Option<Micros>,
     /// Main's picture whenever it changed.
     main: Vec<(i64, Option<Picture>)>,
-    feeds: Vec<(i64, [Option<(Source, u8)>; N])>,
+    feeds: Vec<(i64, Feeds)>,
 }
 
 impl World {

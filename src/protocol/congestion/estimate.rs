@@ -48,13 +48,21 @@ const FORGET: i64 = 60_000_000;
 const UNPROVEN: f64 = 1.5;
 /// The same in kbit/s, so that a path with audio alone can be tried with the smallest picture.
 const UNPROVEN_KBPS: f64 = 80.0;
-/// No report for so long: nothing arrives, or nothing comes back.
-const UNHEARD: i64 = 1_200_000;
+/// No report for so long: nothing arrives, or nothing comes back. Heartbeats alone bring one a second.
+const UNHEARD: i64 = 1_500_000;
 /// Loss that lets the rate grow, and loss that lowers it, tenths of a percent (the draft's 2 and
 /// 10 %).
 const LOSS: [u16; 2] = [20, 100];
 /// Loss lowers the picture's rate once in so long, microseconds.
 const LOSS_INTERVAL: i64 = 500_000;
+/// Loss counts that lasts for so long, microseconds: what a moment without a path has taken is told
+/// for a second.
+const LASTING: i64 = 1_200_000;
+/// So long after reports have come again loss is that of the time without, microseconds.
+const AFTER_OUTAGE: i64 = 2_000_000;
+/// Where the picture begins again when the loss is over, kbit/s, and how fast it grows, a second.
+const LOSS_BACK: f64 = 50.0;
+const LOSS_GROWTH: f64 = 0.25;
 /// Loss that may take the whole picture, tenths of a percent: a keyframe of four packets comes whole
 /// in a quarter of all tries.
 const HOPELESS: u16 = 280;
@@ -83,6 +91,9 @@ pub struct Estimate {
     last_cut: Option<Micros>,
     last_queue: Option<Micros>,
     last_loss: Option<Micros>,
+    loss_since: Option<Micros>,
+    /// When reports came again after a time without.
+    outage: Option<Micros>,
     calm_since: Option<Micros>,
     /// Where the path broke, kbit/s, and when.
     broke: Option<(f64, Micros)>,
@@ -105,6 +116,8 @@ impl Default for Estimate {
             last_cut: None,
             last_queue: None,
             last_loss: None,
+            loss_since: None,
+            outage: None,
             calm_since: None,
             broke: None,
             ticked: None,
@@ -118,6 +131,9 @@ impl Estimate {
     pub fn report(&mut self, report: &PathReport, round_trip: i64, now: Micros) {
         let before = self.report.replace((*report, now));
         let paused = before.is_some_and(|(_, at)| now.since(at) > UNHEARD);
+        if paused {
+            self.outage = Some(now);
+        }
         let queue = f64::from(report.queue_micros);
         let limit = threshold(report).max(self.tolerated);
         self.longest = self.longest.max(queue);
@@ -159,7 +175,14 @@ impl Estimate {
     /// `video_kbps` is what it is sent of the picture.
     pub fn loss(&mut self, permille: u16, video_kbps: u32, now: Micros) {
         self.loss = permille;
-        if permille < LOSS[1] || self.last_loss.is_some_and(|at| now.since(at) < LOSS_INTERVAL) {
+        if permille < LOSS[1] || self.outage.is_some_and(|at| now.since(at) < AFTER_OUTAGE) {
+            self.loss_since = None;
+            return;
+        }
+        let since = *self.loss_since.get_or_insert(now);
+        if now.since(since) < LASTING
+            || self.last_loss.is_some_and(|at| now.since(at) < LOSS_INTERVAL)
+        {
             return;
         }
         self.last_loss = Some(now);
@@ -196,7 +219,8 @@ impl Estimate {
             }
         }
         if self.loss < LOSS[0] {
-            self.loss_rate = (self.loss_rate * (1.0 + 0.08 * seconds)).clamp(10.0, MOST);
+            let grown = self.loss_rate.max(LOSS_BACK) * (1.0 + LOSS_GROWTH * seconds);
+            self.loss_rate = grown.min(MOST);
             self.lossy &= self.loss_rate < USUAL;
         }
         let Some((report, at)) = self.report else { return };
@@ -346,6 +370,22 @@ mod tests {
     }
 
     #[test]
+    fn what_an_outage_has_taken_is_no_congestion() {
+        let mut e = Estimate::default();
+        e.report(&told(1, 500), 40_000, Micros(0));
+        // A second without a path is told as loss of 100 % and less for the second after it.
+        for n in 0..11 {
+            e.loss(1_000 - n * 90, 400, Micros(1_000_000 + i64::from(n) * 100_000));
+        }
+        assert!(e.video_kbps(0.0) > 200.0 && !e.is_known());
+        e.report(&told(1, 500), 40_000, Micros(4_000_000));
+        for n in 0..15 {
+            e.loss(1_000, 400, Micros(4_000_000 + n * 100_000));
+        }
+        assert!(e.video_kbps(0.0) > 200.0 && !e.is_known());
+    }
+
+    #[test]
     fn a_queue_that_is_not_ours_holds_video_for_two_seconds_at_most_and_is_then_put_up_with() {
         let mut e = Estimate::default();
         for n in 0..30 {
@@ -369,7 +409,7 @@ mod tests {
     fn after_an_outage_the_rate_is_what_it_was() {
         let mut e = Estimate::default();
         e.report(&told(1, 500), 40_000, Micros(0));
-        assert!(e.holds(Micros(1_300_000)), "nothing is sent into a dead path");
+        assert!(e.holds(Micros(1_600_000)), "nothing is sent into a dead path");
         e.report(&told(90, 100), 40_000, Micros(3_000_000));
         e.report(&told(1, 500), 40_000, Micros(3_025_000));
         assert!(!e.holds(Micros(3_025_000)));
