@@ -20,6 +20,8 @@ const AUDIO_KBPS: u32 = 123;
 const TOGETHER: i64 = 400_000;
 /// So long after that the paths share alike, microseconds.
 const COMMON: i64 = 20_000_000;
+/// A peer may ask for fragments this often, microseconds; its own timer is slower.
+const ASK_AGAIN: i64 = 20_000;
 /// A change of rates by less than this share is not worth a word.
 const NOTICEABLE: f64 = 0.03;
 
@@ -28,6 +30,8 @@ struct Peer {
     estimate: Estimate,
     relayed: bool,
     plan: Option<VideoPlan>,
+    /// When it last asked for fragments again.
+    asked_again: Option<Micros>,
 }
 
 /// All paths and both encoders.
@@ -63,7 +67,7 @@ impl Congestion {
         if let Some(slot) = self.peers.get_mut(usize::from(id.0)) {
             // Where it was cut off its path is what it was.
             let estimate = slot.take().map(|p| p.estimate).unwrap_or_default();
-            *slot = Some(Peer { estimate, relayed, plan: None });
+            *slot = Some(Peer { estimate, relayed, ..Peer::default() });
             self.next = Micros(0);
         }
     }
@@ -93,6 +97,17 @@ impl Congestion {
                 self.next = now;
             }
         }
+    }
+
+    /// A peer asks for fragments again: whether it is passed on. Whoever asks all the time must not
+    /// fill the talk thread's queue.
+    pub fn may_ask_again(&mut self, id: ParticipantId, now: Micros) -> bool {
+        let Some(Some(peer)) = self.peers.get_mut(usize::from(id.0)) else { return false };
+        let lately = peer.asked_again.is_some_and(|at| now.since(at) < ASK_AGAIN);
+        if !lately {
+            peer.asked_again = Some(now);
+        }
+        !lately
     }
 
     /// A peer says how many of our audio packets it misses, tenths of a percent of a second.

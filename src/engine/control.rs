@@ -371,7 +371,9 @@ impl Control {
                 self.congestion.reported(peer, &report, rtt, clock::now());
             }
             MeshEvent::Again { peer, sequence, fragments } => {
-                self.talk.send(TalkCommand::Again(peer, sequence.into(), fragments));
+                if self.congestion.may_ask_again(peer, clock::now()) {
+                    self.talk.send(TalkCommand::Again(peer, sequence.into(), fragments));
+                }
             }
             MeshEvent::KeyframeRequested { peer } => {
                 for live in &self.shared.live {

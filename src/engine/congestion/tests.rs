@@ -532,3 +532,13 @@ fn one_bad_peer_costs_the_others_nothing() {
     assert!(w.video_kbps(1, 5.0, 60.0) >= 80.0);
     assert_eq!(w.feeds.last().unwrap().1[1].map(|f| f.0), Some(Source::Low));
 }
+
+#[test]
+fn who_asks_for_fragments_all_the_time_is_heard_fifty_times_a_second() {
+    let mut congestion = Congestion::new(400);
+    let peer = ParticipantId(2);
+    assert!(!congestion.may_ask_again(peer, Micros(0)), "it is not there");
+    congestion.joined(peer, false);
+    let heard = (0..1_000).filter(|n| congestion.may_ask_again(peer, Micros(n * 1_000))).count();
+    assert_eq!(heard, 50);
+}
