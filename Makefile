@@ -4,7 +4,7 @@ CARGO ?= cargo
 SECONDS_OF_DEMO ?= 15
 SOAK_MINUTES ?= 30
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak release cross measure measure-latency measure-quality bench install-deps fmt clean
+.PHONY: help demo test soak release cross measure measure-latency measure-links measure-quality bench install-deps fmt clean
 
 # Where libvpx is and how it is linked is found out after it has been installed.
 with_env := . scripts/build-env &&
@@ -53,6 +53,10 @@ measure-latency: release ## mouth to ear on virtual sound cables, as tables (Lin
 	@scripts/setup test
 	@scripts/measure-latency $(if $(filter 0,$(shell id -u)),--lines)
 	@scripts/measure-latency --soak $(SOAK_MINUTES) --periods 480 --no-load-check --svg tests/lab/latency-soak.svg
+
+measure-links: release ## two processes on bad lines: delay, concealed share, picture, time to heal (root)
+	@scripts/setup test
+	@scripts/measure-links
 
 measure-quality: ## how the live audio sounds on lines that lose packets (PESQ)
 	@scripts/measure-quality

@@ -10,6 +10,7 @@ use super::av_offset::{self, Remembered};
 use super::call_state::CallState;
 use super::capture::{MicEnds, MicTap};
 use super::config::{CallConfig, GuestConfig, HostConfig, Role};
+use super::congestion::Congestion;
 use super::control::{Ask, Control};
 use super::error::EngineError;
 use super::events::Events;
@@ -327,13 +328,8 @@ fn assemble(
             }
             None => None,
         };
-        let live = LiveVideo {
-            shared: shared.clone(),
-            newest,
-            encoder: vp8,
-            kbps: config.video_kbps,
-            window: window.clone(),
-        };
+        let live =
+            LiveVideo { shared: shared.clone(), newest, encoder: vp8, window: window.clone() };
         let handle = spawn("hz-live-video", priority::Role::Low, move || live.run())?;
         let _ = live_thread.set(handle.thread().clone());
         threads.finishing.push(handle);
@@ -517,6 +513,7 @@ fn start_network(parts: NetworkParts<'_>) -> Result<NetworkStarted, EngineError>
         asks,
         ask: ask.clone(),
         paths: Paths::new(config.audio, config.video_kbps, gauges),
+        congestion: Congestion::new(config.video_kbps),
         window: window.clone(),
     };
     let start = network.start;

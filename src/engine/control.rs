@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::mpsc as async_mpsc;
 
 use super::call_state::{CallState, Member, Past};
+use super::congestion::Congestion;
 use super::events::Events;
 use super::paths::Paths;
 use super::receive::{Incoming, ReceiveCommand, VideoFeed, video_ring};
@@ -71,6 +72,8 @@ pub enum Ask {
     Leave,
     /// A decoder lost its reference.
     Keyframe(ParticipantId),
+    /// A keyframe lacks these fragments (bits).
+    Again(ParticipantId, u64, u32),
     /// What heartbeats carry.
     Status(Box<Status>),
     /// Let in who knocks.
@@ -111,6 +114,8 @@ pub struct Control {
     pub ask: async_mpsc::UnboundedSender<Ask>,
     /// What each peer's path is given.
     pub paths: Paths,
+    /// What each peer's picture is given.
+    pub congestion: Congestion,
     /// Where pictures are shown.
     pub window: Arc<Window>,
 }
@@ -192,6 +197,7 @@ impl Control {
                 let now = clock::now();
                 if !progress.leaving {
                     self.paths.tick(&mut self.mesh, &mut self.talk, &self.shared, now);
+                    self.congestion.tick(&mut self.talk, &self.shared, now);
                 }
                 self.mesh.handle_timeout(now);
                 self.settle(&mut progress);
@@ -217,6 +223,7 @@ impl Control {
             Incoming::Control { peer, payload, from, at } => {
                 self.mesh.handle_control(at, from, peer, &payload);
             }
+            Incoming::Path { peer, report } => self.mesh.report_path(peer, report),
             Incoming::Moved { peer, from, at } => self.mesh.heard_from(at, peer, from),
             Incoming::Bye { peer, at } => self.mesh.handle_bye(at, peer),
         }
@@ -234,6 +241,9 @@ impl Control {
                 progress.left = progress.alone;
             }
             Ask::Leave => {}
+            Ask::Again(peer, sequence, wanted) => {
+                self.mesh.ask_again(peer, sequence as u32, wanted);
+            }
             Ask::Keyframe(peer) => self.mesh.request_keyframe(clock::now(), peer),
             Ask::Status(status) => self.mesh.set_status(*status),
             Ask::Admit(_) | Ask::Refuse(_) | Ask::Remove(_) => self.decide(&ask),
@@ -296,10 +306,13 @@ impl Control {
                 progress.keys.push((peer, keys));
             }
             MeshEvent::PeerJoined { peer, name, address, relay, streams } => {
+                let frame_micros = i64::from(streams.audio_frame_micros);
+                let _ = self.receive.send(ReceiveCommand::Listen(peer, frame_micros));
                 self.welcome(peer, &name, address, relay, progress);
                 self.paths.joined(peer);
+                self.congestion.joined(peer, relay.is_some());
                 self.with_member(peer, |m| {
-                    m.frame_micros = i64::from(streams.audio_frame_micros);
+                    m.frame_micros = frame_micros;
                 });
                 // A newcomer measures against who has been in the longest of those it hears first.
                 // Who was cut off and held its own clock meanwhile follows again.
@@ -317,6 +330,7 @@ impl Control {
             }
             MeshEvent::PeerAddress { peer, address, relay } => {
                 self.talk.send(TalkCommand::Address(peer, address, relay));
+                self.congestion.moved(peer, relay.is_some());
                 self.tell_path(peer, address, relay);
             }
             MeshEvent::Invite { .. }
@@ -326,6 +340,7 @@ impl Control {
             | MeshEvent::TurnedAway { .. } => self.at_the_door(event),
             MeshEvent::PeerLeft { peer, reason } => {
                 self.paths.left(peer);
+                self.congestion.left(peer);
                 self.talk.send(TalkCommand::Remove(peer));
                 let _ = self.receive.send(ReceiveCommand::Remove(peer));
                 let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
@@ -368,9 +383,22 @@ impl Control {
             }
             MeshEvent::AudioReport { peer, report } => {
                 self.paths.reported(peer, &report, clock::now());
+                self.congestion.lost(peer, report.loss_1s, clock::now());
             }
-            MeshEvent::KeyframeRequested { .. } => {
-                self.shared.keyframe_wanted.store(true, Relaxed);
+            MeshEvent::PathReport { peer, report } => {
+                let rtt = self.shared.peers.get(usize::from(peer.0));
+                let rtt = rtt.map_or(0, |p| p.round_trip.load(Relaxed));
+                self.congestion.reported(peer, &report, rtt, clock::now());
+            }
+            MeshEvent::Again { peer, sequence, fragments } => {
+                if self.congestion.may_ask_again(peer, clock::now()) {
+                    self.talk.send(TalkCommand::Again(peer, sequence.into(), fragments));
+                }
+            }
+            MeshEvent::KeyframeRequested { peer } => {
+                for live in &self.shared.live {
+                    live.wanted.fetch_or(1 << u32::from(peer.0 % 4), Relaxed);
+                }
             }
             MeshEvent::ClockSample {
                 peer, sent, remote_received, remote_sent, received, ..
@@ -381,6 +409,9 @@ impl Control {
                 });
                 let held = remote_sent.since(remote_received);
                 self.paths.round_trip(peer, (received.since(sent) - held).max(0));
+                if let Some(counters) = self.shared.peers.get(usize::from(peer.0)) {
+                    counters.round_trip.store((received.since(sent) - held).max(0), Relaxed);
+                }
                 // A host that was asleep takes the time from whoever was awake.
                 let any = self.host && !progress.clock.settled() && !self.is_in(progress.reference);
                 if any {
@@ -474,12 +505,11 @@ impl Control {
         let own = self.state.lock().unwrap_or_else(|e| e.into_inner()).own_id;
         let own = own.unwrap_or(ParticipantId::HOST);
         let sealer = MediaSealer::new(own, keys);
-        let _ = self.receive.send(ReceiveCommand::Listen(peer));
         let member = Member::new(name.to_owned());
         match Vp8Decoder::new() {
             Ok(decoder) => {
                 let (ring, fragments) = video_ring();
-                let ask = self.ask.clone();
+                let (ask, again) = (self.ask.clone(), self.ask.clone());
                 let view = View {
                     peer,
                     shared: self.shared.clone(),
@@ -488,6 +518,9 @@ impl Control {
                     window: self.window.clone(),
                     ask_keyframe: Box::new(move || {
                         let _ = ask.send(Ask::Keyframe(peer));
+                    }),
+                    ask_again: Box::new(move |sequence, fragments| {
+                        let _ = again.send(Ask::Again(peer, sequence, fragments));
                     }),
                     stop: member.stop_view.clone(),
                 };
@@ -507,7 +540,7 @@ impl Control {
             before.stop_view.store(true, Relaxed);
         }
         drop(state);
-        self.shared.keyframe_wanted.store(true, Relaxed);
+        self.shared.want_keyframes();
         self.talk.send(TalkCommand::Add(Box::new(TalkPeer::new(peer, address, relay, sealer))));
     }
 
@@ -658,6 +691,7 @@ mod tests {
             asks,
             ask,
             paths: Paths::new(LiveAudio::default(), 400, Vec::new()),
+            congestion: Congestion::new(400),
             window: Arc::default(),
         };
         let progress = Progress::new(None, &control.shared);
@@ -703,7 +737,7 @@ mod tests {
             .try_iter()
             .map(|command| match command {
                 ReceiveCommand::Keys(..) => "keys",
-                ReceiveCommand::Listen(_) => "listen",
+                ReceiveCommand::Listen(..) => "listen",
                 ReceiveCommand::Video(..) => "video",
                 ReceiveCommand::Address(..) => "address",
                 ReceiveCommand::Remove(_) => "remove",

@@ -41,7 +41,7 @@ impl Control {
                     self.events.warn(format!("participant {id} cannot be removed"), &remedy);
                 }
             }
-            Ask::Leave | Ask::Keyframe(_) | Ask::Status(_) => {}
+            Ask::Leave | Ask::Keyframe(_) | Ask::Again(..) | Ask::Status(_) => {}
         }
     }
 

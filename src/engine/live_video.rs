@@ -1,7 +1,9 @@
-//! The live encoder's thread: the newest camera picture, small and ugly, at 24 fps.
+//! The live encoders' thread: the newest camera picture, small and ugly, at 24 fps.
 //!
 //! Normal priority. It takes the newest picture and skips the rest; when the recorder is behind it
-//! stops, so that live video is the first thing that pressure takes (PRD invariant 1).
+//! stops, so that live video is the first thing that pressure takes (PRD invariant 1). Two encoders
+//! at most: what each makes is the control thread's decision ([`super::congestion`]), and one that
+//! nobody needs does not run.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
@@ -11,27 +13,41 @@ use super::shared::Shared;
 use super::talk::VideoOut;
 use super::window::Window;
 use crate::platform::clock;
-use crate::units::Micros;
+use crate::protocol::congestion::KeyframeGate;
+use crate::units::{Micros, SessionMicros};
+use crate::video::VideoError;
+use crate::video::allot::{Picture, RATES, SIZES};
 use crate::video::convert::Converter;
+use crate::video::fanout::Source;
 use crate::video::frame::Frame;
 use crate::video::image::I420;
-use crate::video::pacer::Admission;
 use crate::video::payload::{self, FramePrefix};
 use crate::video::scale::Scaler;
 use crate::video::vp8::{Vp8Config, Vp8Encoder};
 
 /// Live picture (PRD 4.2.2).
-pub const WIDTH: u32 = 854;
+pub const WIDTH: u32 = SIZES[0].0;
 /// Live picture (PRD 4.2.2).
-pub const HEIGHT: u32 = 480;
+pub const HEIGHT: u32 = SIZES[0].1;
 /// Live pictures per second (PRD 4.2.2).
-pub const FPS: u32 = 24;
+pub const FPS: u32 = RATES[0];
 /// Wake-up without pictures.
 const IDLE: Duration = Duration::from_millis(50);
+/// A picture that would wait longer than this is not worth encoding, microseconds: with the encoder's
+/// and the network's share it keeps capture to display under 150 ms (PRD 8).
+const LONGEST_WAIT: u64 = 80_000;
+/// An encoder that nobody needs is kept this long, microseconds: who needed it may be back.
+const KEEP: i64 = 10_000_000;
 
-/// The live encoder's configuration.
+/// The live encoder's configuration when a call begins.
 pub fn config(kbps: u32) -> Vp8Config {
-    Vp8Config { width: WIDTH, height: HEIGHT, fps: FPS, kbps, keyframe_interval: FPS * 2 }
+    vp8(Picture { width: WIDTH, height: HEIGHT, fps: FPS, kbps })
+}
+
+/// The encoder counts time in frames of [`FPS`]: half as many pictures are two frames apart.
+fn vp8(picture: Picture) -> Vp8Config {
+    let Picture { width, height, fps, kbps } = picture;
+    Vp8Config { width, height, fps: FPS, kbps, keyframe_interval: fps * 2 }
 }
 
 /// The thread's state.
@@ -42,10 +58,115 @@ pub struct LiveVideo {
     pub newest: Arc<Mutex<Option<Frame>>>,
     /// The encoder; `None` without a call (the own preview is still made).
     pub encoder: Option<(Vp8Encoder, VideoOut)>,
-    /// Target of the encoder, kbit/s.
-    pub kbps: u32,
     /// Own picture for the window.
     pub window: Arc<Window>,
+}
+
+/// One encoder and what it does.
+struct Stream {
+    source: Source,
+    encoder: Option<Vp8Encoder>,
+    /// What it was told to make.
+    picture: Picture,
+    scaler: Scaler,
+    image: I420,
+    pace: Pace,
+    keyframes: KeyframeGate,
+    pts: i64,
+    /// The next picture is of the upper layer.
+    upper: bool,
+    /// Number of the newest base frame.
+    base: u8,
+    needed: Micros,
+}
+
+impl Stream {
+    fn new(source: Source, encoder: Option<Vp8Encoder>) -> Self {
+        let picture = Picture { width: WIDTH, height: HEIGHT, fps: FPS, kbps: 0 };
+        Self {
+            source,
+            encoder,
+            picture,
+            scaler: Scaler::new(),
+            image: I420::black(2, 2),
+            pace: Pace::new(FPS),
+            keyframes: KeyframeGate::default(),
+            pts: 0,
+            upper: false,
+            base: 0,
+            needed: Micros(0),
+        }
+    }
+
+    /// Follows the control thread's wish. `None`: nothing is to be made.
+    fn follow(&mut self, wanted: Option<Picture>, now: Micros) -> Option<Result<(), VideoError>> {
+        let Some(wanted) = wanted else {
+            if now.since(self.needed) > KEEP {
+                self.encoder = None;
+            }
+            return None;
+        };
+        self.needed = now;
+        if wanted == self.picture && self.encoder.is_some() {
+            return Some(Ok(()));
+        }
+        if wanted.fps != self.picture.fps {
+            self.pace = Pace::new(wanted.fps);
+        }
+        let config = vp8(wanted);
+        let done = match &mut self.encoder {
+            Some(encoder) => encoder.reconfigure(&config),
+            None => Vp8Encoder::new(&config).map(|encoder| self.encoder = Some(encoder)),
+        };
+        self.picture = wanted;
+        Some(done)
+    }
+
+    /// Encodes one picture and hands it over.
+    fn encode(
+        &mut self,
+        native: &I420,
+        captured: SessionMicros,
+        out: &mut VideoOut,
+        now: Micros,
+    ) -> Result<bool, VideoError> {
+        let Some(encoder) = &mut self.encoder else { return Ok(false) };
+        let (width, height) = (self.picture.width, self.picture.height);
+        self.image.resize(width, height);
+        self.scaler.fit(native, &mut self.image);
+        let force = self.keyframes.is_due(now);
+        let upper = self.upper && !force;
+        let mut picture = out.take();
+        picture.data.clear();
+        let base = if upper { self.base } else { self.base.wrapping_add(1) };
+        let prefix = FramePrefix { layer: u8::from(upper), base, disposable: upper, captured };
+        payload::write(&prefix, &mut picture.data);
+        let made = encoder.encode_layer(&self.image, self.pts, force, upper, &mut picture.data);
+        self.pts += i64::from(FPS / self.picture.fps.clamp(1, FPS));
+        let Some(keyframe) = made? else { return Ok(false) };
+        picture.keyframe = keyframe;
+        picture.disposable = upper && !keyframe;
+        if keyframe && upper {
+            let base = self.base.wrapping_add(1);
+            let prefix = FramePrefix { layer: 0, base, disposable: false, captured };
+            let mut head = Vec::with_capacity(payload::PREFIX);
+            payload::write(&prefix, &mut head);
+            picture.data[..payload::PREFIX].copy_from_slice(&head);
+        }
+        if keyframe {
+            self.keyframes.made(now);
+        }
+        if !picture.disposable {
+            self.base = self.base.wrapping_add(1);
+        }
+        self.upper = keyframe || !self.upper;
+        let disposable = picture.disposable;
+        if !out.send(self.source, picture) && !disposable {
+            // What the talk thread has no room for breaks the chain of references.
+            self.keyframes.must();
+        }
+        Ok(true)
+    }
 }
 
 impl LiveVideo {
@@ -56,9 +177,11 @@ impl LiveVideo {
         let mut native = I420::black(2, 2);
         let mut small = I420::black(WIDTH, HEIGHT);
         let mut pace = Pace::new(FPS);
-        let admission = Admission::new(self.kbps);
-        let mut keyframe = false;
-        let mut pts = 0;
+        let (encoder, mut out) = match self.encoder.take() {
+            Some((encoder, out)) => (Some(encoder), Some(out)),
+            None => (None, None),
+        };
+        let mut streams = [Stream::new(Source::Main, encoder), Stream::new(Source::Low, None)];
         while !self.shared.stopping() {
             std::thread::park_timeout(IDLE);
             let taken = self.newest.lock().unwrap_or_else(|e| e.into_inner()).take();
@@ -74,47 +197,66 @@ impl LiveVideo {
                 self.shared.live_shed.fetch_add(1, Relaxed);
                 continue;
             }
+            let began = clock::now();
+            let due = streams.each_mut().map(|stream| {
+                let out = out.as_ref()?;
+                Some(self.due(stream, out, frame.captured, began)).filter(|due| *due)
+            });
+            let sending = due.iter().any(Option::is_some);
             let shown = self.window.is_open();
-            if self.encoder.is_none() && !shown {
+            if !sending && !shown {
                 continue;
             }
-            let began = clock::now();
             if converter.to_i420(&frame, &mut native).is_err() {
                 continue;
             }
-            scaler.fit(&native, &mut small);
             if shown {
+                scaler.fit(&native, &mut small);
                 self.window.own_picture(Some(&small));
             }
-            if let Some((encoder, out)) = &mut self.encoder {
-                if !admission.has_room(out.backlog()) {
-                    self.shared.live_shed.fetch_add(1, Relaxed);
-                    continue;
-                }
-                keyframe |= self.shared.keyframe_wanted.swap(false, Relaxed);
-                let mut picture = out.take();
-                let captured = self.shared.session_at(frame.captured).unwrap_or_default();
-                picture.data.clear();
-                let prefix = FramePrefix { layer: 0, disposable: false, captured };
-                payload::write(&prefix, &mut picture.data);
-                match encoder.encode(&small, pts, keyframe, &mut picture.data) {
-                    Ok(Some(is_key)) => {
-                        picture.keyframe = is_key;
-                        // What the talk thread has no room for breaks the chain of references.
-                        keyframe = !out.send(picture);
+            let Some(out) = &mut out else { continue };
+            let captured = self.shared.session_at(frame.captured).unwrap_or_default();
+            for (stream, _) in streams.iter_mut().zip(due).filter(|(_, due)| due.is_some()) {
+                match stream.encode(&native, captured, out, began) {
+                    Ok(true) => {
                         self.shared.live_encoded.fetch_add(1, Relaxed);
                     }
-                    Ok(None) => {}
+                    Ok(false) => {}
                     Err(e) => {
                         tracing::warn!("live encoder: {e}");
-                        keyframe = true;
+                        stream.keyframes.must();
                     }
                 }
-                pts += 1;
+            }
+            if sending {
                 let took = clock::now().since(began).max(0) as u64;
                 self.shared.live_encode_micros.fetch_add(took, Relaxed);
             }
         }
+    }
+
+    /// Whether that encoder is to make this picture.
+    fn due(&self, stream: &mut Stream, out: &VideoOut, captured: Micros, now: Micros) -> bool {
+        let live = &self.shared.live[stream.source as usize];
+        match stream.follow(live.picture(), now) {
+            None => return false,
+            Some(Ok(())) => {}
+            Some(Err(e)) => tracing::warn!("live encoder: {e}"),
+        }
+        let wanted = live.wanted.swap(0, Relaxed);
+        if wanted != 0 {
+            stream.keyframes.ask(wanted, now);
+        }
+        // Nobody gets it: nothing waits, and nothing is encoded.
+        let Some(delay) = out.delay(stream.source) else { return false };
+        if !stream.pace.due(captured) {
+            return false;
+        }
+        let room = delay <= LONGEST_WAIT;
+        if !room {
+            self.shared.live_shed.fetch_add(1, Relaxed);
+        }
+        room
     }
 }
 

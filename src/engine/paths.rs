@@ -102,8 +102,8 @@ impl Paths {
             // Who has fallen silent keeps its copies: it is no path without loss.
             let Some((report, at)) = peer.heard else { continue };
             if now.since(at) < STALE {
-                let path =
-                    Path { codec_kbps: self.kbps, frame: self.audio.frame, capacity_kbps: None };
+                let capacity_kbps = capacity(shared, id);
+                let path = Path { codec_kbps: self.kbps, frame: self.audio.frame, capacity_kbps };
                 let plan = peer.policy.update(&report, &path, now);
                 if plan != peer.plan && talk.send(TalkCommand::Plan(id, plan)) {
                     peer.plan = plan;
@@ -111,21 +111,25 @@ impl Paths {
             }
             if let Some(counters) = shared.peers.get(usize::from(id.0)) {
                 counters.copies.store(u32::from(peer.plan.count()), Relaxed);
+                let wire = peer.plan.wire_kbps(self.kbps, self.audio.frame);
+                counters.audio_kbps.store(wire, Relaxed);
             }
         }
         if self.audio.kbps.is_none() {
             let frame = self.audio.frame;
             let (codec, video) = (self.kbps, self.video_kbps);
-            let paths = self.peers.iter().flatten().map(|peer| PathState {
-                // Nothing heard yet is nothing known: no room.
-                report: match peer.heard {
-                    Some((report, at)) if now.since(at) < STALE => report,
-                    _ => ReceptionReport { loss_1s: 1_000, loss_10s: 1_000, run: 0 },
-                },
-                others_kbps: peer.plan.wire_kbps(codec, frame).saturating_sub(codec) + video,
-                capacity_kbps: None,
-                queue_micros: peer.round_trips.map_or(0, |(least, last)| last - least),
-            });
+            let peers = self.peers.iter().enumerate();
+            let paths =
+                peers.filter_map(|(id, p)| Some((id, p.as_ref()?))).map(|(id, peer)| PathState {
+                    // Nothing heard yet is nothing known: no room.
+                    report: match peer.heard {
+                        Some((report, at)) if now.since(at) < STALE => report,
+                        _ => ReceptionReport { loss_1s: 1_000, loss_10s: 1_000, run: 0 },
+                    },
+                    others_kbps: peer.plan.wire_kbps(codec, frame).saturating_sub(codec) + video,
+                    capacity_kbps: capacity(shared, ParticipantId(id as u8)),
+                    queue_micros: peer.round_trips.map_or(0, |(least, last)| last - least),
+                });
             let kbps = self.auto.update(paths, now);
             if kbps != self.kbps && talk.send(TalkCommand::Bitrate(kbps)) {
                 self.kbps = kbps;
@@ -133,6 +137,12 @@ impl Paths {
         }
         shared.audio_kbps.store(self.kbps, Relaxed);
     }
+}
+
+/// What the path to a peer carries, kbit/s, where congestion control has found its end.
+fn capacity(shared: &Shared, id: ParticipantId) -> Option<u32> {
+    let bits = shared.peers.get(usize::from(id.0))?.path.bits_per_second()?;
+    Some((bits / 1_000) as u32)
 }
 
 /// What a peer is to be told now, if anything.

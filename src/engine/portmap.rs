@@ -65,9 +65,6 @@ impl Teller {
 
     fn mapped(&self, mapping: Mapping) {
         let reach = portmap::reach(mapping.external.ip());
-        // The control thread offers it to the others.
-        self.state.lock().unwrap_or_else(|e| e.into_inner()).mapped =
-            Some(mapping.external).filter(|_| reach == Reach::Public);
         let invite = match &self.inviting {
             Some(inviting) if !inviting.public_told && reach == Reach::Public => {
                 let invite = Invite {
@@ -75,12 +72,19 @@ impl Teller {
                     port: mapping.external.port(),
                     key: Some(inviting.key),
                 };
-                let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
-                state.invite_line = Some(format!("hyperzoom join '{invite}'"));
                 Some(invite.to_string())
             }
             _ => None,
         };
+        {
+            // At once: nobody is to see the one without the other.
+            let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
+            // The control thread offers it to the others.
+            state.mapped = Some(mapping.external).filter(|_| reach == Reach::Public);
+            if let Some(invite) = &invite {
+                state.invite_line = Some(format!("hyperzoom join '{invite}'"));
+            }
+        }
         self.events.send(event("mapped", Some(mapping), invite));
         if let Some(inviting) = &self.inviting
             && !inviting.public_told

@@ -16,9 +16,11 @@ use ringbuf::{HeapCons, HeapProd, HeapRb};
 
 use super::shared::Shared;
 use super::talk::IP_UDP_HEADERS;
+use crate::audio::codec::FRAME_MICROS;
 use crate::audio::mixer::PeerFeed;
 use crate::net::socket::{CallSocket, Class};
 use crate::platform::clock;
+use crate::protocol::congestion::{PathMeter, PathReport, RelayPolice};
 use crate::protocol::demux::{Demux, Demuxed, DropCounters};
 use crate::protocol::fragment::MAX_FRAGMENT;
 use crate::protocol::header::{Header, PacketType};
@@ -34,10 +36,15 @@ const PATIENCE: Duration = Duration::from_millis(100);
 const MOVED: i64 = 50_000;
 /// How often the counters of what was dropped are shown, microseconds.
 const SHOW_DROPS: i64 = 250_000;
-/// Datagrams in a [`WINDOW`] that no call sends: three peers, five times over.
-const FLOOD: u32 = 200;
+/// Datagrams in a [`WINDOW`] that no call sends, and no stranger with a line of a gigabit: 100,000 a
+/// second. Up to there all are looked at, some microseconds each, so that the call's own are found
+/// among them.
+const FLOOD: u32 = 1_000;
 /// Where they are counted, microseconds.
 const WINDOW: i64 = 10_000;
+/// So long others may run then: a thread of real-time priority that never pauses is ended by the
+/// system. Short, because what comes meanwhile waits, and the system's buffer is full soon.
+const BREATH: Duration = Duration::from_millis(2);
 /// Largest datagram worth reading: anything longer is not ours.
 const BUFFER: usize = 2_048;
 
@@ -88,8 +95,8 @@ pub enum ReceiveCommand {
     Keys(ParticipantId, PairKeys),
     /// Its pictures go there.
     Video(ParticipantId, VideoFeed),
-    /// A new stream of this peer begins.
-    Listen(ParticipantId),
+    /// A new stream of this peer begins, in audio frames of so many microseconds.
+    Listen(ParticipantId, i64),
     /// What others send through us to this peer goes there; `None` for a peer that is itself only
     /// reached through another member.
     Address(ParticipantId, Option<SocketAddr>),
@@ -119,6 +126,13 @@ pub enum Incoming {
         /// Arrival.
         at: Micros,
     },
+    /// How a peer's packets come through.
+    Path {
+        /// Who.
+        peer: ParticipantId,
+        /// What to tell it.
+        report: PathReport,
+    },
     /// Media of a peer came from another address than the last of it.
     Moved {
         /// Who.
@@ -138,21 +152,34 @@ pub enum Incoming {
 }
 
 /// Where each peer is, as the receive thread needs it.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 struct Place {
     /// What is relayed to it goes there.
     relay_to: Option<SocketAddr>,
     /// Where its last media came from, and when that was told.
     from: Option<SocketAddr>,
     told: Option<Micros>,
+    /// What it sends through us.
+    police: RelayPolice,
 }
 
 /// What the thread alone has.
-#[derive(Default)]
 struct Sorting {
     demux: Demux,
     video: [Option<VideoFeed>; MAX_PARTICIPANTS],
     places: [Place; MAX_PARTICIPANTS],
+    meters: [PathMeter; MAX_PARTICIPANTS],
+}
+
+impl Default for Sorting {
+    fn default() -> Self {
+        Self {
+            demux: Demux::default(),
+            video: Default::default(),
+            places: Default::default(),
+            meters: std::array::from_fn(|_| PathMeter::new(FRAME_MICROS)),
+        }
+    }
 }
 
 /// The receive thread's state.
@@ -198,7 +225,7 @@ impl Receive {
             if now.since(window.0) >= WINDOW {
                 window = (now, 0);
             } else if window.1 >= FLOOD {
-                std::thread::sleep(Duration::from_micros(WINDOW as u64));
+                std::thread::sleep(BREATH);
                 window = (clock::now(), 0);
             }
             if now.since(shown) >= SHOW_DROPS
@@ -214,7 +241,7 @@ impl Receive {
     }
 
     fn obey(&mut self, command: ReceiveCommand, sorting: &mut Sorting) {
-        let Sorting { demux, video, places } = sorting;
+        let Sorting { demux, video, places, meters } = sorting;
         match command {
             ReceiveCommand::Keys(peer, keys) => demux.add_peer(peer, &keys),
             ReceiveCommand::Video(peer, feed) => {
@@ -222,7 +249,10 @@ impl Receive {
                     *slot = Some(feed);
                 }
             }
-            ReceiveCommand::Listen(peer) => {
+            ReceiveCommand::Listen(peer, frame_micros) => {
+                if let Some(meter) = meters.get_mut(usize::from(peer.0)) {
+                    *meter = PathMeter::new(frame_micros);
+                }
                 if let Some(feed) = self.feeds.get_mut(usize::from(peer.0)) {
                     feed.restart();
                 }
@@ -266,15 +296,21 @@ impl Receive {
         at: Micros,
         sorting: &mut Sorting,
     ) {
-        let Sorting { demux, video, places } = sorting;
+        let Sorting { demux, video, places, meters } = sorting;
         let size = datagram.len() as u64 + IP_UDP_HEADERS;
+        let mut report = None;
         let heard = match demux.handle(datagram) {
             Demuxed::Audio { peer, sequence, timestamp_ms, payload } => {
                 self.time(peer, timestamp_ms, at);
                 if let Some(feed) = self.feeds.get_mut(usize::from(peer.0)) {
                     feed.push(sequence, at, payload);
                 }
-                self.note_place(peer, from, at, places);
+                let meter = meters.get_mut(usize::from(peer.0));
+                if self.note_place(peer, from, at, places) {
+                    meter.map(PathMeter::moved);
+                } else {
+                    report = meter.and_then(|m| m.audio(sequence, at, size as usize));
+                }
                 peer
             }
             Demuxed::Video { peer, keyframe, sequence, fragment, fragments, payload, .. } => {
@@ -294,22 +330,29 @@ impl Receive {
                     let _ = feed.ring.try_push(item);
                     feed.decoder.unpark();
                 }
+                let meter = meters.get_mut(usize::from(peer.0));
+                report = meter.and_then(|m| m.other(true, at, size as usize));
                 peer
             }
             Demuxed::Control { peer, payload } => {
                 let payload = payload.to_vec();
                 let _ = self.control.try_send(Incoming::Control { peer, payload, from, at });
+                // Whoever has neither microphone nor camera hears of its path even so.
+                let meter = meters.get_mut(usize::from(peer.0));
+                report = meter.and_then(|m| m.other(false, at, size as usize));
                 peer
             }
             Demuxed::Bye { peer } => {
                 let _ = self.control.try_send(Incoming::Bye { peer, at });
                 peer
             }
-            Demuxed::Relay { to, datagram, .. } => {
+            Demuxed::Relay { peer, to, datagram } => {
                 let to = places.get(usize::from(to.0)).and_then(|p| p.relay_to);
-                if let Some(to) = to {
-                    let audio = Header::decode(datagram)
-                        .is_ok_and(|(header, _)| header.kind == PacketType::Audio);
+                let audio = Header::decode(datagram)
+                    .is_ok_and(|(header, _)| header.kind == PacketType::Audio);
+                let place = places.get_mut(usize::from(peer.0));
+                let passes = place.is_some_and(|p| p.police.pass(audio, size as usize, at));
+                if let Some(to) = to.filter(|_| passes) {
                     let class = if audio { Class::Audio } else { Class::Other };
                     // As lost on the way as any other.
                     let _ = self.socket.send(to, datagram, class);
@@ -323,6 +366,9 @@ impl Receive {
             }
             Demuxed::Dropped(_) => return,
         };
+        if let Some(report) = report {
+            let _ = self.control.try_send(Incoming::Path { peer: heard, report });
+        }
         if let Some(counters) = self.shared.peers.get(usize::from(heard.0)) {
             counters.received_bytes.fetch_add(size, Relaxed);
             counters.heard.store(at.0, Relaxed);
@@ -331,22 +377,23 @@ impl Receive {
 }
 
 impl Receive {
-    /// Media that comes from elsewhere is the first sign that a peer has moved.
+    /// Media that comes from elsewhere is the first sign that a peer has moved. Whether it has.
     fn note_place(
         &self,
         peer: ParticipantId,
         from: SocketAddr,
         at: Micros,
         places: &mut [Place; MAX_PARTICIPANTS],
-    ) {
-        let Some(place) = places.get_mut(usize::from(peer.0)) else { return };
+    ) -> bool {
+        let Some(place) = places.get_mut(usize::from(peer.0)) else { return false };
         let lately = place.told.is_some_and(|told| at.since(told) < MOVED);
         if place.from == Some(from) || lately {
-            return;
+            return false;
         }
-        place.from = Some(from);
+        let moved = place.from.replace(from).is_some();
         place.told = Some(at);
         let _ = self.control.try_send(Incoming::Moved { peer, from, at });
+        moved
     }
 }
 

@@ -11,6 +11,7 @@ use crate::clock::{ClockLine, ClockMap, PublishedClock, SHORTEST_MICROS, Slept};
 use crate::platform::clock;
 use crate::ui::model::Command;
 use crate::units::{MAX_PARTICIPANTS, Micros, SessionMicros};
+use crate::video::allot::Picture;
 
 /// State that every thread may read at any time.
 #[derive(Debug)]
@@ -30,8 +31,8 @@ pub struct Shared {
     pub abort: AtomicBool,
     /// The recorder is behind: live video makes room (PRD invariant 1).
     pub shed_live_video: AtomicBool,
-    /// The next live picture must be a keyframe.
-    pub keyframe_wanted: AtomicBool,
+    /// The two live encoders, as in [`crate::video::fanout::Source`].
+    pub live: [LiveEncoder; 2],
     clock: PublishedClock,
     /// Sleeps of this computer, in order.
     sleeps: Mutex<Vec<Slept>>,
@@ -53,8 +54,6 @@ pub struct Shared {
     pub input: Least,
     /// Bitrate of the live audio, kbit/s.
     pub audio_kbps: AtomicU32,
-    /// Video bytes that wait in the talk thread.
-    pub video_backlog: AtomicU64,
     /// Live pictures that were encoded.
     pub live_encoded: AtomicU64,
     /// Live pictures that were left out to make room.
@@ -79,8 +78,101 @@ pub struct PeerCounters {
     pub transit: Least,
     /// Copies of earlier frames in each audio packet that it gets.
     pub copies: AtomicU32,
+    /// What its audio takes on the wire while somebody speaks, kbit/s; 0 while that is not known.
+    pub audio_kbps: AtomicU32,
+    /// Last round trip, microseconds.
+    pub round_trip: AtomicI64,
+    /// The path to it.
+    pub path: PathGauge,
     /// Its picture, as decoded here.
     pub video: VideoCounters,
+}
+
+/// What congestion control knows of the path to a peer, for any thread. The control thread writes.
+#[derive(Debug, Default)]
+pub struct PathGauge {
+    bits: AtomicU64,
+    queue_micros: AtomicU32,
+    picture: AtomicU64,
+}
+
+impl PathGauge {
+    /// What the path carries of what we send, all headers counted, bits per second; `None` where
+    /// nothing has been found against sending more.
+    pub fn bits_per_second(&self) -> Option<u64> {
+        Some(self.bits.load(Relaxed)).filter(|bits| *bits != 0)
+    }
+
+    /// What stood in queues on the way there at the last report, microseconds.
+    pub fn queue_micros(&self) -> u32 {
+        self.queue_micros.load(Relaxed)
+    }
+
+    /// The picture that we send there; `None` for none.
+    pub fn picture(&self) -> Option<Picture> {
+        unpack(self.picture.load(Relaxed))
+    }
+
+    /// Publishes all of it.
+    pub fn set(&self, kbps: Option<f64>, queue_micros: u32, picture: Option<Picture>) {
+        self.bits.store(kbps.map_or(0, |kbps| (kbps * 1e3).max(1.0) as u64), Relaxed);
+        self.queue_micros.store(queue_micros, Relaxed);
+        self.picture.store(pack(picture), Relaxed);
+    }
+}
+
+/// One live encoder: what the control thread wants of it, who wants a keyframe, how much waits.
+#[derive(Debug)]
+pub struct LiveEncoder {
+    picture: AtomicU64,
+    /// Bit n: member n wants a keyframe.
+    pub wanted: AtomicU32,
+    delay: AtomicU64,
+}
+
+impl Default for LiveEncoder {
+    fn default() -> Self {
+        let delay = AtomicU64::new(Self::NOBODY);
+        Self { picture: AtomicU64::new(0), wanted: AtomicU32::new(0), delay }
+    }
+}
+
+impl LiveEncoder {
+    /// In `wanted`: not for one member.
+    pub const OWN_REASONS: u32 = 1 << 31;
+    const NOBODY: u64 = u64::MAX;
+
+    /// What it is to make; `None` for nothing.
+    pub fn picture(&self) -> Option<Picture> {
+        unpack(self.picture.load(Relaxed))
+    }
+
+    /// The control thread has decided.
+    pub fn set_picture(&self, picture: Option<Picture>) {
+        self.picture.store(pack(picture), Relaxed);
+    }
+
+    /// How long its next picture would wait, microseconds; `None` when nobody gets it.
+    pub fn delay(&self) -> Option<u64> {
+        Some(self.delay.load(Relaxed)).filter(|delay| *delay != Self::NOBODY)
+    }
+
+    /// The talk thread has looked.
+    pub fn set_delay(&self, delay: Option<u64>) {
+        let delay = delay.map_or(Self::NOBODY, |delay| delay.min(Self::NOBODY - 1));
+        self.delay.store(delay, Relaxed);
+    }
+}
+
+/// Width, height, pictures a second, kbit/s: 16 bits each; 0 for none.
+fn pack(picture: Option<Picture>) -> u64 {
+    let Some(Picture { width, height, fps, kbps }) = picture else { return 0 };
+    [width, height, fps, kbps].iter().fold(0, |all, &n| all << 16 | u64::from(n.min(0xFFFF)))
+}
+
+fn unpack(bits: u64) -> Option<Picture> {
+    let [width, height, fps, kbps] = [48, 32, 16, 0].map(|at| (bits >> at) as u32 & 0xFFFF);
+    (bits != 0).then_some(Picture { width, height, fps, kbps })
 }
 
 /// What is counted for one peer's picture.
@@ -110,7 +202,7 @@ impl Default for Shared {
             stop: AtomicBool::new(false),
             abort: AtomicBool::new(false),
             shed_live_video: AtomicBool::new(false),
-            keyframe_wanted: AtomicBool::new(false),
+            live: Default::default(),
             clock: PublishedClock::default(),
             sleeps: Mutex::default(),
             asleep: AtomicI64::new(0),
@@ -122,7 +214,6 @@ impl Default for Shared {
             encode_and_send: Histogram::default(),
             input: Least::default(),
             audio_kbps: AtomicU32::new(0),
-            video_backlog: AtomicU64::new(0),
             live_encoded: AtomicU64::new(0),
             live_shed: AtomicU64::new(0),
             live_encode_micros: AtomicU64::new(0),
@@ -218,7 +309,7 @@ impl Shared {
             Command::CameraOff => self.switch_camera(true, clock::now()),
             Command::CameraOn => {
                 self.switch_camera(false, clock::now());
-                self.keyframe_wanted.store(true, Relaxed);
+                self.want_keyframes();
             }
             Command::ToggleWindow
             | Command::Recover
@@ -268,6 +359,13 @@ impl Shared {
     pub fn next_mute(&self, number: usize, until: Micros) -> Option<(Micros, bool)> {
         let mutes = self.mutes.lock().unwrap_or_else(PoisonError::into_inner);
         mutes.get(number).copied().filter(|(at, _)| *at < until)
+    }
+
+    /// All live encoders are to begin anew: somebody has come, or the camera is on again.
+    pub fn want_keyframes(&self) {
+        for live in &self.live {
+            live.wanted.fetch_or(LiveEncoder::OWN_REASONS, Relaxed);
+        }
     }
 
     /// Threads are to finish.
@@ -345,6 +443,20 @@ impl Histogram {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_congestion_control_publishes_is_read_as_it_was_written() {
+        let gauge = PathGauge::default();
+        assert_eq!((gauge.bits_per_second(), gauge.picture()), (None, None));
+        let picture = Some(Picture { width: 854, height: 480, fps: 24, kbps: 371 });
+        gauge.set(Some(0.0), 7, picture);
+        assert_eq!((gauge.bits_per_second(), gauge.queue_micros()), (Some(1), 7));
+        assert_eq!(gauge.picture(), picture);
+        let live = LiveEncoder::default();
+        assert_eq!((live.delay(), live.picture()), (None, None));
+        live.set_delay(Some(u64::MAX));
+        assert_eq!(live.delay(), Some(u64::MAX - 1), "held, and not for nobody");
+    }
 
     #[test]
     fn the_least_is_given_out_once() {

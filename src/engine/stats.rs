@@ -26,7 +26,7 @@ use crate::recording::aac;
 use crate::recording::space::seconds_left;
 use crate::ui::model::{
     ClockView, DiskStats, LatencyParts, LiveStats, MicStats, PeerStats, PeerVideo, PeerView,
-    RecordingStats, Snapshot, SoundDeviceStats, SoundStats, Stats,
+    RecordingStats, SentVideo, Snapshot, SoundDeviceStats, SoundStats, Stats,
 };
 use crate::ui::window::wire::TileInfo;
 use crate::units::{MAX_PARTICIPANTS, Micros, ParticipantId};
@@ -249,6 +249,14 @@ impl Gauges {
             ),
             sent_kbps: kbps(now.sent, was.sent),
             received_kbps: kbps(now.received, was.received),
+            queue_ms: round(f64::from(counters.path.queue_micros()) / 1e3, 1),
+            path_kbps: counters.path.bits_per_second().map(|bits| round(bits as f64 / 1e3, 0)),
+            sent_video: counters.path.picture().filter(|_| m.camera.is_some()).map(|p| SentVideo {
+                width: p.width,
+                height: p.height,
+                fps: p.fps,
+                kbps: p.kbps,
+            }),
             video: (now.shown > 0).then(|| PeerVideo {
                 width: counters.video.width.load(Relaxed),
                 height: counters.video.height.load(Relaxed),

@@ -14,6 +14,8 @@ use ringbuf::traits::{Consumer, Producer, Split};
 use ringbuf::{HeapCons, HeapProd, HeapRb};
 
 use super::capture::Captured;
+use super::live_send::{KeptKeyframe, VideoSend};
+pub use super::live_send::{VideoOut, VideoPlan};
 use super::shared::Shared;
 use crate::audio::codec::{FrameLength, TalkEncoder};
 use crate::audio::framer::Framer;
@@ -21,28 +23,19 @@ use crate::audio::packet::MAX_AUDIO_PAYLOAD;
 use crate::audio::redundancy::{Packer, Plan, Said};
 use crate::net::socket::{CallSocket, Class};
 use crate::platform::clock;
-use crate::protocol::fragment;
 use crate::protocol::header::MAX_DATAGRAM;
 use crate::protocol::seal::{MAX_ENVELOPE, MediaSealer};
 use crate::recording::gate::Gate;
 use crate::units::{MAX_PEERS, Micros, ParticipantId};
-use crate::video::pacer::{Line, Pacer};
 
 /// Bytes of IPv4 and UDP headers in front of each datagram.
 pub const IP_UDP_HEADERS: u64 = 28;
-/// Header and tag of a video packet.
-const OVERHEAD: usize = MAX_DATAGRAM - fragment::MAX_FRAGMENT;
 /// Largest block a sound device hands over; the scratch buffer starts with it.
 const LARGEST_BLOCK: usize = 8_192;
-/// Pictures that wait at most: the newest one counts, and a keyframe before it.
-const VIDEO_FRAMES: usize = 8;
 /// More sound than this behind a block and the block is left out (PRD 5.3: skip to the latest): the
 /// thread stood still for 100 ms, and what would arrive that late is only in the way. A device that
 /// hands over large blocks never has so much behind the one in hand.
 const STALE_SAMPLES: usize = 4_800;
-/// What one peer's share of the uplink is taken for, kbit/s, as long as nobody measures it: PRD 5.4's
-/// budget for a pair with its headers, and the least on which a call with pictures makes sense.
-const LINE_KBPS: u32 = 1_000;
 /// Wake-up without samples (a lost microphone): video must still be paced.
 const TICK: Duration = Duration::from_millis(5);
 
@@ -58,7 +51,14 @@ pub enum TalkCommand {
     Plan(ParticipantId, Plan),
     /// The codec's bitrate from now on, kbit/s; the same for all.
     Bitrate(u32),
+    /// A peer's picture from now on.
+    Video(ParticipantId, VideoPlan),
+    /// A peer misses these fragments (bits) of a keyframe.
+    Again(ParticipantId, u64, u32),
 }
+
+/// The peers, each in its place.
+pub(super) type Peers = [Option<Box<TalkPeer>>; MAX_PEERS];
 
 /// One peer as the talk thread sees it.
 pub struct TalkPeer {
@@ -66,12 +66,12 @@ pub struct TalkPeer {
     address: SocketAddr,
     /// The member that passes on what we send; `address` is then not used.
     relay: Option<ParticipantId>,
-    sealer: MediaSealer,
+    pub(super) sealer: MediaSealer,
     /// Own frame number of this peer's audio sequence 0: counters begin with the keys.
     audio_base: Option<u64>,
     packer: Packer,
-    /// Own picture number of this peer's video sequence 0.
-    video_base: Option<u64>,
+    /// What it may ask for again.
+    pub(super) kept: KeptKeyframe,
 }
 
 impl TalkPeer {
@@ -83,52 +83,13 @@ impl TalkPeer {
         sealer: MediaSealer,
     ) -> Self {
         let packer = Packer::new();
-        Self { id, address, relay, sealer, audio_base: None, packer, video_base: None }
-    }
-}
-
-/// An encoded picture on its way through the talk thread and back for reuse.
-#[derive(Default)]
-pub struct OutFrame {
-    /// Keyframe.
-    pub keyframe: bool,
-    /// Own number, one a picture, without holes.
-    pub number: u64,
-    /// Payload header and VP8 data.
-    pub data: Vec<u8>,
-}
-
-/// The live encoder's end: pictures out, spent ones back (so that the talk thread frees nothing).
-pub struct VideoOut {
-    shared: Arc<Shared>,
-    frames: HeapProd<Box<OutFrame>>,
-    spent: HeapCons<Box<OutFrame>>,
-    next: u64,
-}
-
-impl VideoOut {
-    /// An empty frame to fill.
-    pub fn take(&mut self) -> Box<OutFrame> {
-        self.spent.try_pop().unwrap_or_default()
+        let kept = KeptKeyframe::new();
+        Self { id, address, relay, sealer, audio_base: None, packer, kept }
     }
 
-    /// Hands a frame over; when the talk thread is behind, the frame is dropped and `false` says
-    /// that the next one must be a keyframe.
-    pub fn send(&mut self, mut frame: Box<OutFrame>) -> bool {
-        frame.number = self.next;
-        self.next += 1;
-        let bytes = frame.data.len() as u64;
-        self.shared.video_backlog.fetch_add(bytes, Relaxed);
-        let taken = self.frames.try_push(frame).is_ok();
-        if !taken {
-            self.shared.video_backlog.fetch_sub(bytes, Relaxed);
-        }
-        taken
-    }
-
-    /// Bytes that have not left yet.
-    pub fn backlog(&self) -> usize {
-        self.shared.video_backlog.load(Relaxed) as usize
+    /// Its bit among the members.
+    pub(super) fn bit(&self) -> u32 {
+        1 << u32::from(self.id.0 % 4)
     }
 }
 
@@ -161,25 +122,10 @@ pub struct Talk {
     opus: [u8; MAX_AUDIO_PAYLOAD],
     datagram: [u8; MAX_DATAGRAM],
     envelope: [u8; MAX_ENVELOPE],
-    peers: [Option<Box<TalkPeer>>; MAX_PEERS],
+    peers: Peers,
     commands: HeapCons<TalkCommand>,
     spent_peers: HeapProd<Box<TalkPeer>>,
-    frames: HeapCons<Box<OutFrame>>,
-    spent_frames: HeapProd<Box<OutFrame>>,
-    leaving: Option<Leaving>,
-    pacer: Pacer,
-    line: Line,
-}
-
-/// A picture that is leaving.
-struct Leaving {
-    frame: Box<OutFrame>,
-    /// Its next fragment.
-    next: u8,
-    /// The pacer has let that one go.
-    released: bool,
-    /// Who gets it next, a place in the list of peers.
-    slot: usize,
+    video: VideoSend,
 }
 
 impl Talk {
@@ -191,13 +137,10 @@ impl Talk {
         (encoder, frame): (TalkEncoder, FrameLength),
         video_kbps: u32,
     ) -> (Self, TalkControl, VideoOut) {
-        let out_shared = shared.clone();
         let muted = shared.muted.load(Relaxed);
         let (commands, command_end) = HeapRb::new(64).split();
         let (spent_peers, spent_peer_end) = HeapRb::new(64).split();
-        let (frames, frame_end) = HeapRb::new(VIDEO_FRAMES).split();
-        // Room for every frame that can exist, so that giving one back never fails.
-        let (spent_frames, spent_frame_end) = HeapRb::new(VIDEO_FRAMES * 2).split();
+        let (video, video_out) = VideoSend::new(shared.clone(), video_kbps);
         let talk = Self {
             shared,
             socket,
@@ -215,14 +158,10 @@ impl Talk {
             peers: Default::default(),
             commands: command_end,
             spent_peers,
-            frames: frame_end,
-            spent_frames,
-            leaving: None,
-            pacer: Pacer::new(video_kbps),
-            line: Line::new(LINE_KBPS),
+            video,
         };
         let control = TalkControl { commands, spent: spent_peer_end };
-        (talk, control, VideoOut { shared: out_shared, frames, spent: spent_frame_end, next: 0 })
+        (talk, control, video_out)
     }
 
     /// Runs until the call stops.
@@ -237,13 +176,8 @@ impl Talk {
     fn patience(&self) -> Duration {
         /// A shorter sleep is not worth its wake-up.
         const NAP: i64 = 500;
-        let Some(leaving) = &self.leaving else { return TICK };
-        let line = self.line.free_at().since(clock::now());
-        let pacer = match leaving.released {
-            true => 0,
-            false => self.pacer.wait(MAX_DATAGRAM),
-        };
-        Duration::from_micros(line.max(pacer).max(NAP) as u64).min(TICK)
+        let Some(wait) = self.video.wait(clock::now()) else { return TICK };
+        Duration::from_micros(wait.max(NAP) as u64).min(TICK)
     }
 
     /// Everything that one wake-up does.
@@ -273,8 +207,9 @@ impl Talk {
         match command {
             TalkCommand::Add(peer) => {
                 self.remove(peer.id);
-                if let Some(slot) = self.peers.iter_mut().find(|s| s.is_none()) {
-                    *slot = Some(peer);
+                if let Some(place) = self.peers.iter().position(|s| s.is_none()) {
+                    self.peers[place] = Some(peer);
+                    self.video.join(place);
                 } else {
                     let _ = self.spent_peers.try_push(peer);
                 }
@@ -291,16 +226,29 @@ impl Talk {
                     peer.packer.set_plan(plan);
                 }
             }
+            TalkCommand::Video(id, plan) => {
+                if let Some(place) = self.place(id) {
+                    self.video.plan(place, &plan);
+                }
+            }
+            TalkCommand::Again(id, sequence, fragments) => {
+                if let Some(place) = self.place(id) {
+                    self.video.fan.again(place, sequence, fragments);
+                }
+            }
             // Whoever commands has checked the range.
             TalkCommand::Bitrate(kbps) => drop(self.encoder.set_bitrate(kbps as i32 * 1_000)),
         }
     }
 
+    fn place(&self, id: ParticipantId) -> Option<usize> {
+        self.peers.iter().position(|p| p.as_ref().is_some_and(|p| p.id == id))
+    }
+
     fn remove(&mut self, id: ParticipantId) {
-        for slot in &mut self.peers {
-            if slot.as_ref().is_some_and(|p| p.id == id)
-                && let Some(peer) = slot.take()
-            {
+        while let Some(place) = self.place(id) {
+            self.video.fan.leave(place);
+            if let Some(peer) = self.peers[place].take() {
                 let _ = self.spent_peers.try_push(peer);
             }
         }
@@ -309,7 +257,7 @@ impl Talk {
     /// Encodes and sends every frame that is whole since the block that was `handed` over then.
     fn talk(&mut self, handed: Micros) {
         let Self { framer, frame, encoder, said, opus, payload, datagram, peers, .. } = self;
-        let (shared, line) = (&self.shared, &mut self.line);
+        let (shared, fan) = (&self.shared, &mut self.video.fan);
         let wire = Wire { socket: &self.socket, shared };
         let envelope = &mut self.envelope;
         while let Some((number, pcm, captured)) = framer.pop() {
@@ -326,7 +274,7 @@ impl Talk {
                     let Some((to, n)) = peer.packer.next(said, number, payload) else { break };
                     let len = peer.sealer.audio(to - base, timestamp, &payload[..n], datagram);
                     wire.send(peers, at, timestamp, &datagram[..len], envelope, Class::Audio);
-                    line.sent(len + IP_UDP_HEADERS as usize, ready);
+                    fan.audio_sent(at, len + IP_UDP_HEADERS as usize, ready);
                 }
             }
             let sent = clock::now();
@@ -338,76 +286,15 @@ impl Talk {
         }
     }
 
-    /// Lets video out: fragment by fragment as the pacer allows, copy by copy as the line is free, so
-    /// that audio never waits behind more than one of them.
+    /// Lets video out, behind audio.
     fn show(&mut self) {
-        let now: Micros = clock::now();
-        let peers = self.peers.iter().flatten().count().max(1) as u32;
-        self.line.set_rate(LINE_KBPS * peers);
-        loop {
-            let leaving = self.leaving.take().or_else(|| {
-                let frame = self.frames.try_pop()?;
-                Some(Leaving { frame, next: 0, released: false, slot: 0 })
-            });
-            let Some(mut leaving) = leaving else { break };
-            let frame = &leaving.frame;
-            let Some(count) = fragment::fragments(frame.data.len()) else {
-                self.shared.video_backlog.fetch_sub(frame.data.len() as u64, Relaxed);
-                let _ = self.spent_frames.try_push(leaving.frame);
-                continue;
-            };
-            let part = fragment::fragment(&frame.data, leaving.next);
-            if !leaving.released {
-                if part.len() + OVERHEAD > self.pacer.budget(now) {
-                    self.leaving = Some(leaving);
-                    break;
-                }
-                self.pacer.sent(part.len() + OVERHEAD);
-                self.shared.video_backlog.fetch_sub(part.len() as u64, Relaxed);
-                leaving.released = true;
-            }
-            let (id, total) = if count == 1 { (0, 0) } else { (leaving.next, count) };
-            let timestamp = self.shared.timestamp_ms(now);
-            let wire = Wire { socket: &self.socket, shared: &self.shared };
-            while let Some(slot) = self.peers.get_mut(leaving.slot) {
-                let Some(peer) = slot else {
-                    leaving.slot += 1;
-                    continue;
-                };
-                // A newcomer begins with a keyframe, and with its first fragment.
-                if peer.video_base.is_none() && frame.keyframe && leaving.next == 0 {
-                    peer.video_base = Some(frame.number);
-                }
-                let Some(sequence) = peer.video_base.and_then(|b| frame.number.checked_sub(b))
-                else {
-                    leaving.slot += 1;
-                    continue;
-                };
-                if self.line.free_at() > now {
-                    self.leaving = Some(leaving);
-                    return;
-                }
-                let key = frame.keyframe;
-                let out = &mut self.datagram;
-                let len = peer.sealer.video(key, sequence, id, total, timestamp, part, out);
-                let envelope = &mut self.envelope;
-                let at = leaving.slot;
-                wire.send(&mut self.peers, at, timestamp, &out[..len], envelope, Class::Other);
-                self.line.sent_video(len + IP_UDP_HEADERS as usize, now);
-                leaving.slot += 1;
-            }
-            if leaving.next + 1 < count {
-                let next = leaving.next + 1;
-                self.leaving = Some(Leaving { next, released: false, slot: 0, ..leaving });
-            } else {
-                let _ = self.spent_frames.try_push(leaving.frame);
-            }
-        }
+        let wire = Wire { socket: &self.socket, shared: &self.shared };
+        self.video.show(&mut self.peers, &wire, &mut self.envelope, clock::now());
     }
 }
 
 /// Where datagrams leave.
-struct Wire<'a> {
+pub(super) struct Wire<'a> {
     socket: &'a CallSocket,
     shared: &'a Shared,
 }
@@ -415,9 +302,9 @@ struct Wire<'a> {
 impl Wire<'_> {
     /// Sends a sealed datagram to the peer in that place: directly, or sealed once more to the
     /// member that passes it on.
-    fn send(
+    pub(super) fn send(
         &self,
-        peers: &mut [Option<Box<TalkPeer>>; MAX_PEERS],
+        peers: &mut Peers,
         at: usize,
         timestamp: u32,
         datagram: &[u8],
@@ -458,6 +345,7 @@ mod tests {
     use crate::engine::capture::MicTap;
     use crate::protocol::demux::{Demux, Demuxed};
     use crate::protocol::seal::PairKeys;
+    use crate::video::fanout::Source;
 
     /// A talk thread's state without the thread, and who hears it.
     struct Bench {
@@ -523,7 +411,7 @@ mod tests {
         let mut frame = b.video.take();
         frame.keyframe = true;
         frame.data = vec![1; 600];
-        assert!(b.video.send(frame));
+        assert!(b.video.send(Source::Main, frame));
         b.say(2);
         assert_eq!(b.hear(), [('a', 0), ('a', 1), ('v', 0)]);
     }
@@ -537,7 +425,7 @@ mod tests {
         let mut frame = b.video.take();
         frame.keyframe = true;
         frame.data = vec![1; 600];
-        assert!(b.video.send(frame));
+        assert!(b.video.send(Source::Main, frame));
         b.say(1);
         assert_eq!(b.hear(), [('a', 0), ('v', 0)]);
     }
@@ -586,7 +474,7 @@ mod tests {
         let mut frame = b.video.take();
         frame.keyframe = true;
         frame.data = vec![1; 5_000];
-        assert!(b.video.send(frame));
+        assert!(b.video.send(Source::Main, frame));
         for i in 0..8 {
             b.tap.samples(&[0.1; 480], Micros(i * 10_000));
         }

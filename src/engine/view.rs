@@ -37,6 +37,8 @@ pub struct View {
     pub window: Arc<Window>,
     /// Asks the peer for a keyframe.
     pub ask_keyframe: Box<dyn Fn() + Send>,
+    /// Asks the peer for fragments (bits) of a keyframe.
+    pub ask_again: Box<dyn Fn(u64, u32) + Send>,
     /// The peer is gone.
     pub stop: Arc<AtomicBool>,
 }
@@ -44,7 +46,7 @@ pub struct View {
 impl View {
     /// Runs until the peer is gone or the call stops.
     pub fn run(mut self) {
-        let mut assembler = Assembler::new();
+        let mut assembler = Assembler::layered();
         let mut picture = I420::black(2, 2);
         let index = usize::from(self.peer.0);
         while !self.shared.stopping() && !self.stop.load(Relaxed) {
@@ -78,6 +80,11 @@ impl View {
                         video.delay.add(now.since(head.captured));
                     }
                 }
+            }
+            let round_trip = self.shared.peers.get(index).map_or(0, |p| p.round_trip.load(Relaxed));
+            if let Some((sequence, wanted)) = assembler.missing_fragments(round_trip, clock::now())
+            {
+                (self.ask_again)(sequence, wanted);
             }
             if assembler.wants_keyframe(clock::now()) {
                 (self.ask_keyframe)();

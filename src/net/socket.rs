@@ -132,15 +132,18 @@ impl CallSocket {
     pub fn recv(&self, buffer: &mut [u8], timeout: Duration) -> io::Result<Option<Received>> {
         // Bounded, so that a flood of errors cannot hold the thread.
         for _ in 0..16 {
-            if !system::wait(&self.socket, timeout)? {
-                return Ok(None);
-            }
             match system::recv(&self.socket, buffer) {
                 Ok(mut received) => {
                     received.from = unmapped(received.from);
                     return Ok(Some(received));
                 }
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock || stale(&e) => {}
+                // Only now is there something to wait for: in a flood that is half of the calls.
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    if !system::wait(&self.socket, timeout)? {
+                        return Ok(None);
+                    }
+                }
+                Err(e) if stale(&e) => {}
                 Err(e) => return Err(e),
             }
         }

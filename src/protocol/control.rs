@@ -6,6 +6,7 @@
 
 use std::net::SocketAddr;
 
+use super::congestion::PathReport;
 pub use super::name::{MAX_NAME, sanitise_name};
 pub use super::roster::{Admit, Charter, Member, Roster, RosterUpdate};
 use super::wire::{Malformed, Reader, Writer};
@@ -292,6 +293,15 @@ pub enum Message {
     PathResponse([u8; 8]),
     /// How the receiver's audio arrives here.
     AudioReport(AudioReport),
+    /// How the receiver's packets come through the path to the sender of this. Some times a second.
+    PathReport(PathReport),
+    /// The sender misses these fragments of one of the receiver's keyframes, and of nothing else.
+    Again {
+        /// The picture's number.
+        sequence: u32,
+        /// Bit n for fragment n; later ones cannot be asked for.
+        fragments: u32,
+    },
     /// Whom the sender hears, and whose roster it has. With each heartbeat.
     Links {
         /// Who made the roster that the heartbeat tells of.
@@ -357,6 +367,8 @@ const REMOVED: u8 = 23;
 const FORWARD: u8 = 24;
 const PASS: u8 = 25;
 const AUDIO_REPORT: u8 = 26;
+const PATH_REPORT: u8 = 27;
+const AGAIN: u8 = 28;
 
 impl Message {
     /// Puts the message, framed, at the end of `out`.
@@ -409,6 +421,17 @@ impl Message {
                 body.u16(report.loss_10s);
                 body.u8(report.run);
                 AUDIO_REPORT
+            }
+            Self::PathReport(report) => {
+                body.u32(report.queue_micros);
+                body.u32(report.noise_micros);
+                body.u16(report.received_kbps);
+                PATH_REPORT
+            }
+            Self::Again { sequence, fragments } => {
+                body.u32(*sequence);
+                body.u32(*fragments);
+                AGAIN
             }
             Self::Links { introducer, links } => {
                 body.u8(introducer.0);
@@ -476,6 +499,12 @@ impl Message {
                 loss_10s: body.u16()?,
                 run: body.u8()?,
             }),
+            PATH_REPORT => Self::PathReport(PathReport {
+                queue_micros: body.u32()?,
+                noise_micros: body.u32()?,
+                received_kbps: body.u16()?,
+            }),
+            AGAIN => Self::Again { sequence: body.u32()?, fragments: body.u32()? },
             LINKS => {
                 let introducer = body.participant()?;
                 let count = usize::from(body.u8()?);

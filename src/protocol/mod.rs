@@ -26,6 +26,7 @@
 //! on what is in it, the destination's id and a whole datagram. A sealed packet opens only under the
 //! key of the pair, with its header (and that byte) as associated data, and only once.
 
+pub mod congestion;
 pub mod control;
 pub mod demux;
 pub mod fragment;

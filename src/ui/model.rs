@@ -415,9 +415,31 @@ pub struct PeerStats {
     pub sent_kbps: f64,
     /// Received from this peer, kbit/s, all headers counted.
     pub received_kbps: f64,
+    /// What stands in queues on the way to this peer, milliseconds: audio goes through them.
+    pub queue_ms: f64,
+    /// What the path to this peer carries of what is sent, kbit/s; not there while nothing has been
+    /// found against sending more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path_kbps: Option<f64>,
+    /// The picture that is sent to this peer; not there for none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sent_video: Option<SentVideo>,
     /// The picture seen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub video: Option<PeerVideo>,
+}
+
+/// The picture that a peer is sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct SentVideo {
+    /// Pixels.
+    pub width: u32,
+    /// Pixels.
+    pub height: u32,
+    /// Frames per second.
+    pub fps: u32,
+    /// Target of its encoder, kbit/s.
+    pub kbps: u32,
 }
 
 /// A peer's picture as it arrives.

@@ -6,17 +6,23 @@
 
 use std::collections::BTreeMap;
 
+use super::payload::{self, Chain};
 use crate::units::Micros;
 
 /// How long a missing frame is waited for once a later one has begun to arrive, microseconds.
 /// The sender paces frames in order, so only reordering on the way can still bring it; 40 ms is
 /// beyond the reordering of ordinary paths and under one frame and a half.
 const REORDER_WAIT: i64 = 40_000;
-/// The same for a keyframe, whose loss costs many frames: a retransmission may be under way.
-const KEYFRAME_WAIT: i64 = 150_000;
+/// The same for a keyframe, whose loss costs many frames: a retransmission may be under way, and a
+/// second one.
+const KEYFRAME_WAIT: i64 = 250_000;
 /// Time between two requests for a keyframe, microseconds: a round trip, the encoder's next frame
 /// and the paced keyframe itself take about as long.
 const REQUEST_INTERVAL: i64 = 400_000;
+/// A fragment is late, not lost, for so long after a later one has come, microseconds.
+const OVERTAKEN: i64 = 8_000;
+/// So long after a round trip, what was asked for is asked for again.
+const ASK_AGAIN: i64 = 30_000;
 /// Frames in flight at most: over a second of them at 24 fps.
 const MAX_FRAMES: usize = 32;
 /// Bytes in flight at most. A keyframe of live video has some 10 kB.
@@ -55,6 +61,7 @@ pub struct AssemblyStats {
 struct Partial {
     keyframe: bool,
     first_arrival: Micros,
+    newest_arrival: Micros,
     fragments: Vec<Option<Box<[u8]>>>,
     missing: usize,
     bytes: usize,
@@ -69,7 +76,15 @@ pub struct Assembler {
     next: Option<u64>,
     /// Deltas are useless until a keyframe.
     lost: bool,
+    /// Frames tell what they refer to ([`payload::Chain`]).
+    layered: bool,
+    /// Something is missing before the next frame; it will tell whether that matters.
+    gap: bool,
+    /// The newest base frame that was handed out.
+    base: Option<Chain>,
     last_request: Option<Micros>,
+    /// Fragments that were asked for, and when.
+    asked: Option<((u64, u32), Micros)>,
     stats: AssemblyStats,
 }
 
@@ -77,6 +92,12 @@ impl Assembler {
     /// One that waits for a first keyframe.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The same for frames with the prefix of [`super::payload`]: one that is missing and that no
+    /// other refers to costs nothing but itself.
+    pub fn layered() -> Self {
+        Self { layered: true, ..Self::default() }
     }
 
     /// Takes one fragment. `fragment` counts from 0; `fragments` is the frame's number of them,
@@ -112,6 +133,7 @@ impl Assembler {
         let frame = self.frames.entry(sequence).or_insert_with(|| Partial {
             keyframe,
             first_arrival: now,
+            newest_arrival: now,
             fragments: vec![None; count],
             missing: count,
             bytes: 0,
@@ -129,6 +151,7 @@ impl Assembler {
             return;
         }
         *slot = Some(payload.into());
+        frame.newest_arrival = now;
         frame.missing -= 1;
         frame.bytes += payload.len();
         self.bytes += payload.len();
@@ -146,11 +169,19 @@ impl Assembler {
             let in_turn = self.next == Some(sequence);
             // Before the first keyframe there is no order to wait for.
             if whole && (in_turn || self.next.is_none()) {
+                if in_turn && self.gap && !keyframe {
+                    self.lost |= !self.chained(sequence);
+                }
+                self.gap = false;
                 let usable = keyframe || (in_turn && !self.lost);
                 let frame = self.take(sequence);
                 if usable {
                     self.next = Some(sequence.saturating_add(1));
                     self.lost = false;
+                    let chain = frame.chain();
+                    if let Some(base) = chain.filter(|c| keyframe || c.is_base()) {
+                        self.base = Some(base);
+                    }
                     self.stats.delivered += 1;
                     return Some(AssembledFrame { keyframe, sequence, data: frame.join() });
                 }
@@ -168,15 +199,17 @@ impl Assembler {
             }
             if let Some(next) = self.next {
                 self.stats.missing += sequence - next;
-                self.lost |= sequence > next;
+                self.miss(sequence > next, sequence - next);
             }
             if whole {
                 self.next = Some(sequence);
-                self.lost = true;
+                self.miss(true, 1);
             } else {
                 self.take(sequence);
                 self.stats.missing += 1;
-                self.lost = true;
+                // Without a keyframe nothing goes on.
+                self.lost |= keyframe;
+                self.miss(true, 1);
                 if self.next.is_some() {
                     self.next = Some(sequence.saturating_add(1));
                 }
@@ -198,6 +231,27 @@ impl Assembler {
         true
     }
 
+    /// Fragments of a keyframe that should have come and did not: its number and bit n for fragment
+    /// n (the first 32). Asking counts, as in [`Self::wants_keyframe`]. `round_trip` in
+    /// microseconds is what an answer takes.
+    pub fn missing_fragments(&mut self, round_trip: i64, now: Micros) -> Option<(u64, u32)> {
+        let (&sequence, first) = self.frames.iter().find(|(_, f)| f.keyframe && f.missing > 0)?;
+        // The sender lets them out in order and evenly: what has been overtaken is lost.
+        let overtaken = self.overtaken(sequence);
+        let last = first.fragments.iter().rposition(|f| f.is_some())?;
+        let until = if overtaken.is_some() { first.fragments.len() } else { last };
+        let missing = first.fragments.iter().take(until.min(32)).enumerate();
+        let mask = missing.filter(|(_, f)| f.is_none()).fold(0, |mask, (n, _)| mask | 1 << n);
+        let again = self.asked.is_some_and(|(asked, at)| {
+            asked == (sequence, mask) && now.since(at) < round_trip.max(0) + ASK_AGAIN
+        });
+        if mask == 0 || again || now.since(first.newest_arrival) < OVERTAKEN {
+            return None;
+        }
+        self.asked = Some(((sequence, mask), now));
+        Some((sequence, mask))
+    }
+
     /// The decoder found its reference damaged: hand out nothing before the next keyframe.
     pub fn reference_lost(&mut self) {
         self.lost = true;
@@ -206,6 +260,22 @@ impl Assembler {
     /// What has happened so far.
     pub fn stats(&self) -> AssemblyStats {
         self.stats
+    }
+
+    /// Frames are missing. Where frames tell what they refer to, the next one decides.
+    fn miss(&mut self, missing: bool, frames: u64) {
+        // Numbers of base frames wrap: more of them missing than that is not told.
+        if self.layered && frames < u64::from(payload::BASES) / 2 {
+            self.gap |= missing;
+        } else {
+            self.lost |= missing;
+        }
+    }
+
+    /// The frame refers to the newest that was handed out.
+    fn chained(&self, sequence: u64) -> bool {
+        let here = self.frames.get(&sequence).and_then(Partial::chain);
+        self.layered && here.zip(self.base).is_some_and(|(here, base)| here.follows(base))
     }
 
     /// Without a reference, nothing before the first whole keyframe is of use.
@@ -262,6 +332,10 @@ impl Assembler {
 }
 
 impl Partial {
+    fn chain(&self) -> Option<Chain> {
+        self.fragments.first()?.as_deref().and_then(Chain::of)
+    }
+
     fn join(self) -> Vec<u8> {
         let mut data = Vec::with_capacity(self.bytes);
         for fragment in self.fragments.iter().flatten() {

@@ -5,12 +5,14 @@
 //! [`pacer::Pacer`]; at the peer: [`assembly::Assembler`] -> [`payload`] -> [`vp8::Vp8Decoder`] ->
 //! [`display::Painter`]. Nothing here reads a clock, a socket, a file or a thread.
 
+pub mod allot;
 pub mod assembly;
 #[cfg(test)]
 pub mod bars;
 pub mod convert;
 pub mod display;
 pub mod error;
+pub mod fanout;
 pub mod font;
 pub mod frame;
 pub mod image;

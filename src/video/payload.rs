@@ -8,22 +8,31 @@
 //! +-------------+-----------------------------------+------------------------+
 //! ```
 //!
-//! Byte 0: bits 0-1 the temporal layer (0 is the base), bit 2 set when no later frame refers to
-//! this one, bits 3-7 zero. A reader refuses other bits: they belong to formats to come.
+//! Byte 0: bit 0 the temporal layer (0 is the base), bit 1 zero, bit 2 set when no later frame refers
+//! to this one, bits 3-7 the number of a base frame, modulo 32: the frame's own in the base layer, in
+//! the upper one that of the frame that it refers to. So a reader that misses a frame knows from the
+//! next one whether it missed anything that matters. A reader refuses other bits: they belong to
+//! formats to come.
 
 use crate::units::SessionMicros;
 
 /// Bytes in front of the VP8 data.
 pub const PREFIX: usize = 9;
 
-const LAYER: u8 = 0b0000_0011;
+const LAYER: u8 = 0b0000_0001;
+const UNKNOWN: u8 = 0b0000_0010;
+const BASE_AT: u32 = 3;
+/// Base frames are counted modulo this.
+pub const BASES: u8 = 32;
 const DISPOSABLE: u8 = 0b0000_0100;
 
 /// The prefix's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FramePrefix {
-    /// Temporal layer, 0 to 3; 0 is the base, without which the others cannot be decoded.
+    /// Temporal layer, 0 or 1; 0 is the base, without which the other cannot be decoded.
     pub layer: u8,
+    /// Number of this base frame, or of the one that this frame refers to, below [`BASES`].
+    pub base: u8,
     /// No later frame refers to this one: a sender short of rate may leave it out.
     pub disposable: bool,
     /// When light fell on the sensor; 0 while the sender's session clock is not set.
@@ -44,7 +53,7 @@ pub enum PayloadError {
 /// Appends the prefix to `out`; the VP8 data follows it.
 pub fn write(prefix: &FramePrefix, out: &mut Vec<u8>) {
     let disposable = if prefix.disposable { DISPOSABLE } else { 0 };
-    out.push((prefix.layer & LAYER) | disposable);
+    out.push((prefix.layer & LAYER) | disposable | (prefix.base % BASES) << BASE_AT);
     out.extend_from_slice(&prefix.captured.0.to_be_bytes());
 }
 
@@ -57,13 +66,36 @@ pub fn parse(frame: &[u8]) -> Result<(FramePrefix, &[u8]), PayloadError> {
         return Err(PayloadError::Short(frame.len()));
     }
     let [flags, time @ ..] = *prefix;
-    if flags & !(LAYER | DISPOSABLE) != 0 {
+    if flags & UNKNOWN != 0 {
         return Err(PayloadError::Flags(flags));
     }
     let captured = SessionMicros(i64::from_be_bytes(time));
-    let prefix =
-        FramePrefix { layer: flags & LAYER, disposable: flags & DISPOSABLE != 0, captured };
+    let disposable = flags & DISPOSABLE != 0;
+    let prefix = FramePrefix { layer: flags & LAYER, base: flags >> BASE_AT, disposable, captured };
     Ok((prefix, vp8))
+}
+
+/// What a frame refers to, by its first byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chain(u8);
+
+impl Chain {
+    /// Of the first bytes of a frame; `None` where there are none.
+    pub fn of(frame: &[u8]) -> Option<Self> {
+        frame.first().copied().map(Self)
+    }
+
+    /// The base frame that is needed before this one, if `newest` is the newest one that was decoded.
+    pub fn follows(self, newest: Self) -> bool {
+        let [here, there] = [self, newest].map(|c| c.0 >> BASE_AT);
+        let ahead = here.wrapping_sub(there) % BASES;
+        ahead == u8::from(self.is_base())
+    }
+
+    /// Later frames may refer to it.
+    pub fn is_base(self) -> bool {
+        self.0 & LAYER == 0
+    }
 }
 
 #[cfg(test)]
@@ -73,11 +105,15 @@ mod tests {
 
     #[test]
     fn the_bytes_are_those_of_the_picture() {
-        let prefix =
-            FramePrefix { layer: 1, disposable: true, captured: SessionMicros(0x0102_0304_0506) };
+        let prefix = FramePrefix {
+            layer: 1,
+            base: 31,
+            disposable: true,
+            captured: SessionMicros(0x0102_0304_0506),
+        };
         let mut out = Vec::new();
         write(&prefix, &mut out);
-        assert_eq!(out, [0x05, 0, 0, 1, 2, 3, 4, 5, 6]);
+        assert_eq!(out, [0xFD, 0, 0, 1, 2, 3, 4, 5, 6]);
         out.push(0xAA);
         assert_eq!(parse(&out), Ok((prefix, &[0xAA][..])));
     }
@@ -86,13 +122,22 @@ mod tests {
     fn short_frames_and_unknown_flags_are_refused() {
         assert_eq!(parse(&[]), Err(PayloadError::Short(0)));
         assert_eq!(parse(&[0; 9]), Err(PayloadError::Short(9)));
-        assert_eq!(parse(&[8; 10]), Err(PayloadError::Flags(8)));
+        assert_eq!(parse(&[2; 10]), Err(PayloadError::Flags(2)));
+    }
+
+    #[test]
+    fn a_frame_tells_what_must_have_come_before_it() {
+        let base = |n: u8| Chain(n << 3);
+        let upper = |n: u8| Chain(n << 3 | 5);
+        assert!(base(1).follows(base(0)) && base(0).follows(base(31)));
+        assert!(!base(2).follows(base(0)), "a base frame is missing");
+        assert!(upper(4).follows(base(4)) && !upper(5).follows(base(4)));
     }
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(layer in 0u8..4, disposable: bool, t: i64, vp8 in prop::collection::vec(any::<u8>(), 1..40)) {
-            let prefix = FramePrefix { layer, disposable, captured: SessionMicros(t) };
+        fn what_is_written_is_read(layer in 0u8..2, base in 0..BASES, disposable: bool, t: i64, vp8 in prop::collection::vec(any::<u8>(), 1..40)) {
+            let prefix = FramePrefix { layer, base, disposable, captured: SessionMicros(t) };
             let mut out = Vec::new();
             write(&prefix, &mut out);
             out.extend_from_slice(&vp8);

@@ -23,6 +23,12 @@ const MAX_KEYFRAME_PERCENT: c_uint = 450;
 /// Speed against quality; -8 costs 0.2 dB against -4 and half of its time (measured at 480p).
 const CPU_USED: c_int = -8;
 
+/// A frame that changes nothing that later ones look at: pictures and probabilities.
+const UPPER_LAYER: c_uint = vpx::VP8_EFLAG_NO_UPD_LAST
+    | vpx::VP8_EFLAG_NO_UPD_GF
+    | vpx::VP8_EFLAG_NO_UPD_ARF
+    | vpx::VP8_EFLAG_NO_UPD_ENTROPY;
+
 /// What an encoder makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Vp8Config {
@@ -140,6 +146,20 @@ impl Vp8Encoder {
         force_keyframe: bool,
         out: &mut Vec<u8>,
     ) -> Result<Option<bool>, VideoError> {
+        self.encode_layer(image, pts_frame, force_keyframe, false, out)
+    }
+
+    /// The same. With `upper` the frame is of the upper temporal layer: no later one refers to it, so
+    /// that it can be left out for whom the path is too thin. (A keyframe is what it is, and not of
+    /// that layer.)
+    pub fn encode_layer(
+        &mut self,
+        image: &I420,
+        pts_frame: i64,
+        force_keyframe: bool,
+        upper: bool,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<bool>, VideoError> {
         let (width, height) = (image.width, image.height);
         if (width, height) != (self.config.width, self.config.height)
             || image.data.len() != I420::size(width, height)
@@ -147,7 +167,11 @@ impl Vp8Encoder {
             return Err(VideoError::Size { width, height });
         }
         let raw = wrap(image);
-        let flags = if force_keyframe { vpx::VPX_EFLAG_FORCE_KF } else { 0 };
+        let flags = match (force_keyframe, upper) {
+            (true, _) => vpx::VPX_EFLAG_FORCE_KF,
+            (false, true) => UPPER_LAYER,
+            (false, false) => 0,
+        };
         // SAFETY: `raw` points into `image`, which outlives the call; libvpx copies what it
         // keeps and writes nothing.
         let result = unsafe {

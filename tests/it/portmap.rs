@@ -206,6 +206,13 @@ fn routers_that_behave_badly_are_handled_each_in_its_way() {
         assert_eq!(host.end()["state"], "removed");
         assert!(mappings(list).is_empty() && !note.exists());
     });
+    // Without an answer nobody knows that there is one, but for the note.
+    run("silent", &mut |host, list| {
+        assert_eq!(host.event("port_mapping")["state"], "failed");
+        assert_eq!(mappings(list)[0]["NewLeaseDuration"], "0");
+        assert!(note.exists());
+        std::fs::remove_file(&note).expect("it is there");
+    });
     run("taken", &mut |host, list| {
         let mapped = host.event("port_mapping");
         assert_eq!(mapped["state"], "mapped");

@@ -110,7 +110,9 @@ impl<R: FnMut() -> u16, N: FnMut(News)> Keeper<R, N> {
     /// Renews or asks anew; returns how long that is good for.
     async fn keep(&mut self, told: &mut Option<News>) -> Duration {
         if let Some((router, mapping)) = &mut self.current {
-            if let Ok(granted) = router.map(self.port, mapping.external.port()).await {
+            let (port, external) = (self.port, mapping.external.port());
+            let mut noting = noting(&self.notes, router, port, external);
+            if let Ok(granted) = router.map(port, external, &mut noting).await {
                 mapping.external = granted.external;
                 let news = News::Mapped(*mapping);
                 self.tell(news, told);
@@ -126,9 +128,6 @@ impl<R: FnMut() -> u16, N: FnMut(News)> Keeper<R, N> {
                     external: granted.external,
                     permanent: granted.lease_seconds == 0,
                 };
-                if mapping.permanent {
-                    let _ = self.notes.add(self.note(&router, &mapping));
-                }
                 self.current = Some((router, mapping));
                 self.tell(News::Mapped(mapping), told);
                 good_for(&granted)
@@ -165,7 +164,8 @@ impl<R: FnMut() -> u16, N: FnMut(News)> Keeper<R, N> {
                 if began.elapsed() > START {
                     return Err(error);
                 }
-                match router.map(self.port, external).await {
+                let mut noting = noting(&self.notes, &router, self.port, external);
+                match router.map(self.port, external, &mut noting).await {
                     Ok(granted) => return Ok((router, granted)),
                     Err(RouterError::PortTaken) => error = RouterError::PortTaken,
                     Err(e) => {
@@ -211,6 +211,20 @@ impl<R: FnMut() -> u16, N: FnMut(News)> Keeper<R, N> {
             }
             (self.news)(News::Removed(mapping));
         }
+    }
+}
+
+/// Writes the note about a mapping without an end, before it is asked for: whatever happens then, the
+/// next start knows what to look for.
+fn noting(
+    notes: &Notes,
+    router: &Router,
+    internal_port: u16,
+    external_port: u16,
+) -> impl FnMut() + use<> {
+    let (notes, router) = (notes.clone(), router.address());
+    move || {
+        let _ = notes.add(Permanent { router, external_port, internal_port });
     }
 }
 

@@ -198,9 +198,19 @@ impl Router {
     }
 
     /// Maps UDP port `internal` of this machine, on `external` if it may be; also renews.
-    pub async fn map(&mut self, internal: u16, external: u16) -> Result<Granted, RouterError> {
+    ///
+    /// `permanent` is called before the router is asked for a mapping that has no end: it may be
+    /// there even if no answer comes.
+    pub async fn map(
+        &mut self,
+        internal: u16,
+        external: u16,
+        permanent: &mut impl FnMut(),
+    ) -> Result<Granted, RouterError> {
         match self {
-            Self::Upnp(gateway, client) => map_upnp(gateway, *client, internal, external).await,
+            Self::Upnp(gateway, client) => {
+                map_upnp(gateway, (*client, internal), external, permanent).await
+            }
             Self::Nat { gateway, client, pcp, mapping } => {
                 let port = NonZeroU16::new(internal).ok_or(RouterError::PortTaken)?;
                 let at = GatewayAddress::IpV4(*gateway);
@@ -270,9 +280,9 @@ impl Router {
 
 async fn map_upnp(
     gateway: &Gateway<Tokio>,
-    client: Ipv4Addr,
-    internal: u16,
+    (client, internal): (Ipv4Addr, u16),
     external: u16,
+    permanent: &mut impl FnMut(),
 ) -> Result<Granted, RouterError> {
     let entries = list(gateway).await;
     if policy::port(&entries, external, client, internal) == Port::Taken {
@@ -287,6 +297,7 @@ async fn map_upnp(
         Ok(()) => LEASE_SECONDS,
         // Error 725 (WANIPConnection 1, section 2.4.16).
         Err(AddPortError::OnlyPermanentLeasesSupported) => {
+            permanent();
             add(0).await.map_err(|_| RouterError::Silent)??;
             0
         }

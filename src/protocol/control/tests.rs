@@ -51,6 +51,12 @@ fn messages_have_the_written_layout() {
     assert_eq!(encoded(&Message::KeyframeRequest), [7, 0, 0]);
     let report = AudioReport { loss_1s: 0x0102, loss_10s: 0x0304, run: 5 };
     assert_eq!(encoded(&Message::AudioReport(report)), [26, 0, 5, 1, 2, 3, 4, 5]);
+    let report =
+        PathReport { queue_micros: 0x0102_0304, noise_micros: 0x0506_0708, received_kbps: 0x090A };
+    let expected = [27, 0, 10, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10];
+    assert_eq!(encoded(&Message::PathReport(report)), expected);
+    let again = Message::Again { sequence: 0x0102_0304, fragments: 0x0506_0708 };
+    assert_eq!(encoded(&again), [28, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8]);
     assert_eq!(
         encoded(&Message::T0 { at: SessionMicros(-1) }),
         [5, 0, 8, 255, 255, 255, 255, 255, 255, 255, 255]
@@ -115,6 +121,8 @@ fn every_message_comes_back_also_from_a_row() {
         Message::PathChallenge([1; 8]),
         Message::PathResponse([2; 8]),
         Message::AudioReport(AudioReport { loss_1s: 50, loss_10s: 48, run: 11 }),
+        Message::PathReport(PathReport { queue_micros: 1, noise_micros: 2, received_kbps: 3 }),
+        Message::Again { sequence: 77, fragments: 5 },
         Message::Links {
             introducer: ParticipantId(1),
             links: vec![LinkReport {

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use super::super::congestion::PathReport;
 use super::super::control::{AudioReport, Status, StreamParameters};
 use super::super::handshake::{Refusal, SessionStart};
 use super::super::invite::InviteKey;
@@ -113,6 +114,22 @@ pub enum MeshEvent {
         peer: ParticipantId,
         /// What.
         report: AudioReport,
+    },
+    /// How our packets come through the path to a peer; ten times a second while it matters.
+    PathReport {
+        /// Who reports.
+        peer: ParticipantId,
+        /// What.
+        report: PathReport,
+    },
+    /// A peer misses fragments of a keyframe of ours.
+    Again {
+        /// Who asks.
+        peer: ParticipantId,
+        /// The picture's number, as this peer counts them.
+        sequence: u32,
+        /// Bit n for fragment n.
+        fragments: u32,
     },
     /// A peer's decoder needs a keyframe from us.
     KeyframeRequested {

@@ -152,6 +152,12 @@ impl Mesh {
             Message::AudioReport(report) => {
                 self.events.push_back(MeshEvent::AudioReport { peer: id, report });
             }
+            Message::PathReport(report) => {
+                self.events.push_back(MeshEvent::PathReport { peer: id, report });
+            }
+            Message::Again { sequence, fragments } => {
+                self.events.push_back(MeshEvent::Again { peer: id, sequence, fragments });
+            }
             Message::PathChallenge(token) => {
                 let messages = vec![Message::PathResponse(token)];
                 self.push(Outgoing::Sealed { peer: id, to: Some(route), messages });

@@ -17,6 +17,7 @@ mod peer;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
+use super::congestion::PathReport;
 use super::control::{Admit, AudioReport, Member, Message, Messages, Roster, Status};
 use super::handshake::{Kind, Randomness, Refusal, SessionStart, StaticKey, kind_of, short};
 use super::invite::InviteKey;
@@ -487,6 +488,17 @@ impl Mesh {
     /// Tells a peer how its audio arrives here. Lost like any packet: the next one says it anew.
     pub fn report_audio(&mut self, peer: ParticipantId, report: AudioReport) {
         self.send(peer, vec![Message::AudioReport(report)]);
+    }
+
+    /// Tells a peer how its packets come through the path to us. Lost like any packet.
+    pub fn report_path(&mut self, peer: ParticipantId, report: PathReport) {
+        self.send(peer, vec![Message::PathReport(report)]);
+    }
+
+    /// Asks a peer for fragments of one of its keyframes (bit n for fragment n). Lost like any
+    /// packet: ask again while they do not come.
+    pub fn ask_again(&mut self, peer: ParticipantId, sequence: u32, fragments: u32) {
+        self.send(peer, vec![Message::Again { sequence, fragments }]);
     }
 
     /// How we are doing; told once a second, mute and camera at once.

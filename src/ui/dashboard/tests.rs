@@ -11,7 +11,7 @@ use super::palette::Palette;
 use super::state::DashboardState;
 use crate::ui::model::{
     ClockView, Command, DiskStats, LatencyParts, PeerStats, PeerVideo, PeerView, RecordingStats,
-    Snapshot,
+    SentVideo, Snapshot,
 };
 use crate::units::Micros;
 
@@ -79,6 +79,9 @@ fn peer(id: u8, name: &str, rtt: f64) -> PeerView {
             concealed_percent: 0.1,
             sent_kbps: 561.0,
             received_kbps: 558.0,
+            queue_ms: 1.5,
+            path_kbps: None,
+            sent_video: Some(SentVideo { width: 854, height: 480, fps: 24, kbps: 400 }),
             video: Some(video),
         },
         ..PeerView::default()

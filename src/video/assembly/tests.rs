@@ -204,3 +204,21 @@ proptest! {
         prop_assert!(delivered + missing + undecodable <= 300, "each frame is counted once");
     }
 }
+
+/// Base frames are even; every upper one between them is lost, and later one base frame.
+#[test]
+fn where_frames_tell_what_they_refer_to_only_what_matters_breaks_the_row() {
+    let mut assembler = Assembler::layered();
+    let frame = |n: u64| [(n / 2 % 32) as u8 * 8 + (n % 2) as u8];
+    let mut shown = Vec::new();
+    for n in 0..200 {
+        let lost = n % 6 == 3 || n == 100;
+        if !lost {
+            assembler.push(n == 0, n, 0, 0, &frame(n), at(n));
+        }
+        shown.extend(sequences(&mut assembler, at(n)));
+    }
+    let wanted: Vec<u64> = (0..99).filter(|n| n % 6 != 3).collect();
+    assert_eq!(shown, wanted, "98 and 99 is lost, 100 too: nothing goes on from there");
+    assert!(assembler.wants_keyframe(at(200)));
+}

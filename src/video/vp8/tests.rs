@@ -127,3 +127,26 @@ proptest! {
         let _ = decoder.decode(&rest, &mut out);
     }
 }
+
+/// Half the frames left out, and the other half comes out as if nothing were missing.
+#[test]
+fn what_is_of_the_upper_layer_can_be_left_out() {
+    let mut encoder = Vp8Encoder::new(&CONFIG).expect("an encoder");
+    let mut all = Vp8Decoder::new().expect("a decoder");
+    let mut base = Vp8Decoder::new().expect("a decoder");
+    let (mut whole, mut half) = (I420::black(2, 2), I420::black(2, 2));
+    let mut card = crate::video::testcard::TestCard::new(320, 180);
+    let mut image = I420::black(320, 180);
+    for n in 0..60 {
+        card.draw(n, n as f64 / 24.0, &mut image);
+        let mut data = Vec::new();
+        let upper = n % 2 == 1;
+        let made = encoder.encode_layer(&image, n as i64, false, upper, &mut data);
+        let keyframe = made.expect("it encodes").expect("it makes a frame");
+        assert!(matches!(all.decode(&data, &mut whole), Ok(Decoded::Whole { .. })));
+        if !upper || keyframe {
+            assert!(matches!(base.decode(&data, &mut half), Ok(Decoded::Whole { .. })));
+            assert_eq!(whole.data, half.data, "picture {n}");
+        }
+    }
+}

@@ -59,11 +59,22 @@ impl Program {
         args: &[S],
         adjust: impl FnOnce(&mut Command),
     ) -> Self {
+        Self::start_through(name, args, &[], adjust)
+    }
+
+    /// The same behind another program's words (`net-lab exec host_a`), which must become it.
+    pub fn start_through<S: AsRef<str>>(
+        name: &str,
+        args: &[S],
+        through: &[&std::ffi::OsStr],
+        adjust: impl FnOnce(&mut Command),
+    ) -> Self {
         // HYPERZOOM=PATH: another build of the program, as scripts/measure takes it.
         let program = std::env::var_os("HYPERZOOM");
         let program = program.unwrap_or_else(|| env!("CARGO_BIN_EXE_hyperzoom").into());
-        let mut command = Command::new(program);
-        command.args(args.iter().map(AsRef::as_ref)).arg("--json");
+        let mut words = through.iter().copied().chain([program.as_os_str()]);
+        let mut command = Command::new(words.next().expect("at least the program"));
+        command.args(words).args(args.iter().map(AsRef::as_ref)).arg("--json");
         command.env_remove("HYPERZOOM_INVITE").env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         adjust(&mut command);

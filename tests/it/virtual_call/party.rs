@@ -355,7 +355,8 @@ impl Party {
                 self.eye = None;
                 self.peer = None;
             }
-            MeshEvent::AudioReport { .. } => {}
+            MeshEvent::AudioReport { .. } | MeshEvent::PathReport { .. } => {}
+            MeshEvent::Again { .. } => {}
             MeshEvent::KeyframeRequested { .. } => {
                 self.live.keyframe_wanted = true;
                 self.asked_for_keyframes += 1;

@@ -143,7 +143,10 @@ impl Live {
         self.scaler.fit(&self.native, &mut self.small);
         let force = self.broken | std::mem::take(&mut self.keyframe_wanted);
         let mut data = Vec::new();
-        payload::write(&FramePrefix { layer: 0, disposable: false, captured: session }, &mut data);
+        payload::write(
+            &FramePrefix { layer: 0, base: 0, disposable: false, captured: session },
+            &mut data,
+        );
         let pts = self.encoded as i64;
         let keyframe = self.encoder.encode(&self.small, pts, force, &mut data).unwrap().unwrap();
         assert!(keyframe || !force, "the encoder makes the keyframe that it is asked for");

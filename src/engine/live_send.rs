@@ -1,0 +1,208 @@
+//! Live video's way out, the talk thread's second task: pictures from the encoders' ring, fragment by
+//! fragment to every peer as its path allows ([`Fanout`] decides), and the fragments of keyframes
+//! that somebody asks for again.
+//!
+//! Real-time: it allocates nothing, waits for nothing. Audio has left before any of it is called.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use ringbuf::traits::{Consumer, Producer, Split};
+use ringbuf::{HeapCons, HeapProd, HeapRb};
+
+use super::shared::Shared;
+use super::talk::{IP_UDP_HEADERS, Peers, Wire};
+use crate::net::socket::Class;
+use crate::protocol::fragment;
+use crate::protocol::header::MAX_DATAGRAM;
+use crate::protocol::seal::MAX_ENVELOPE;
+use crate::units::Micros;
+use crate::video::fanout::{DEPTH, Fanout, Feed, OutFrame, Source};
+
+/// Pictures between the encoders and the talk thread: one tick's worth and some more.
+const RING: usize = 8;
+/// Every frame that can exist: in the ring, in both rows, in the encoders' hands.
+const SPENT: usize = RING + 2 * DEPTH + 4;
+/// Fragments of a keyframe that are kept, to be sent again as they were.
+const KEPT: usize = 32;
+/// So often at most, each.
+const REPEATS: u8 = 3;
+
+/// The live encoders' end: pictures out, spent ones back (so that the talk thread frees nothing).
+pub struct VideoOut {
+    shared: Arc<Shared>,
+    frames: HeapProd<(Source, Box<OutFrame>)>,
+    spent: HeapCons<Box<OutFrame>>,
+}
+
+impl VideoOut {
+    /// An empty frame to fill.
+    pub fn take(&mut self) -> Box<OutFrame> {
+        self.spent.try_pop().unwrap_or_default()
+    }
+
+    /// Hands a frame over; when the talk thread is behind, the frame is dropped and `false` says
+    /// that the next one must be a keyframe.
+    pub fn send(&mut self, source: Source, frame: Box<OutFrame>) -> bool {
+        self.frames.try_push((source, frame)).is_ok()
+    }
+
+    /// How long a picture would wait for the peer that gets it first, microseconds; `None` when
+    /// nobody gets any.
+    pub fn delay(&self, source: Source) -> Option<u64> {
+        self.shared.live[source as usize].delay()
+    }
+}
+
+/// What the control thread has decided for one peer's picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VideoPlan {
+    /// What it gets.
+    pub feed: Option<Feed>,
+    /// What its path carries in all and of that for the picture, kbit/s.
+    pub kbps: [u32; 2],
+    /// Target of its encoder, kbit/s.
+    pub pace_kbps: u32,
+    /// Nothing for now.
+    pub held: bool,
+}
+
+/// The newest keyframe that a peer was sent, as it was sent.
+pub struct KeptKeyframe {
+    sequence: u64,
+    lengths: [u16; KEPT],
+    repeated: [u8; KEPT],
+    datagrams: Box<[[u8; MAX_DATAGRAM]; KEPT]>,
+}
+
+impl KeptKeyframe {
+    /// None yet.
+    pub fn new() -> Self {
+        Self {
+            sequence: u64::MAX,
+            lengths: [0; KEPT],
+            repeated: [0; KEPT],
+            datagrams: Box::new([[0; MAX_DATAGRAM]; KEPT]),
+        }
+    }
+
+    fn keep(&mut self, sequence: u64, fragment: u8, datagram: &[u8]) {
+        if self.sequence != sequence {
+            self.sequence = sequence;
+            self.lengths = [0; KEPT];
+            self.repeated = [0; KEPT];
+        }
+        let at = usize::from(fragment);
+        if let (Some(slot), Some(len)) = (self.datagrams.get_mut(at), self.lengths.get_mut(at)) {
+            slot[..datagram.len()].copy_from_slice(datagram);
+            *len = datagram.len() as u16;
+        }
+    }
+
+    /// Its bytes, as often as they may be sent.
+    fn again(&mut self, sequence: u64, fragment: u8) -> Option<&[u8]> {
+        let at = usize::from(fragment);
+        let repeated = self.repeated.get_mut(at).filter(|n| **n < REPEATS)?;
+        if self.sequence != sequence || self.lengths[at] == 0 {
+            return None;
+        }
+        *repeated += 1;
+        Some(&self.datagrams[at][..usize::from(self.lengths[at])])
+    }
+}
+
+/// The talk thread's state for video.
+pub struct VideoSend {
+    shared: Arc<Shared>,
+    frames: HeapCons<(Source, Box<OutFrame>)>,
+    spent: HeapProd<Box<OutFrame>>,
+    /// Who gets what, and when.
+    pub fan: Fanout,
+    video_kbps: u32,
+    datagram: [u8; MAX_DATAGRAM],
+}
+
+impl VideoSend {
+    /// The thread's state and the encoders' end. `video_kbps` is the main encoder's first target.
+    pub fn new(shared: Arc<Shared>, video_kbps: u32) -> (Self, VideoOut) {
+        let (frames, frame_end) = HeapRb::new(RING).split();
+        let (spent, spent_end) = HeapRb::new(SPENT).split();
+        let send = Self {
+            shared: shared.clone(),
+            frames: frame_end,
+            spent,
+            fan: Fanout::new(fragment::fragments),
+            video_kbps,
+            datagram: [0; MAX_DATAGRAM],
+        };
+        (send, VideoOut { shared, frames, spent: spent_end })
+    }
+
+    /// A peer is in.
+    pub fn join(&mut self, place: usize) {
+        self.fan.join(place, self.video_kbps);
+    }
+
+    /// The control thread has decided.
+    pub fn plan(&mut self, place: usize, plan: &VideoPlan) {
+        self.fan.set(place, plan.feed, plan.kbps, plan.pace_kbps);
+        self.fan.hold(place, plan.held);
+    }
+
+    /// Microseconds until something may leave; `None` while nothing waits.
+    pub fn wait(&self, now: Micros) -> Option<i64> {
+        self.fan.wait(now)
+    }
+
+    /// Lets out what may leave now.
+    pub fn show(
+        &mut self,
+        peers: &mut Peers,
+        wire: &Wire<'_>,
+        envelope: &mut [u8; MAX_ENVELOPE],
+        now: Micros,
+    ) {
+        while let Some((source, frame)) = self.frames.try_pop() {
+            if let Some(evicted) = self.fan.push(source, frame) {
+                let _ = self.spent.try_push(evicted);
+            }
+        }
+        let timestamp = self.shared.timestamp_ms(now);
+        while let Some(out) = self.fan.next(now) {
+            let (place, again) = (out.place, out.again);
+            let Some(Some(peer)) = peers.get_mut(place) else { break };
+            let (sequence, part) = (out.sequence, out.fragment);
+            let len = if again {
+                let kept = peer.kept.again(sequence, part).unwrap_or_default();
+                self.datagram[..kept.len()].copy_from_slice(kept);
+                kept.len()
+            } else {
+                let (key, total) = (out.keyframe, out.fragments);
+                // 0/0 = not fragmented (PRD 5.4).
+                let (id, total) = if total == 1 { (0, 0) } else { (part, total) };
+                let data = fragment::fragment(out.data, part);
+                let buffer = &mut self.datagram;
+                let len = peer.sealer.video(key, sequence, id, total, timestamp, data, buffer);
+                if key {
+                    peer.kept.keep(sequence, part, &self.datagram[..len]);
+                }
+                len
+            };
+            wire.send(peers, place, timestamp, &self.datagram[..len], envelope, Class::Other);
+            // What was not sent again takes no time on the line.
+            let bytes = if len == 0 { 0 } else { len + IP_UDP_HEADERS as usize };
+            self.fan.sent(place, again, bytes, now);
+        }
+        while let Some(frame) = self.fan.spent() {
+            let _ = self.spent.try_push(frame);
+        }
+        for source in [Source::Main, Source::Low] {
+            self.shared.live[source as usize].set_delay(self.fan.delay(source));
+        }
+        for (place, peer) in peers.iter().enumerate() {
+            if let (Some(peer), Some(source)) = (peer, self.fan.wants_keyframe(place)) {
+                self.shared.live[source as usize].wanted.fetch_or(peer.bit(), Relaxed);
+            }
+        }
+    }
+}

@@ -1,0 +1,587 @@
+//! One stream of pictures to several peers, each at its own path's pace.
+//!
+//! Pictures of the two encoders wait in two short rows; every peer has its own place in one of them,
+//! so that a slow path delays nobody else. A peer that falls behind is given fewer pictures: first
+//! those that no other refers to, then none until the next keyframe. What leaves is one fragment at a
+//! time, when the peer's path and the own uplink are free of the last one: audio waits behind at most
+//! one video packet ([`Line`]).
+//!
+//! Belongs to the talk thread: no allocation, no clock. Frames are boxes that come from the encoder
+//! and go back to it ([`Fanout::spent`]).
+
+use super::pacer::{Line, Pacer};
+use crate::units::{MAX_PEERS, Micros};
+
+/// Pictures that wait at most, for each encoder: half a second of them.
+pub const DEPTH: usize = 12;
+/// Whoever is so many pictures behind gets only those that others refer to.
+const BEHIND: u64 = 2;
+/// Rate of a path until somebody says otherwise, kbit/s: audio and a small picture.
+const UNKNOWN_KBPS: u32 = 300;
+/// A packet of video with all headers, at most: what its time on a line is planned with.
+const PACKET: usize = 1_178;
+
+/// Which encoder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// For all whose paths are as good as the best.
+    Main,
+    /// For all others.
+    Low,
+}
+
+/// What one peer gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Feed {
+    /// Whose pictures.
+    pub source: Source,
+    /// 1: only those that others refer to; 2: all.
+    pub layers: u8,
+}
+
+/// An encoded picture on its way from the encoder to the socket and back for reuse.
+#[derive(Default)]
+pub struct OutFrame {
+    /// Keyframe.
+    pub keyframe: bool,
+    /// No later picture refers to it.
+    pub disposable: bool,
+    /// Payload header and VP8 data.
+    pub data: Vec<u8>,
+}
+
+/// The next packet of video.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Outgoing<'a> {
+    /// To the peer in that place.
+    pub place: usize,
+    /// The fragment of a keyframe that was asked for again: send the very bytes that were sent.
+    pub again: bool,
+    /// Of a keyframe.
+    pub keyframe: bool,
+    /// Counts the pictures that this peer is sent.
+    pub sequence: u64,
+    /// Which part.
+    pub fragment: u8,
+    /// Of how many.
+    pub fragments: u8,
+    /// The picture; empty where `again`.
+    pub data: &'a [u8],
+}
+
+#[derive(Default)]
+struct Row {
+    frames: [Option<Box<OutFrame>>; DEPTH],
+    first: u64,
+    next: u64,
+}
+
+impl Row {
+    fn get(&self, at: u64) -> Option<&OutFrame> {
+        if (self.first..self.next).contains(&at) {
+            self.frames[(at % DEPTH as u64) as usize].as_deref()
+        } else {
+            None
+        }
+    }
+
+    fn drop_first(&mut self) -> Option<Box<OutFrame>> {
+        let at = (self.first % DEPTH as u64) as usize;
+        self.first += 1;
+        self.frames[at].take()
+    }
+}
+
+/// A keyframe that may be asked for again.
+#[derive(Clone, Copy, Default)]
+struct Kept {
+    sequence: u64,
+    fragments: u8,
+    wanted: u32,
+}
+
+struct Cursor {
+    feed: Option<Feed>,
+    /// In whose row it reads.
+    source: Source,
+    at: u64,
+    fragment: u8,
+    /// Of the picture under way, or of the next one.
+    sequence: u64,
+    /// What comes refers to something that was not sent.
+    broken: bool,
+    held: bool,
+    pacer: Pacer,
+    line: Line,
+    kbps: u32,
+    /// What of it is for video.
+    video_kbps: u32,
+    kept: Option<Kept>,
+}
+
+/// Decides what of the pictures leaves next, and to whom.
+pub struct Fanout {
+    rows: [Row; 2],
+    peers: [Option<Cursor>; MAX_PEERS],
+    uplink: Line,
+    turn: usize,
+    fragments: fn(usize) -> Option<u8>,
+}
+
+impl Fanout {
+    /// `fragments` tells how many a picture of so many bytes is cut into; `None` for one that cannot
+    /// be sent.
+    pub fn new(fragments: fn(usize) -> Option<u8>) -> Self {
+        Self {
+            rows: Default::default(),
+            peers: Default::default(),
+            uplink: Line::new(UNKNOWN_KBPS),
+            turn: 0,
+            fragments,
+        }
+    }
+
+    /// A peer takes that place. It begins with the next keyframe.
+    pub fn join(&mut self, place: usize, video_kbps: u32) {
+        if let Some(slot) = self.peers.get_mut(place) {
+            *slot = Some(Cursor {
+                feed: Some(Feed { source: Source::Main, layers: 2 }),
+                source: Source::Main,
+                at: self.rows[0].next,
+                fragment: 0,
+                sequence: 0,
+                broken: true,
+                held: false,
+                pacer: Pacer::new(video_kbps),
+                line: Line::new(UNKNOWN_KBPS),
+                kbps: UNKNOWN_KBPS,
+                video_kbps: UNKNOWN_KBPS,
+                kept: None,
+            });
+        }
+        self.set_uplink();
+    }
+
+    /// The peer is gone.
+    pub fn leave(&mut self, place: usize) {
+        if let Some(slot) = self.peers.get_mut(place) {
+            *slot = None;
+        }
+        self.set_uplink();
+    }
+
+    /// What the peer gets from now on, and what its path carries: in all, and of that the picture.
+    /// `pace_kbps` is its encoder's target.
+    pub fn set(&mut self, place: usize, feed: Option<Feed>, kbps: [u32; 2], pace_kbps: u32) {
+        if let Some(Some(peer)) = self.peers.get_mut(place) {
+            peer.feed = feed;
+            [peer.kbps, peer.video_kbps] = kbps.map(|k| k.max(1));
+            peer.line.set_rate(peer.kbps);
+            peer.pacer.set_rate(pace_kbps.max(1));
+        }
+        self.set_uplink();
+    }
+
+    /// Nothing of the picture goes to the peer for now; what waits, waits.
+    pub fn hold(&mut self, place: usize, held: bool) {
+        if let Some(Some(peer)) = self.peers.get_mut(place) {
+            peer.held = held;
+        }
+    }
+
+    /// The peer misses these fragments (bits) of a keyframe.
+    pub fn again(&mut self, place: usize, sequence: u64, wanted: u32) {
+        if let Some(Some(peer)) = self.peers.get_mut(place)
+            && let Some(kept) = &mut peer.kept
+            && kept.sequence == sequence
+        {
+            // Those of the picture under way that have not left yet need no repetition.
+            let sent = if peer.sequence == sequence { peer.fragment } else { kept.fragments };
+            let mask = if sent >= 32 { u32::MAX } else { (1 << sent) - 1 };
+            kept.wanted |= wanted & mask;
+        }
+    }
+
+    fn set_uplink(&mut self) {
+        let sum: u32 = self.peers.iter().flatten().map(|p| p.kbps).sum();
+        self.uplink.set_rate(sum.max(1));
+    }
+
+    /// Takes a picture in.
+    pub fn push(&mut self, source: Source, frame: Box<OutFrame>) -> Option<Box<OutFrame>> {
+        let row = &mut self.rows[source as usize];
+        let evicted = if row.next - row.first == DEPTH as u64 { row.drop_first() } else { None };
+        row.frames[(row.next % DEPTH as u64) as usize] = Some(frame);
+        row.next += 1;
+        evicted
+    }
+
+    /// Room for one more without losing any.
+    pub fn has_room(&self, source: Source) -> bool {
+        let row = &self.rows[source as usize];
+        row.next - row.first < DEPTH as u64
+    }
+
+    /// A picture that nobody needs any more.
+    pub fn spent(&mut self) -> Option<Box<OutFrame>> {
+        for source in [Source::Main, Source::Low] {
+            let reading = self.peers.iter().flatten().filter(|p| p.source == source);
+            let row = &mut self.rows[source as usize];
+            let needed = reading.map(|p| p.at).min().unwrap_or(row.next);
+            if row.first < needed.min(row.next) {
+                return row.drop_first();
+            }
+        }
+        None
+    }
+
+    /// Audio or anything else that does not wait was sent to the peer in that place.
+    pub fn audio_sent(&mut self, place: usize, bytes: usize, now: Micros) {
+        self.uplink.sent(bytes, now);
+        if let Some(Some(peer)) = self.peers.get_mut(place) {
+            peer.line.sent(bytes, now);
+        }
+    }
+
+    /// The next packet that may leave now; tell [`Fanout::sent`] of it.
+    pub fn next(&mut self, now: Micros) -> Option<Outgoing<'_>> {
+        self.settle();
+        if self.uplink.free_at() > now {
+            return None;
+        }
+        let place = (0..MAX_PEERS).map(|n| (self.turn + n) % MAX_PEERS).find(|&place| {
+            let Some(peer) = &mut self.peers[place] else { return false };
+            if peer.held || peer.line.free_at() > now {
+                return false;
+            }
+            let wanted = peer.kept.is_some_and(|k| k.wanted != 0);
+            let waits = self.rows[peer.source as usize].get(peer.at).is_some();
+            (wanted || waits) && peer.pacer.budget(now) >= PACKET_PAYLOAD
+        })?;
+        let peer = self.peers[place].as_ref()?;
+        if let Some(kept) = peer.kept.filter(|k| k.wanted != 0) {
+            return Some(Outgoing {
+                place,
+                again: true,
+                keyframe: true,
+                sequence: kept.sequence,
+                fragment: kept.wanted.trailing_zeros() as u8,
+                fragments: kept.fragments,
+                data: &[],
+            });
+        }
+        let frame = self.rows[peer.source as usize].get(peer.at)?;
+        Some(Outgoing {
+            place,
+            again: false,
+            keyframe: frame.keyframe,
+            sequence: peer.sequence,
+            fragment: peer.fragment,
+            fragments: (self.fragments)(frame.data.len())?,
+            data: &frame.data,
+        })
+    }
+
+    /// That packet has left, with so many bytes, all headers counted.
+    pub fn sent(&mut self, place: usize, again: bool, bytes: usize, now: Micros) {
+        self.turn = (place + 1) % MAX_PEERS;
+        self.uplink.sent_video(bytes, now);
+        let Some(Some(peer)) = self.peers.get_mut(place) else { return };
+        peer.line.sent_video(bytes, now);
+        peer.pacer.sent(bytes);
+        if again {
+            if let Some(kept) = &mut peer.kept {
+                kept.wanted &= kept.wanted.wrapping_sub(1);
+            }
+            return;
+        }
+        let Some(frame) = self.rows[peer.source as usize].get(peer.at) else { return };
+        let count = (self.fragments)(frame.data.len()).unwrap_or(1);
+        if frame.keyframe && peer.fragment == 0 {
+            peer.broken = false;
+            peer.kept = Some(Kept { sequence: peer.sequence, fragments: count, wanted: 0 });
+        }
+        peer.fragment += 1;
+        if peer.fragment >= count {
+            peer.fragment = 0;
+            peer.at += 1;
+            peer.sequence += 1;
+        }
+    }
+
+    /// Moves everybody past what is not for them.
+    fn settle(&mut self) {
+        for peer in self.peers.iter_mut().flatten() {
+            peer.settle(&self.rows, self.fragments);
+        }
+    }
+
+    /// How long the pictures of an encoder wait for the least loaded of those who get them,
+    /// microseconds: what decides whether another one is worth encoding. `None` when nobody gets
+    /// any.
+    pub fn delay(&self, source: Source) -> Option<u64> {
+        let readers = self.peers.iter().flatten();
+        readers
+            .filter(|p| p.feed.is_some_and(|f| f.source == source))
+            .map(|p| if p.held { u64::MAX } else { p.delay(&self.rows) })
+            .min()
+    }
+
+    /// Microseconds until something may leave, when anything waits.
+    pub fn wait(&self, now: Micros) -> Option<i64> {
+        let uplink = self.uplink.free_at().since(now);
+        self.peers
+            .iter()
+            .flatten()
+            .filter(|p| {
+                !p.held && (p.is_behind(&self.rows) || p.kept.is_some_and(|k| k.wanted != 0))
+            })
+            .map(|p| p.line.free_at().since(now).max(p.pacer.wait(PACKET_PAYLOAD)).max(uplink))
+            .min()
+    }
+
+    /// Whether the peer in that place waits for a keyframe, and of which encoder.
+    pub fn wants_keyframe(&self, place: usize) -> Option<Source> {
+        let peer = self.peers.get(place)?.as_ref().filter(|p| !p.held)?;
+        let source = peer.feed?.source;
+        (peer.source != source || peer.broken).then_some(source)
+    }
+}
+
+/// Credit that a packet needs.
+const PACKET_PAYLOAD: usize = 1_150;
+
+impl Cursor {
+    fn is_behind(&self, rows: &[Row; 2]) -> bool {
+        self.at < rows[self.source as usize].next
+    }
+
+    fn delay(&self, rows: &[Row; 2]) -> u64 {
+        if self.feed.is_none_or(|f| f.source != self.source) {
+            return 0;
+        }
+        let row = &rows[self.source as usize];
+        let bytes: usize = (self.at..row.next)
+            .filter_map(|at| row.get(at))
+            .map(|f| f.data.len() + PACKET - PACKET_PAYLOAD)
+            .sum();
+        let begun = usize::from(self.fragment) * PACKET_PAYLOAD;
+        bytes.saturating_sub(begun) as u64 * 8_000 / u64::from(self.video_kbps)
+    }
+
+    /// Leaves the picture that is under way.
+    fn abandon(&mut self) {
+        if self.fragment > 0 {
+            self.fragment = 0;
+            self.sequence += 1;
+            self.broken = true;
+        }
+    }
+
+    fn settle(&mut self, rows: &[Row; 2], fragments: fn(usize) -> Option<u8>) {
+        let Some(feed) = self.feed else {
+            self.abandon();
+            self.broken = true;
+            self.at = rows[self.source as usize].next;
+            return;
+        };
+        if feed.source != self.source && self.fragment == 0 {
+            // Over to the other row where that has a keyframe; until then the old one goes on.
+            let row = &rows[feed.source as usize];
+            let key =
+                (row.first..row.next).rev().find(|&at| row.get(at).is_some_and(|f| f.keyframe));
+            if let Some(key) = key {
+                self.source = feed.source;
+                self.at = key;
+                self.broken = false;
+            }
+        }
+        let row = &rows[self.source as usize];
+        if self.at < row.first {
+            // What was not sent is gone.
+            self.abandon();
+            self.broken = true;
+            self.at = row.first;
+        }
+        if self.fragment > 0 {
+            return;
+        }
+        // Late by more than a few pictures, and here is a newer beginning.
+        let newer =
+            (self.at + BEHIND..row.next).rev().find(|&at| row.get(at).is_some_and(|f| f.keyframe));
+        if let Some(key) = newer {
+            self.at = key;
+        }
+        while let Some(frame) = row.get(self.at) {
+            let behind = row.next - self.at > BEHIND;
+            let unwanted = frame.disposable && (feed.layers < 2 || behind);
+            let useless = self.broken && !frame.keyframe;
+            if fragments(frame.data.len()).is_none() {
+                self.broken |= !frame.disposable;
+            } else if !unwanted && !useless {
+                break;
+            }
+            self.at += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cut(len: usize) -> Option<u8> {
+        match len.div_ceil(1_122) {
+            0 => None,
+            n => u8::try_from(n).ok(),
+        }
+    }
+
+    fn picture(keyframe: bool, disposable: bool, bytes: usize) -> Box<OutFrame> {
+        Box::new(OutFrame { keyframe, disposable, data: vec![7; bytes] })
+    }
+
+    /// Sends for `ms` milliseconds, a look each half millisecond: (place, keyframe, sequence,
+    /// fragment) and when.
+    fn run(fan: &mut Fanout, from: &mut i64, ms: i64) -> Vec<(usize, bool, u64, u8, i64)> {
+        let mut all = Vec::new();
+        for _ in 0..ms * 2 {
+            let now = Micros(*from);
+            while let Some(o) = fan.next(now) {
+                let bytes = if o.again {
+                    1_178
+                } else {
+                    o.data.len().saturating_sub(usize::from(o.fragment) * 1_122).min(1_122) + 56
+                };
+                let (place, again) = (o.place, o.again);
+                all.push((place, o.keyframe, o.sequence, o.fragment, *from));
+                fan.sent(place, again, bytes, now);
+            }
+            while fan.spent().is_some() {}
+            *from += 500;
+        }
+        all
+    }
+
+    const MAIN: Option<Feed> = Some(Feed { source: Source::Main, layers: 2 });
+
+    #[test]
+    fn a_slow_path_delays_nobody_else_and_gets_fewer_pictures_that_still_belong_together() {
+        let mut fan = Fanout::new(cut);
+        for place in 0..3 {
+            fan.join(place, 400);
+            fan.set(place, MAIN, [1_000, 800], 400);
+        }
+        fan.set(2, MAIN, [250, 250], 400);
+        let mut at = 0;
+        let mut sent = Vec::new();
+        for n in 0..96 {
+            fan.push(
+                Source::Main,
+                picture(n % 48 == 0, n % 2 == 1, if n % 48 == 0 { 8_000 } else { 1_700 }),
+            );
+            sent.extend(run(&mut fan, &mut at, 41));
+        }
+        let to = |place| sent.iter().filter(move |s| s.0 == place);
+        for place in [0, 1] {
+            let last: Vec<_> = to(place).map(|s| s.2).collect();
+            assert_eq!(last.last(), Some(&95), "every picture");
+        }
+        let pictures = sent.iter().rfind(|s| s.0 == 2).unwrap().2;
+        assert!((20..70).contains(&pictures), "{pictures} pictures at 250 kbit/s");
+        let bits: usize = to(2).count() * 1_178 * 8;
+        assert!(bits < 4 * 250_000 * 12 / 10, "{bits} bits in 4 s");
+    }
+
+    #[test]
+    fn one_layer_is_every_other_picture_without_a_hole_in_the_numbers() {
+        let mut fan = Fanout::new(cut);
+        fan.join(0, 400);
+        fan.set(0, Some(Feed { source: Source::Main, layers: 1 }), [1_000, 800], 400);
+        let mut at = 0;
+        let mut sent = Vec::new();
+        for n in 0..20 {
+            fan.push(Source::Main, picture(n == 0, n % 2 == 1, 900));
+            sent.extend(run(&mut fan, &mut at, 41));
+        }
+        assert_eq!(sent.iter().map(|s| s.2).collect::<Vec<_>>(), (0..10).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_change_of_encoder_waits_for_its_keyframe_and_has_no_gap() {
+        let mut fan = Fanout::new(cut);
+        fan.join(0, 400);
+        let mut at = 0;
+        let mut sent = Vec::new();
+        for n in 0..30 {
+            fan.push(Source::Main, picture(n == 0, n % 2 == 1, 900));
+            if n == 10 {
+                fan.set(0, Some(Feed { source: Source::Low, layers: 2 }), [1_000, 800], 100);
+                assert_eq!(fan.wants_keyframe(0), Some(Source::Low));
+            }
+            if n >= 13 {
+                fan.push(Source::Low, picture(n == 13, n % 2 == 0, 300));
+                assert!(n == 13 || fan.wants_keyframe(0).is_none());
+            }
+            sent.extend(run(&mut fan, &mut at, 41));
+        }
+        assert_eq!(sent.iter().map(|s| s.2).collect::<Vec<_>>(), (0..30).collect::<Vec<_>>());
+        let keys: Vec<_> = sent.iter().filter(|s| s.1).map(|s| s.2).collect();
+        assert_eq!(keys, [0, 13]);
+    }
+
+    #[test]
+    fn a_short_hold_breaks_nothing_and_a_long_one_ends_with_a_keyframe() {
+        let mut fan = Fanout::new(cut);
+        fan.join(0, 400);
+        let mut at = 0;
+        let mut sent = Vec::new();
+        for n in 0..80 {
+            fan.push(Source::Main, picture(n % 40 == 0, n % 2 == 1, 900));
+            fan.hold(0, (6..10).contains(&n) || (20..60).contains(&n));
+            sent.extend(run(&mut fan, &mut at, 41));
+        }
+        let sequences: Vec<_> = sent.iter().map(|s| s.2).collect();
+        assert!(sequences.windows(2).all(|w| w[1] == w[0] + 1), "{sequences:?}");
+        let keys = sent.iter().filter(|s| s.1).count();
+        assert_eq!(keys, 1, "the one while it was held is gone, and without it nothing is sent");
+        assert_eq!(fan.wants_keyframe(0), Some(Source::Main));
+        let before = sent.len();
+        assert!((17..=20).contains(&before), "{before}");
+    }
+
+    #[test]
+    fn fragments_of_a_keyframe_come_again_when_they_are_asked_for_and_no_others() {
+        let mut fan = Fanout::new(cut);
+        fan.join(0, 400);
+        let mut at = 0;
+        fan.push(Source::Main, picture(true, false, 5_000));
+        assert_eq!(run(&mut fan, &mut at, 200).len(), 5);
+        fan.push(Source::Main, picture(false, false, 900));
+        assert_eq!(run(&mut fan, &mut at, 40).len(), 1);
+        fan.again(0, 0, 0b1_1010_0100);
+        let sent = run(&mut fan, &mut at, 40);
+        assert_eq!(sent.iter().map(|s| (s.2, s.3)).collect::<Vec<_>>(), [(0, 2)], "it has five");
+        fan.again(0, 1, 1);
+        assert_eq!(run(&mut fan, &mut at, 40), []);
+        fan.again(0, 0, 0b0_1001);
+        let sent = run(&mut fan, &mut at, 40);
+        assert_eq!(sent.iter().map(|s| (s.2, s.3)).collect::<Vec<_>>(), [(0, 0), (0, 3)]);
+    }
+
+    #[test]
+    fn a_full_row_gives_its_oldest_back_and_breaks_who_needed_it() {
+        let mut fan = Fanout::new(cut);
+        fan.join(0, 400);
+        fan.hold(0, true);
+        let evicted: Vec<_> = (0..DEPTH + 3)
+            .map(|n| fan.push(Source::Main, picture(n == 0, false, 900)).is_some())
+            .collect();
+        assert_eq!(evicted.iter().filter(|e| **e).count(), 3);
+        assert_eq!(fan.delay(Source::Main), Some(u64::MAX));
+        assert_eq!(fan.delay(Source::Low), None);
+        fan.hold(0, false);
+        assert_eq!(run(&mut fan, &mut 0, 100), [], "the keyframe is gone");
+        assert_eq!(fan.wants_keyframe(0), Some(Source::Main));
+    }
+}
