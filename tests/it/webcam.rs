@@ -52,7 +52,7 @@ fn laid_out(driver: Driver, matrix: (f64, f64), full: bool) -> Vec<u8> {
         "YUYV" => rows(height, width * 2, &|i| match i % 4 {
             0 | 2 => code(i / 2, 0),
             1 => code(i / 2, 1),
-            _ => code(i / 2 & !1, 2),
+            _ => code((i / 2) & !1, 2),
         }),
         _ => {
             let rgb: Vec<u8> =
@@ -70,9 +70,9 @@ fn laid_out(driver: Driver, matrix: (f64, f64), full: bool) -> Vec<u8> {
     }
 }
 
-fn record(lab: &CameraLab, room: &Path, more: &[&str]) -> Program {
+fn record(lab: &CameraLab, room: &Path, mic: &str, more: &[&str]) -> Program {
     let output = room.display().to_string();
-    let flags = ["record", "--camera", "/dev/video0", "--mic", "off", "--output", &output];
+    let flags = ["record", "--camera", "/dev/video0", "--mic", mic, "--output", &output];
     Program::start_with("record", &[&flags[..], more].concat(), |command| {
         lab.gives_to(command);
         // What it remembers, it remembers here.
@@ -129,7 +129,7 @@ fn a_webcams_colours_come_out_right_whatever_its_driver_says_and_its_offset_is_r
         lab.shows(driver, &laid_out(driver, matrix, full));
         let mut flags = vec!["--duration", "1s", "--no-tone"];
         flags.extend(asked.iter().flat_map(|ms| ["--av-offset", ms]));
-        let mut program = record(&lab, room.path(), &flags);
+        let mut program = record(&lab, room.path(), "off", &flags);
         let finished = program.finished();
         finished.assert_nothing_lost();
         let told: Vec<Value> = program.all("warning");
@@ -169,7 +169,7 @@ fn under_load(driver: Driver, picture: &[u8], seconds: u32) {
     let Some(lab) = CameraLab::start() else { return };
     let room = tempfile::tempdir().expect("a folder");
     lab.shows(driver, picture);
-    let mut program = record(&lab, room.path(), &["--mic", "test", "--no-tone"]);
+    let mut program = record(&lab, room.path(), "test", &["--no-tone"]);
     program.recorded(0.5);
     let busy = busy_cores();
     let others = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
