@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{assert_format, guest, host, party};
 use crate::support::media::{babble, pictures, sound, write_wav};
-use crate::support::process::{Program, file, real_time};
+use crate::support::process::{Finished, Program, file, real_time};
 
 /// A Y4M file of test pictures, 320x180, 30 fps.
 fn write_y4m(path: &Path, count: u64) {
@@ -84,8 +84,11 @@ fn a_folder_that_is_deleted_under_the_recording_is_told_and_does_not_end_it() {
     let seconds = |stats: &Value| stats["recording"]["seconds"].as_f64().expect("a number");
     assert!(seconds(&after) > seconds(&before) + 0.5);
     program.command("end");
-    // The file cannot be read back where it was: told, and the recording is not called complete.
+    // It is saved once more where it was, and not called complete.
     assert_eq!(program.exit_code(), Some(5), "{}", program.account());
-    program.wait_for("error", |e| says(e, "does not read back"));
+    program.wait_for("error", |e| says(e, "deleted"));
+    program.wait_for("warning", |e| says(e, "saved again"));
+    let finished = Finished(program.wait("recording_finished"));
+    assert_format(&finished, 320, 180);
     program.wait("ended");
 }
