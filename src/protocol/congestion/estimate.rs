@@ -24,6 +24,8 @@ const QUEUE_MOST: f64 = 90_000.0;
 const BETA: f64 = 0.85;
 /// As good as all that was sent, of what arrives.
 const ALL: f64 = 0.9;
+/// What arrives is measured over so long, microseconds; where there is much jitter it is uneven.
+const MEASURED: f64 = 400_000.0;
 /// Who sends less than this share of the rate does not try it.
 const IDLE: f64 = 0.7;
 /// Between two decreases lie a round trip and so much, microseconds: a report's interval and its
@@ -35,7 +37,7 @@ const HOLD: i64 = 2_000_000;
 /// it in that time.
 const SHORT_HOLD: i64 = 700_000;
 /// Microseconds.
-const SHORT_QUEUE: f64 = 90_000.0;
+const SHORT_QUEUE: f64 = 110_000.0;
 /// What is not our queue is put up with, and this share of it on top ...
 const TOLERANCE: f64 = 1.2;
 /// ... up to here, microseconds.
@@ -168,7 +170,9 @@ impl Estimate {
         // All arrives, and it is far from what might be sent: whatever queue that is, it says nothing
         // of the rate. (A path with an end so near lets less through than is sent.)
         let arrived = f64::from(report.received_kbps);
-        let idle = sent.is_some_and(|sent| arrived >= sent * ALL && sent < self.rate * IDLE);
+        let uneven = f64::from(report.noise_micros) * 6.0 / MEASURED;
+        let idle =
+            sent.is_some_and(|sent| arrived >= sent * (ALL - uneven) && sent < self.rate * IDLE);
         if self.over < 2 || falling || lately || paused || idle {
             return;
         }
@@ -413,7 +417,7 @@ mod tests {
         let mut e = Estimate::default();
         for n in 0..30 {
             let now = Micros(n * 100_000);
-            e.report(&told(100, 500), 40_000, None, now);
+            e.report(&told(120, 500), 40_000, None, now);
             e.tick(now);
             assert_eq!(e.holds(now), n <= 20, "{n}");
         }
