@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::shared::Shared;
 use super::talk::{TalkCommand, TalkControl, VideoPlan};
-use crate::protocol::congestion::{Estimate, PathReport, share};
+use crate::protocol::congestion::{Estimate, PathReport, SentRate, share};
 use crate::units::{MAX_PARTICIPANTS, Micros, ParticipantId};
 use crate::video::allot::{Allotment, Room};
 use crate::video::fanout::Source;
@@ -30,6 +30,7 @@ struct Peer {
     estimate: Estimate,
     relayed: bool,
     plan: Option<VideoPlan>,
+    sent: SentRate,
     /// When it last asked for fragments again.
     asked_again: Option<Micros>,
 }
@@ -89,10 +90,16 @@ impl Congestion {
     }
 
     /// A peer says how our packets come through.
-    pub fn reported(&mut self, id: ParticipantId, report: &PathReport, rtt: i64, now: Micros) {
+    pub fn reported(
+        &mut self,
+        id: ParticipantId,
+        report: &PathReport,
+        round_trip: i64,
+        now: Micros,
+    ) {
         if let Some(Some(peer)) = self.peers.get_mut(usize::from(id.0)) {
             let before = peer.estimate.holds(now);
-            peer.estimate.report(report, rtt, now);
+            peer.estimate.report(report, round_trip, peer.sent.most(), now);
             if before != peer.estimate.holds(now) {
                 self.next = now;
             }
@@ -142,6 +149,7 @@ impl Congestion {
         for (id, (peer, room)) in self.peers.iter_mut().zip(&mut rooms).enumerate() {
             let Some(peer) = peer else { continue };
             peer.estimate.tick(now);
+            peer.sent.look(shared.peers[id].sent_bytes.load(Relaxed), now);
             let kbps = peer.estimate.video_kbps(audio_kbps(shared, id));
             *room = Some(Room { kbps, known: peer.estimate.is_known(), relayed: peer.relayed });
         }

@@ -84,6 +84,8 @@ struct Receiver {
     /// (sent, delay over the least possible), microseconds.
     audio: Vec<(i64, i64)>,
     video_bytes: Vec<(i64, usize)>,
+    sent: SentRate,
+    sent_bytes: u64,
     assembler: Assembler,
     shown: u64,
     asks: std::collections::VecDeque<(i64, Option<(u64, u32)>)>,
@@ -132,6 +134,8 @@ impl World {
                 reports: Default::default(),
                 audio: Vec::new(),
                 video_bytes: Vec::new(),
+                sent: SentRate::default(),
+                sent_bytes: 0,
                 assembler: Assembler::layered(),
                 shown: 0,
                 asks: Default::default(),
@@ -165,6 +169,7 @@ impl World {
     }
 
     fn fly(&mut self, place: usize, flying: Flying, bytes: usize) {
+        self.receivers[place].sent_bytes += bytes as u64;
         let Some(at) = self.uplink.send(self.now, bytes, &mut self.rng) else { return };
         let receiver = &mut self.receivers[place];
         if let Some(at) = receiver.line.send(at, bytes, &mut self.rng) {
@@ -253,11 +258,8 @@ impl World {
             while receiver.reports.front().is_some_and(|(at, _)| *at <= self.now) {
                 let (_, report) = receiver.reports.pop_front().unwrap();
                 let before = estimate.holds(Micros(self.now));
-                estimate.report(&report, 60_000, Micros(self.now));
+                estimate.report(&report, 60_000, receiver.sent.most(), Micros(self.now));
                 self.urgent |= before != estimate.holds(Micros(self.now));
-                if std::env::var("TRACE").is_ok() && (19_900_000..21_500_000).contains(&self.now) {
-                    eprintln!("{} {report:?} {before} rate {}", self.now, estimate.kbps());
-                }
             }
         }
     }
@@ -273,6 +275,7 @@ impl World {
         }
         for (n, estimate) in self.estimates.iter_mut().enumerate() {
             let receiver = &mut self.receivers[n];
+            receiver.sent.look(receiver.sent_bytes, now);
             let (heard, said, told) = receiver.loss;
             if self.now - told >= 500_000 {
                 let lost = 1.0 - (receiver.heard - heard) as f64 / (self.said - said).max(1) as f64;

@@ -22,6 +22,12 @@ const QUEUE: f64 = 12_000.0;
 const QUEUE_MOST: f64 = 90_000.0;
 /// Share of what arrives that is sent after a decrease (draft-ietf-rmcat-gcc, beta).
 const BETA: f64 = 0.85;
+/// As good as all that was sent, of what arrives.
+const ALL: f64 = 0.9;
+/// What arrives is measured over so long, microseconds; where there is much jitter it is uneven.
+const MEASURED: f64 = 400_000.0;
+/// Who sends less than this share of the rate does not try it.
+const IDLE: f64 = 0.7;
 /// Between two decreases lie a round trip and so much, microseconds: a report's interval and its
 /// smoothing.
 const AGAIN: i64 = 250_000;
@@ -31,7 +37,7 @@ const HOLD: i64 = 2_000_000;
 /// it in that time.
 const SHORT_HOLD: i64 = 700_000;
 /// Microseconds.
-const SHORT_QUEUE: f64 = 90_000.0;
+const SHORT_QUEUE: f64 = 110_000.0;
 /// What is not our queue is put up with, and this share of it on top ...
 const TOLERANCE: f64 = 1.2;
 /// ... up to here, microseconds.
@@ -127,8 +133,9 @@ impl Default for Estimate {
 }
 
 impl Estimate {
-    /// The peer says how our packets arrive. `round_trip` in microseconds.
-    pub fn report(&mut self, report: &PathReport, round_trip: i64, now: Micros) {
+    /// The peer says how our packets arrive. `round_trip` in microseconds; `sent` is the most that it
+    /// was sent in the last second, kbit/s, where that is known.
+    pub fn report(&mut self, report: &PathReport, round_trip: i64, sent: Option<f64>, now: Micros) {
         let before = self.report.replace((*report, now));
         let paused = before.is_some_and(|(_, at)| now.since(at) > UNHEARD);
         if paused {
@@ -160,11 +167,17 @@ impl Estimate {
         let falling =
             before.is_some_and(|(b, _)| f64::from(b.queue_micros) > queue + 1_000.0 + queue * 0.02);
         let lately = self.last_cut.is_some_and(|at| now.since(at) < AGAIN + round_trip.max(0));
-        if self.over < 2 || falling || lately || paused {
+        // All arrives, and it is far from what might be sent: whatever queue that is, it says nothing
+        // of the rate. (A path with an end so near lets less through than is sent.)
+        let arrived = f64::from(report.received_kbps);
+        let uneven = f64::from(report.noise_micros) * 6.0 / MEASURED;
+        let idle =
+            sent.is_some_and(|sent| arrived >= sent * (ALL - uneven) && sent < self.rate * IDLE);
+        if self.over < 2 || falling || lately || paused || idle {
             return;
         }
         // While a queue stands, what arrives is what the path carries.
-        let carried = f64::from(report.received_kbps).min(self.rate);
+        let carried = arrived.min(self.rate);
         self.before_cut.get_or_insert(self.rate);
         self.broke = Some((carried, now));
         self.rate = (carried * BETA).clamp(LEAST, self.rate);
@@ -318,15 +331,15 @@ mod tests {
     #[test]
     fn a_standing_queue_lowers_the_rate_below_what_arrives_and_holds_video_until_it_is_gone() {
         let mut e = Estimate::default();
-        e.report(&told(20, 300), 40_000, Micros(100_000));
+        e.report(&told(20, 300), 40_000, None, Micros(100_000));
         assert!(e.holds(Micros(100_000)), "at once");
         assert_eq!(e.kbps(), START, "one report may be a stall of the radio");
-        e.report(&told(60, 200), 40_000, Micros(125_000));
+        e.report(&told(60, 200), 40_000, None, Micros(125_000));
         assert_eq!(e.kbps(), 170.0);
         assert_eq!(e.limit_kbps(), Some(200.0));
-        e.report(&told(59, 200), 40_000, Micros(225_000));
+        e.report(&told(59, 200), 40_000, None, Micros(225_000));
         assert_eq!(e.kbps(), 170.0, "not again within a round trip");
-        e.report(&told(4, 123), 40_000, Micros(500_000));
+        e.report(&told(4, 123), 40_000, None, Micros(500_000));
         assert!(!e.holds(Micros(500_000)));
     }
 
@@ -334,7 +347,7 @@ mod tests {
     fn a_stall_that_drains_by_itself_costs_nothing_but_a_pause() {
         let mut e = Estimate::default();
         for (queue, at) in [(200, 0), (150, 25), (90, 50), (30, 75), (2, 100)] {
-            e.report(&told(queue, 900), 40_000, Micros(at * 1_000));
+            e.report(&told(queue, 900), 40_000, None, Micros(at * 1_000));
         }
         assert_eq!(e.kbps(), START);
         assert!(!e.holds(Micros(100_000)));
@@ -345,7 +358,7 @@ mod tests {
         let mut e = Estimate::default();
         for n in 0..100 {
             let now = Micros(n * 100_000);
-            e.report(&told(1, 500), 40_000, now);
+            e.report(&told(1, 500), 40_000, None, now);
             e.tick(now);
         }
         assert!((740.0..=750.0).contains(&e.kbps()), "{}", e.kbps());
@@ -357,7 +370,7 @@ mod tests {
         let mut e = Estimate::default();
         for n in 0..100 {
             let now = Micros(n * 100_000);
-            e.report(&told(1, 500), 40_000, now);
+            e.report(&told(1, 500), 40_000, None, now);
             e.loss(150, e.video_kbps(123.0) as u32, now);
             e.tick(now);
         }
@@ -370,15 +383,29 @@ mod tests {
     }
 
     #[test]
+    fn a_queue_on_a_path_that_is_hardly_used_does_not_lower_the_rate() {
+        let mut e = Estimate::default();
+        for n in 0..4 {
+            e.report(&told(40, 123), 40_000, Some(125.0), Micros(n * 100_000));
+        }
+        assert_eq!((e.kbps(), e.is_known()), (START, false));
+        // It lets through less than audio alone.
+        for n in 4..8 {
+            e.report(&told(40, 90), 40_000, Some(125.0), Micros(n * 100_000));
+        }
+        assert!(e.kbps() < 90.0 && e.is_known());
+    }
+
+    #[test]
     fn what_an_outage_has_taken_is_no_congestion() {
         let mut e = Estimate::default();
-        e.report(&told(1, 500), 40_000, Micros(0));
+        e.report(&told(1, 500), 40_000, None, Micros(0));
         // A second without a path is told as loss of 100 % and less for the second after it.
         for n in 0..11 {
             e.loss(1_000 - n * 90, 400, Micros(1_000_000 + i64::from(n) * 100_000));
         }
         assert!(e.video_kbps(0.0) > 200.0 && !e.is_known());
-        e.report(&told(1, 500), 40_000, Micros(4_000_000));
+        e.report(&told(1, 500), 40_000, None, Micros(4_000_000));
         for n in 0..15 {
             e.loss(1_000, 400, Micros(4_000_000 + n * 100_000));
         }
@@ -390,7 +417,7 @@ mod tests {
         let mut e = Estimate::default();
         for n in 0..30 {
             let now = Micros(n * 100_000);
-            e.report(&told(100, 500), 40_000, now);
+            e.report(&told(120, 500), 40_000, None, now);
             e.tick(now);
             assert_eq!(e.holds(now), n <= 20, "{n}");
         }
@@ -398,7 +425,7 @@ mod tests {
         let mut e = Estimate::default();
         for n in 0..30 {
             let now = Micros(n * 100_000);
-            e.report(&told(50, 500), 40_000, now);
+            e.report(&told(50, 500), 40_000, None, now);
             e.tick(now);
             assert_eq!(e.holds(now), n <= 7, "{n}");
         }
@@ -408,10 +435,10 @@ mod tests {
     #[test]
     fn after_an_outage_the_rate_is_what_it_was() {
         let mut e = Estimate::default();
-        e.report(&told(1, 500), 40_000, Micros(0));
+        e.report(&told(1, 500), 40_000, None, Micros(0));
         assert!(e.holds(Micros(1_600_000)), "nothing is sent into a dead path");
-        e.report(&told(90, 100), 40_000, Micros(3_000_000));
-        e.report(&told(1, 500), 40_000, Micros(3_025_000));
+        e.report(&told(90, 100), 40_000, None, Micros(3_000_000));
+        e.report(&told(1, 500), 40_000, None, Micros(3_025_000));
         assert!(!e.holds(Micros(3_025_000)));
         assert_eq!(e.kbps(), START);
     }

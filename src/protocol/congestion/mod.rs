@@ -20,8 +20,10 @@ mod estimate;
 mod keyframes;
 mod meter;
 mod police;
+mod sent;
 
 pub use estimate::{CONTROL_KBPS, Estimate, share};
 pub use keyframes::KeyframeGate;
 pub use meter::{PathMeter, PathReport};
 pub use police::RelayPolice;
+pub use sent::SentRate;
