@@ -173,7 +173,10 @@ fn under_load(driver: Driver, picture: &[u8], seconds: u32) {
     program.recorded(0.5);
     let busy = busy_cores();
     let others = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    program.recorded(f64::from(seconds) + 0.5);
+    // Second by second: each wait has its limit.
+    for n in 1..=seconds {
+        program.recorded(f64::from(n) + 0.5);
+    }
     drop(busy);
     program.command("end");
     let finished = program.finished();

@@ -95,26 +95,27 @@ fn errors(file: &Path, pictures: u64, width: u32, height: u32) -> (u8, f64) {
     let rgb = read(&["-sws_flags", exact, "-pix_fmt", "gbrp"]);
     assert_eq!(codes.len(), luma * 3 / 2 * pictures as usize);
     assert_eq!(rgb.len(), luma * 3 * pictures as usize);
-    let inside: Vec<([u8; 3], usize)> = bars::inside(width, height).collect();
+    let fields = bars::inside(width, height);
     let mut worst_code = 0;
     for codes in codes.chunks(luma * 3 / 2) {
         let (u, v) = codes[luma..].split_at(luma / 4);
-        for &(rgb, at) in &inside {
-            let chroma = at / width as usize / 2 * half + at % width as usize / 2;
-            let got = [codes[at], u[chroma], v[chroma]];
-            for (got, wanted) in got.iter().zip(bars::codes_of(rgb, Codes::RECORDED)) {
-                worst_code = worst_code.max(got.abs_diff(wanted));
+        for (rgb, places) in &fields {
+            let wanted = bars::codes_of(*rgb, Codes::RECORDED);
+            for &at in places {
+                let chroma = at / width as usize / 2 * half + at % width as usize / 2;
+                for (got, wanted) in [codes[at], u[chroma], v[chroma]].into_iter().zip(wanted) {
+                    worst_code = worst_code.max(got.abs_diff(wanted));
+                }
             }
         }
     }
     let mut worst_rgb = 0.0f64;
     for gbr in rgb.chunks(luma * 3).skip(SETTLED) {
-        for field in bars::FIELDS.into_iter().flatten() {
-            let places = inside.iter().filter(|(rgb, _)| *rgb == field).map(|(_, at)| at);
-            for (plane, wanted) in [2, 0, 1].into_iter().zip(field) {
-                let codes = places.clone().map(|at| f64::from(gbr[plane * luma + at]));
-                let (sum, count) = codes.fold((0.0, 0.0), |(sum, n), code| (sum + code, n + 1.0));
-                worst_rgb = worst_rgb.max((sum / count - f64::from(wanted)).abs());
+        for (rgb, places) in &fields {
+            for (plane, wanted) in [2, 0, 1].into_iter().zip(*rgb) {
+                let sum: u32 = places.iter().map(|at| u32::from(gbr[plane * luma + at])).sum();
+                let mean = f64::from(sum) / places.len() as f64;
+                worst_rgb = worst_rgb.max((mean - f64::from(wanted)).abs());
             }
         }
     }
@@ -149,11 +150,11 @@ const FULL_709: Codes = Codes { matrix: Matrix::Bt709, range: ColorRange::Full }
 
 #[test]
 fn bars_of_every_format_matrix_and_range_come_back_within_two_codes() {
-    let size = (320, 240);
+    let size = (640, 480);
     check(MANY, PixelFormat::Mjpeg, Codes::JFIF, size, size);
-    check(MANY, PixelFormat::Bgr24, Codes::JFIF, size, size);
+    check(FEW, PixelFormat::Bgr24, Codes::JFIF, size, size);
     for codes in [Codes::UVC, Codes::JFIF, Codes::RECORDED, FULL_709] {
-        check(MANY, PixelFormat::Yuyv, codes, size, size);
+        check(FEW, PixelFormat::Yuyv, codes, size, size);
         check(FEW, PixelFormat::Nv12, codes, size, size);
         check(FEW, PixelFormat::I420, codes, size, size);
     }
