@@ -49,10 +49,11 @@ measure: release ## CPU, memory and start time of a call on this machine
 	@echo
 	@$(with_env) $(CARGO) bench --quiet --locked --bench overhead $$FEATURES
 
-measure-latency: release ## mouth to ear on virtual sound cables, as tables (Linux; bad lines need root)
+measure-latency: release ## mouth to ear on virtual sound cables, as tables (Linux, 75 min; bad lines need root)
 	@scripts/setup test
-	@scripts/measure-latency $(if $(filter 0,$(shell id -u)),--lines)
-	@scripts/measure-latency --soak $(SOAK_MINUTES) --periods 480 --no-load-check --svg tests/lab/latency-soak.svg
+	@scripts/measure-latency --part clean
+	@scripts/measure-latency --part lines --periods 64
+	@scripts/measure-latency --part cpu,soak --periods 480 --soak $(SOAK_MINUTES) --no-load-check --svg tests/lab/latency-soak.svg
 
 measure-links: release ## two processes on bad lines: delay, concealed share, picture, time to heal (root)
 	@scripts/setup test

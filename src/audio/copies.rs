@@ -23,6 +23,10 @@ const CALM: i64 = 10_000_000;
 /// Share of the path that audio may take before copies make room, and frames share packets.
 const ROOM: f32 = 0.82;
 
+/// A path that carries more again is believed after so long, microseconds: how packets are made up
+/// changes the depth of the peer's playout, so it must not go back and forth with an estimate.
+const ROOM_AGAIN: i64 = 5_000_000;
+
 /// What the path is asked to carry and may carry.
 #[derive(Clone, Copy, Debug)]
 pub struct Path {
@@ -40,6 +44,34 @@ pub struct CopyPolicy {
     level: usize,
     /// Since when the loss would do with less.
     calm_since: Option<Micros>,
+    room: Room,
+}
+
+/// A path's capacity as it is relied upon: less at once, more once it has lasted.
+#[derive(Clone, Copy, Debug, Default)]
+struct Room {
+    trusted: Option<u32>,
+    /// Since when there has been more, and the least of it; `None` is no end known.
+    more: Option<(Micros, Option<u32>)>,
+}
+
+impl Room {
+    fn update(&mut self, capacity: Option<u32>, now: Micros) -> Option<u32> {
+        let value = |kbps: Option<u32>| kbps.unwrap_or(u32::MAX);
+        if value(capacity) <= value(self.trusted) {
+            self.trusted = capacity;
+            self.more = None;
+            return capacity;
+        }
+        let (since, least) = self.more.unwrap_or((now, capacity));
+        let least = if value(capacity) < value(least) { capacity } else { least };
+        self.more = Some((since, least));
+        if now.since(since) >= ROOM_AGAIN {
+            self.trusted = least;
+            self.more = None;
+        }
+        self.trusted
+    }
 }
 
 impl CopyPolicy {
@@ -63,7 +95,8 @@ impl CopyPolicy {
         } else {
             self.calm_since = None;
         }
-        self.affordable(path)
+        let capacity_kbps = self.room.update(path.capacity_kbps, now);
+        self.affordable(&Path { capacity_kbps, ..*path })
     }
 
     /// What of it the path has room for: first fewer copies, then more frames in a packet.
@@ -241,6 +274,24 @@ mod tests {
             let plan = policy.update(&loss(120), &path(Some(capacity)), at(0));
             assert_eq!((plan.count(), plan.frames()), (copies, frames), "{capacity} kbit/s");
         }
+    }
+
+    #[test]
+    fn room_that_comes_and_goes_changes_nothing_and_room_that_stays_is_used_after_five_seconds() {
+        let mut policy = CopyPolicy::new();
+        let mut frames = |kbps: Option<u32>, s: i64| {
+            let plan = policy.update(&loss(0), &path(kbps), at(s));
+            assert_eq!(plan.count(), 0);
+            plan.frames()
+        };
+        assert_eq!([frames(None, 0), frames(Some(140), 1)], [1, 2]);
+        for s in 2..61 {
+            assert_eq!(frames(Some(if s % 4 == 0 { 140 } else { 180 }), s), 2, "at {s} s");
+        }
+        let later: Vec<u8> = (61..76).map(|s| frames(Some(160 + s as u32), s)).collect();
+        assert_eq!((later[4], later[5]), (2, 1));
+        assert_eq!(frames(Some(60), 80), 4, "less counts at once");
+        assert_eq!([frames(None, 81), frames(None, 85), frames(None, 86)], [4, 4, 1]);
     }
 
     #[test]

@@ -17,20 +17,28 @@ const BINS: usize = 120;
 pub const CEILING: i64 = BIN * BINS as i64;
 /// Depth at the start, in samples (PRD 4.2.1: 5 ms).
 const START: i64 = 240;
-/// What the start depth weighs, in frames: it is forgotten after some 3 s of a calm path.
-const START_WEIGHT: f32 = 20.0;
-/// So much must have been seen before less than the start depth is believed, in samples: 2 s.
+/// So long a path must have been seen, speech or silence, before less than the start depth is
+/// believed, in samples: 2 s.
 const START_SEEN: i64 = 96_000;
+/// So much may needs differ by places against the callbacks alone, in samples: 10 ms.
+const PLACES: i64 = 480;
+/// Between two packets the path counts as seen for no longer than this, in samples: 60 ms, two of
+/// silence lost.
+const SEEN_BETWEEN: i64 = 2_880;
 /// Samples after which an observation weighs 1/e: 1.25 s. Long enough to meet the tail of ordinary
 /// jitter, short enough that the depth follows within seconds when a path has calmed down.
 const MEMORY: f32 = 60_000.0;
-/// What a share of unplayable frames costs, in samples of depth for all of them: one percent is
-/// worth 2.5 ms.
-const UNPLAYABLE_WEIGHT: f32 = 250.0 * 48.0;
+/// What a share of unplayable frames costs, in samples of depth for all of them: up to 1.5 % each
+/// tenth is worth 0.07 ms, beyond that 0.25. Had the first ones the higher price, too, 10 ms of
+/// jitter on both lines would cost 0.6 ms more delay.
+const UNPLAYABLE_WEIGHT: [f32; 2] = [70.0 * 48.0, 250.0 * 48.0];
+/// Up to this share the lower price holds.
+const FEW: f32 = 0.015;
 /// The least need is looked for in the last one to two of these stretches, in samples: 2 s.
 const STRETCH: i64 = 96_000;
-/// What nothing has needed for one to two of these stretches is no longer kept, in samples: 0.375 s.
-/// Half a second of calm, and the depth of a spike is taken back.
+/// What nothing has needed for one to two of these stretches is no longer kept, in samples of sound
+/// that has come: 0.375 s. Half a second of calm, and the depth of a spike is taken back. In silence
+/// that are as many packets, which take four times as long.
 const RECENT: i64 = 18_000;
 /// Needs beyond the ceiling for so long mean that the path has changed, not that frames are late:
 /// 80 ms, in samples.
@@ -93,8 +101,14 @@ pub struct DelayTracker {
     beyond: i64,
     beyond_least: i64,
     depth: i64,
-    /// Samples of sound seen since the start, up to [`START_SEEN`].
+    /// For how many samples the path has been seen since the start, up to [`START_SEEN`].
     seen: i64,
+    /// Where the output was when that was counted last.
+    seen_at: Option<i64>,
+    /// Need of the first frame.
+    first: Option<i64>,
+    /// Samples of sound that have come.
+    heard: i64,
 }
 
 impl Default for DelayTracker {
@@ -106,17 +120,18 @@ impl Default for DelayTracker {
 impl DelayTracker {
     /// A tracker that expects 5 ms of jitter until frames show otherwise.
     pub fn new() -> Self {
-        let mut bins = [0.0; BINS + 2];
-        bins[(START / BIN) as usize] = START_WEIGHT;
         Self {
             least: Least::over(STRETCH),
             most: Least::over(RECENT),
-            bins,
+            bins: [0.0; BINS + 2],
             bins_base: None,
             beyond: 0,
             beyond_least: i64::MAX,
             depth: START,
             seen: 0,
+            seen_at: None,
+            first: None,
+            heard: 0,
         }
     }
 
@@ -127,13 +142,16 @@ impl DelayTracker {
         self.bins_base = None;
         self.beyond = 0;
         self.beyond_least = i64::MAX;
+        self.seen_at = None;
+        self.first = None;
     }
 
     /// Takes the need of a frame of `frame` samples that was had at sample `at` of the output, also
-    /// of one that came too late to be played.
+    /// of one that came too late to be played, or that only says that silence goes on.
     pub fn push(&mut self, need: i64, at: i64, frame: i64) {
+        self.heard = self.heard.wrapping_add(frame);
         self.least.push(at, need);
-        self.most.push(at, need.saturating_neg());
+        self.most.push(self.heard, need.saturating_neg());
         let base = self.base().expect("this need has been taken in");
         self.move_bins(base);
 
@@ -160,17 +178,19 @@ impl DelayTracker {
         self.bins[(bin as usize).min(BINS + 1)] += frame as f32 / START as f32;
         let most =
             self.most.get().map_or(CEILING, |most| most.saturating_add(base).saturating_neg());
-        self.seen = (self.seen + frame).min(START_SEEN);
-        let enough = if self.seen < START_SEEN { CEILING } else { (most + BIN - 1) / BIN * BIN };
-        self.depth = self.cheapest_depth().min(enough.max(0));
-    }
-
-    /// Takes the need of a packet that only says that silence goes on. It shows where the path is,
-    /// but of the frames' places against the callbacks it knows one of many.
-    pub fn push_silence(&mut self, need: i64, at: i64) {
-        self.least.push(at, need);
-        let base = self.base().expect("this need has been taken in");
-        self.move_bins(base);
+        let since = at.saturating_sub(self.seen_at.replace(at).unwrap_or(at));
+        self.seen = (self.seen + since.clamp(0, SEEN_BETWEEN)).min(START_SEEN);
+        let cheapest = self.cheapest_depth();
+        self.depth = if self.seen < START_SEEN {
+            // The level that the first frame was given stays, though the least need is found later:
+            // another place against the callbacks is no reason to play faster at once.
+            let first = *self.first.get_or_insert(base);
+            let later = Some(first.saturating_sub(base)).filter(|l| (0..=PLACES).contains(l));
+            cheapest.max(START + later.unwrap_or(0))
+        } else {
+            // More than anything has needed lately helps nobody.
+            cheapest.min((most + BIN - 1) / BIN * BIN).max(0)
+        };
     }
 
     /// Least recent need; `None` before the first frame.
@@ -216,12 +236,15 @@ impl DelayTracker {
     /// Least of (share of frames that would come too late x weight + depth).
     fn cheapest_depth(&self) -> i64 {
         let total: f32 = self.bins.iter().sum();
+        let price = |share: f32| {
+            share.min(FEW) * UNPLAYABLE_WEIGHT[0] + (share - FEW).max(0.0) * UNPLAYABLE_WEIGHT[1]
+        };
         let mut unplayable = total;
         let mut best = (f32::MAX, 0);
         for (i, bin) in self.bins[..=BINS].iter().enumerate() {
             unplayable -= bin;
             let depth = i as i64 * BIN;
-            let cost = unplayable.max(0.0) / total * UNPLAYABLE_WEIGHT + depth as f32;
+            let cost = price(unplayable.max(0.0) / total) + depth as f32;
             if cost < best.0 {
                 best = (cost, depth);
             }

@@ -6,7 +6,7 @@
 //! a peer, and atomics.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use ringbuf::traits::{Consumer, Producer, Split};
 use ringbuf::{HeapCons, HeapProd, HeapRb};
@@ -46,8 +46,20 @@ struct Shared {
     overflows: AtomicU64,
     /// How packets arrive, as [`ReceptionReport::to_bits`].
     report: AtomicU64,
-    /// How loud the listener wants this peer, bits of an `f32`; 0 is muted.
+    /// How loud the listener wants this peer, bits of an `f32`.
     volume: AtomicU32,
+    /// The listener does not want to hear it at all.
+    muted: AtomicBool,
+}
+
+impl Shared {
+    /// How loud the peer is to be heard.
+    fn volume(&self) -> f32 {
+        if self.muted.load(Ordering::Relaxed) {
+            return 0.0;
+        }
+        f32::from_bits(self.volume.load(Ordering::Relaxed))
+    }
 }
 
 /// Makes a mixer for `slots` peers and the feed of each slot; all memory either will ever use.
@@ -64,6 +76,7 @@ pub fn mixer(slots: usize) -> Result<(Mixer, Vec<PeerFeed>), CodecError> {
             overflows: AtomicU64::new(0),
             report: AtomicU64::new(0),
             volume: AtomicU32::new(1f32.to_bits()),
+            muted: AtomicBool::new(false),
         });
         voices.push(Voice {
             rx,
@@ -146,8 +159,7 @@ impl Voice {
         if !present && self.gain == 0.0 {
             return;
         }
-        let volume = f32::from_bits(self.shared.volume.load(Ordering::Relaxed));
-        let wanted = if present { volume } else { 0.0 };
+        let wanted = if present { self.shared.volume() } else { 0.0 };
         // Also of who is muted, so that unmuting finds the place and the depth.
         self.buffer.pull(scratch, now);
         if self.gain == wanted {
@@ -199,9 +211,14 @@ impl PlayoutGauge {
         self.shared.volume.store(volume.to_bits(), Ordering::Relaxed);
     }
 
-    /// The factor of [`Self::set_volume`].
-    pub fn volume(&self) -> f32 {
-        f32::from_bits(self.shared.volume.load(Ordering::Relaxed))
+    /// Silences the peer here, or lets it be heard as loud as before.
+    pub fn set_muted(&self, muted: bool) {
+        self.shared.muted.store(muted, Ordering::Relaxed);
+    }
+
+    /// How loud the peer is heard: the factor of [`Self::set_volume`], or 0 while it is muted.
+    pub fn heard_volume(&self) -> f32 {
+        self.shared.volume()
     }
 }
 
@@ -248,13 +265,15 @@ impl PeerFeed {
         self.present = true;
         self.reception = Reception::new();
         self.shared.report.store(0, Ordering::Relaxed);
-        self.shared.volume.store(1f32.to_bits(), Ordering::Relaxed);
         self.publish();
     }
 
     /// The peer has left: the slot goes quiet with a short fade and takes nothing until `restart`.
+    /// Whoever has it next is heard as loud as anybody.
     pub fn stop(&mut self) {
         self.present = false;
+        self.shared.volume.store(1f32.to_bits(), Ordering::Relaxed);
+        self.shared.muted.store(false, Ordering::Relaxed);
         self.publish();
     }
 
@@ -413,6 +432,27 @@ mod tests {
     }
 
     #[test]
+    fn four_talkers_are_never_clipped_and_loudness_does_not_pump() {
+        let (mut mixer, mut feeds) = mixer(4).unwrap();
+        let mut talkers: Vec<_> =
+            [300.0, 410.0, 530.0, 700.0].map(|f| Talker::new(f, 0.5)).into_iter().collect();
+        // One alone, then all four, then that one alone again.
+        let alone = call(&mut mixer, &mut feeds[..1], &mut talkers[..1], 0, 200);
+        let all = call(&mut mixer, &mut feeds, &mut talkers, 200, 200);
+        let again = call(&mut mixer, &mut feeds[..1], &mut talkers[..1], 400, 200);
+        let peak = |heard: &[f32]| heard.iter().fold(0.0f32, |a, b| a.max(b.abs()));
+        assert!(peak(&all[9_600..]) > 0.95, "four of them do reach the limit: {}", peak(&all));
+        assert!(peak(&all) <= 1.0);
+        // Where the sum lies below the limit it is the sum: nothing turns the rest down. So the
+        // loudness of one alone is the same before and right after, and untouched.
+        let (before, after) = (rms(&alone[24_000..]), rms(&again[12_000..]));
+        assert!((before / (0.5 / 2f32.sqrt()) - 1.0).abs() < 0.02, "{before}");
+        assert!((after / before - 1.0).abs() < 0.005, "{before} before, {after} after");
+        let tens = again[12_000..].chunks_exact(4_800).map(rms).collect::<Vec<_>>();
+        assert!(tens.iter().all(|l| (l / before - 1.0).abs() < 0.01), "{tens:?}");
+    }
+
+    #[test]
     fn the_limiter_is_transparent_below_minus_1_dbfs_and_monotonic_above() {
         for n in 0..=890 {
             let x = n as f32 / 1_000.0;
@@ -461,8 +501,18 @@ mod tests {
             assert!(steepest < 0.1 * 0.0524 * 4.0 + 0.01, "{volume}: {steepest}");
             assert!((rms(&heard[4_800..]) - full * expected).abs() < 0.01, "{volume}");
         }
+        gauge.set_volume(0.5);
+        gauge.set_muted(true);
+        let muted = call(&mut mixer, &mut feeds, &mut talker, at, 40);
+        assert_eq!((rms(&muted[4_800..]), gauge.heard_volume()), (0.0, 0.0));
+        gauge.set_muted(false);
+        let again = call(&mut mixer, &mut feeds, &mut talker, at + 40, 40);
+        assert!((rms(&again[4_800..]) - full * 0.5).abs() < 0.01, "as loud as before");
         feeds[0].restart();
-        assert_eq!(gauge.volume(), 1.0, "the next peer is not muted");
+        assert_eq!(gauge.heard_volume(), 0.5, "the same peer under new keys");
+        feeds[0].stop();
+        feeds[0].restart();
+        assert_eq!(gauge.heard_volume(), 1.0, "the next peer has its own volume");
     }
 
     #[test]

@@ -15,7 +15,11 @@
 
 mod clock;
 mod control;
+#[cfg(test)]
+mod onset_tests;
 mod play;
+#[cfg(test)]
+mod seam_tests;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -24,6 +28,7 @@ mod trace_tests;
 
 use self::clock::Clock;
 use self::control::Control;
+use self::play::SEAM;
 use self::store::{Fate, SLOTS, Store};
 use super::codec::{CodecError, FRAME, FrameLength, TalkDecoder};
 use super::delay::DelayTracker;
@@ -131,8 +136,6 @@ struct Arrival {
     at: Micros,
     /// It was the newest of its packet.
     newest: bool,
-    /// It says that silence goes on.
-    silence: bool,
 }
 
 /// One peer's playout buffer.
@@ -178,6 +181,9 @@ pub struct PlayoutBuffer {
     older_stream: u32,
     power: f32,
     pcm: [f32; FRAME],
+    /// What would have followed the last sample that was given out, and how much of it is left out.
+    cut: [f32; SEAM],
+    left_out: usize,
     received: u64,
     lost_in_pauses: u64,
     late: u64,
@@ -219,6 +225,8 @@ impl PlayoutBuffer {
             older_stream: 0,
             power: 0.0,
             pcm: [0.0; FRAME],
+            cut: [0.0; SEAM],
+            left_out: 0,
             received: 0,
             lost_in_pauses: 0,
             late: 0,
@@ -364,16 +372,12 @@ impl PlayoutBuffer {
     fn take_in(&mut self, len: usize) {
         let (output, samples) = (self.output, self.samples());
         for i in 0..std::mem::take(&mut self.arrived) {
-            let Arrival { number, at, newest, silence } = self.arrivals[i];
+            let Arrival { number, at, newest } = self.arrivals[i];
             let position = self.position(number);
             let need = output.wrapping_sub(position);
             let put_off = self.clock.put_off(at, output, len);
             let need_safely = need.saturating_add(put_off);
-            if silence {
-                self.delay.push_silence(need_safely, output);
-            } else {
-                self.delay.push(need_safely, output, samples);
-            }
+            self.delay.push(need_safely, output, samples);
             if newest {
                 self.clock.packet(at, position, output);
                 if number >= self.newest {
@@ -433,6 +437,7 @@ impl PlayoutBuffer {
         self.discard = 0;
         self.gain = 0.0;
         self.silent_before = false;
+        self.left_out = 0;
         self.older_stream = 0;
     }
 
@@ -467,7 +472,7 @@ impl PlayoutBuffer {
             matches!(self.store.fate(number), Fate::Unknown | Fate::Missed | Fate::Silent);
         if first_copy && self.arrived < ARRIVALS && number.saturating_add(SLOTS) > self.next {
             let newest = number >= self.newest_known();
-            self.arrivals[self.arrived] = Arrival { number, at, newest, silence: says_silence };
+            self.arrivals[self.arrived] = Arrival { number, at, newest };
             self.arrived += 1;
         }
         if number < self.next {

@@ -14,6 +14,11 @@ use super::packet::{
 const REMEMBERED: u64 = 16;
 /// In silence a packet goes out this often, microseconds, so that jitter, drift and life are seen.
 const KEEP_ALIVE: i64 = 20_000;
+/// So many of them come a frame later than that, then so many a frame sooner. Were they all as far
+/// apart, they would meet the blocks of both sound cards always at the same place, and the next
+/// word's frames at all the others: this many places there are at most (240 samples in blocks of
+/// 256).
+const SWEEP: u8 = 16;
 
 /// How one peer's packets are made up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -104,6 +109,8 @@ pub struct Said {
     frames: [Frame; REMEMBERED as usize],
     /// The last silent frame that was sent, while silence goes on.
     silent_since: Option<u64>,
+    /// Packets of silence so far, modulo twice [`SWEEP`].
+    swept: u8,
 }
 
 impl Said {
@@ -116,19 +123,21 @@ impl Said {
             len: 0,
             bytes: [0; MAX_FRAME_BYTES],
         };
-        Self { frame, frames: [nothing; REMEMBERED as usize], silent_since: None }
+        Self { frame, frames: [nothing; REMEMBERED as usize], silent_since: None, swept: 0 }
     }
 
     /// Frame `number` was encoded to `bytes`, which the encoder calls `silent` or not. Returns
-    /// whether there is anything to send: of silence the first frame, then one every 20 ms.
+    /// whether there is anything to send: of silence the first frame, then one every 20 ms on average.
     pub fn say(&mut self, number: u64, bytes: &[u8], silent: bool) -> bool {
         let every = (KEEP_ALIVE / self.frame.micros()) as u64;
+        let every = if self.swept < SWEEP { every + 1 } else { every - 1 };
         let due = match self.silent_since {
             Some(since) => !silent || number.wrapping_sub(since) >= every,
             None => true,
         };
         if due {
             self.silent_since = silent.then_some(number);
+            self.swept = (self.swept + u8::from(silent)) % (2 * SWEEP);
         }
         let len = bytes.len().min(MAX_FRAME_BYTES);
         let slot = &mut self.frames[(number % REMEMBERED) as usize];
@@ -305,10 +314,30 @@ mod tests {
         (0..3).for_each(|n| b.say(n, false));
         (3..13).for_each(|n| b.say(n, true));
         (13..15).for_each(|n| b.say(n, false));
-        assert_eq!(b.numbers(), [0, 1, 2, 3, 7, 11, 13, 14]);
+        assert_eq!(b.numbers(), [0, 1, 2, 3, 8, 13, 14]);
         let marks = |n: u64| b.seen.iter().find(|s| s.0 == n).map(|s| (s.2, s.3)).unwrap();
-        assert_eq!([marks(2), marks(3), marks(7)], [(false, false), (true, false), (true, true)]);
+        assert_eq!([marks(2), marks(3), marks(8)], [(false, false), (true, false), (true, true)]);
         assert_eq!([marks(13), marks(14)], [(false, true), (false, false)]);
+    }
+
+    #[test]
+    fn packets_of_silence_meet_every_place_against_a_cards_blocks_and_are_20_ms_apart_on_average() {
+        let mut b = Bench::new(Plan::default());
+        (0..1_000).for_each(|n| b.say(n, true));
+        let numbers = b.numbers();
+        assert!((249..=251).contains(&numbers.len()), "{}", numbers.len());
+        assert!(numbers.windows(2).all(|w| [3, 5].contains(&(w[1] - w[0]))));
+        for block in [60u64, 64, 120, 128, 240, 256, 480, 512] {
+            let places = |numbers: &mut dyn Iterator<Item = u64>| {
+                let mut all: Vec<u64> = numbers.map(|n| n * 240 % block).collect();
+                all.sort_unstable();
+                all.dedup();
+                all.len()
+            };
+            let all = places(&mut (0..1_000));
+            let met = places(&mut numbers.iter().copied().take(32));
+            assert!(met >= all.min(16), "{block}: {met} of {all}");
+        }
     }
 
     #[test]

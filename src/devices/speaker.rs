@@ -26,8 +26,8 @@ use crate::units::{Micros, SAMPLE_RATE};
 
 /// Gives what the speaker plays.
 pub trait SpeakerSource: Send {
-    /// Fills the next samples, 48 kHz; `now` is the moment of the call (the last of them is heard
-    /// [`Speaker::delay`] later). While a lost device is away it is called all the same. Runs in the
+    /// Fills the next samples, 48 kHz; `now` is the moment of the call (the first of them is heard
+    /// [`Speaker::delay`] later, if the call is on time). While a lost device is away it is called all the same. Runs in the
     /// audio callback: no allocation, lock, log, wait or panic.
     fn fill(&mut self, out: &mut [f32], now: Micros);
 }
@@ -70,7 +70,7 @@ impl Speaker {
         self.counters().xruns()
     }
 
-    /// Newest delay between the use of a sample and the air, microseconds.
+    /// Delay from a call on time to the air, for the first sample of its block, microseconds.
     pub fn delay(&self) -> i64 {
         self.counters().delay()
     }
@@ -201,6 +201,7 @@ impl End for SpeakerEnd {
     ) -> Result<cpal::Stream, cpal::Error> {
         let channels = usize::from(choice.channels);
         let mut converter = Converter::new(choice.rate)?;
+        let mut on_time = OnTime::default();
         device.build_output_stream_raw(
             config,
             choice.format,
@@ -213,10 +214,8 @@ impl End for SpeakerEnd {
                     converter.run(end, data, channels, now);
                 }
                 let frames = convert::frames(data, channels);
-                // The first of them is heard after the system's delay, the last one, which is the
-                // one that is used now, a block later.
-                let block = frames as i64 * 1_000_000 / i64::from(choice.rate);
-                counters.called(frames, delay + block + converter.behind, now);
+                let delay = on_time.push(delay, now) + converter.behind;
+                counters.called(frames, delay, now);
             },
             failed,
             None,
@@ -226,6 +225,29 @@ impl End for SpeakerEnd {
     fn idle(&mut self, due: Due) {
         let mut unheard = [0.0; BLOCK];
         self.source.fill(&mut unheard, due.at);
+    }
+}
+
+/// What the device holds when a callback runs on time: one that is late finds less in there, and
+/// its samples are heard no later for that. The most of the last one to two seconds.
+#[derive(Default)]
+struct OnTime {
+    since: Option<Micros>,
+    most: [i64; 2],
+}
+
+impl OnTime {
+    const STRETCH: i64 = 1_000_000;
+
+    /// A callback at `now` found `delay`; microseconds, as is what comes back.
+    fn push(&mut self, delay: i64, now: Micros) -> i64 {
+        let since = *self.since.get_or_insert(now);
+        if now.since(since) >= Self::STRETCH {
+            self.since = Some(now);
+            self.most = [0, self.most[0]];
+        }
+        self.most[0] = self.most[0].max(delay);
+        self.most[0].max(self.most[1])
     }
 }
 
@@ -277,6 +299,14 @@ mod tests {
         fn fill(&mut self, out: &mut [f32], _: Micros) {
             out.fill(0.5);
         }
+    }
+
+    #[test]
+    fn a_callback_that_runs_late_does_not_shorten_the_delay_but_an_emptier_device_does() {
+        let mut on_time = OnTime::default();
+        let mut at = |ms: i64, delay| on_time.push(delay, Micros(ms * 1_000));
+        assert_eq!([at(0, 10_000), at(10, 7_000), at(1_500, 4_000)], [10_000; 3]);
+        assert_eq!([at(2_400, 4_000), at(2_600, 4_000), at(3_700, 4_000)], [10_000, 4_000, 4_000]);
     }
 
     #[test]

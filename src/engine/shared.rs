@@ -318,7 +318,10 @@ impl Shared {
             | Command::End
             | Command::Admit { .. }
             | Command::Refuse { .. }
-            | Command::Remove { .. } => return false,
+            | Command::Remove { .. }
+            | Command::Volume { .. }
+            | Command::MutePeer { .. }
+            | Command::UnmutePeer { .. } => return false,
         }
         true
     }

@@ -247,6 +247,10 @@ impl Gauges {
                 was.playout.concealed_samples,
                 played,
             ),
+            volume: m
+                .feeds
+                .get(index)
+                .map_or(1.0, |gauge| round(f64::from(gauge.heard_volume()), 3)),
             sent_kbps: kbps(now.sent, was.sent),
             received_kbps: kbps(now.received, was.received),
             queue_ms: round(f64::from(counters.path.queue_micros()) / 1e3, 1),

@@ -259,12 +259,38 @@ impl Supervisor {
         }
     }
 
+    /// Sets how loud a member is heard here; false for any other command.
+    fn hears_differently(&self, command: &Command) -> bool {
+        let (Command::Volume { id, .. } | Command::MutePeer { id } | Command::UnmutePeer { id }) =
+            command
+        else {
+            return false;
+        };
+        let state = self.state.lock().unwrap_or_else(|e| e.into_inner());
+        let here = state.members.contains_key(id);
+        drop(state);
+        match self.feeds.get(usize::from(*id)).filter(|_| here) {
+            Some(gauge) => match command {
+                Command::Volume { volume, .. } => gauge.set_volume(volume.factor()),
+                other => gauge.set_muted(matches!(other, Command::MutePeer { .. })),
+            },
+            None => self.events.warn(
+                format!("nobody with id {id} is in the call"),
+                "the stats events list the ids of those who are",
+            ),
+        }
+        true
+    }
+
     fn obey(&mut self, command: &Command) {
         if *command == Command::Marker {
             if let Some(now) = self.shared.session_now() {
                 let number = self.record.mark(now);
                 self.events.send(Event::Marker { number });
             }
+            return;
+        }
+        if self.hears_differently(command) {
             return;
         }
         match command {

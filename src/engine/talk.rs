@@ -456,7 +456,8 @@ mod tests {
         }
         let heard = b.hear();
         let gaps: Vec<u64> = heard.windows(2).map(|w| w[1].1 - w[0].1).collect();
-        assert!(gaps.iter().filter(|g| **g == 4).count() > 30, "{gaps:?}");
+        // A frame more and a frame less by turns, so that all places against the cards' blocks come.
+        assert!(gaps.iter().filter(|g| [3, 5].contains(*g)).count() > 30, "{gaps:?}");
         assert!(b.control.send(TalkCommand::Plan(PEER, Plan::copies(&[1, 3]))));
         assert!(b.control.send(TalkCommand::Bitrate(64)));
         b.say(1);

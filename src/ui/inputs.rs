@@ -171,7 +171,7 @@ fn parse_command(line: &[u8]) -> Input {
         Ok(command) => Input::Command(command),
         Err(e) => Input::NoCommand {
             what: format!("a line on standard input is no command: {e}"),
-            remedy: r#"{"do": "mute"}, or unmute, camera_on, camera_off, end"#.to_owned(),
+            remedy: r#"{"do": "mute"}, or unmute, camera_on, camera_off, end, volume"#.to_owned(),
         },
     }
 }

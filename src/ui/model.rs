@@ -411,6 +411,8 @@ pub struct PeerStats {
     pub copies: u8,
     /// Share of what is heard that the decoder made up, percent.
     pub concealed_percent: f64,
+    /// How loud it is heard here, as a factor; 0 when it is muted here.
+    pub volume: f64,
     /// Sent to this peer, kbit/s, all headers counted.
     pub sent_kbps: f64,
     /// Received from this peer, kbit/s, all headers counted.
@@ -555,9 +557,50 @@ pub enum Command {
     /// Leave that as it is.
     #[serde(skip)]
     LeaveUnfinished,
+    /// How loud a member is heard here; nobody else hears a difference, and no file does.
+    Volume {
+        /// Participant id.
+        id: u8,
+        /// The factor.
+        volume: Volume,
+    },
+    /// Do not hear a member here.
+    MutePeer {
+        /// Participant id.
+        id: u8,
+    },
+    /// Hear it again, as loud as before.
+    UnmutePeer {
+        /// Participant id.
+        id: u8,
+    },
     /// Start the preview window, or close it.
     #[serde(skip)]
     ToggleWindow,
+}
+
+/// A factor of loudness from 0 (silent) to 4 (+12 dB), in thousandths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "f64")]
+pub struct Volume(u16);
+
+impl Volume {
+    /// The factor.
+    pub fn factor(self) -> f32 {
+        f32::from(self.0) / 1_000.0
+    }
+}
+
+impl TryFrom<f64> for Volume {
+    type Error = String;
+
+    fn try_from(factor: f64) -> Result<Self, String> {
+        // Not a number is in no range.
+        if (0.0..=4.0).contains(&factor) {
+            return Ok(Self((factor * 1_000.0).round() as u16));
+        }
+        Err(format!("{factor} is no volume; use 0 to 4, 1 is as it was said"))
+    }
 }
 
 /// All that the dashboard and the window draw. Made by the engine, some 20 times a second.

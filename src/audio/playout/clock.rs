@@ -7,9 +7,15 @@ use crate::audio::delay::Least;
 use crate::units::{Micros, SAMPLE_RATE};
 
 /// A packet that comes less than this before a callback would miss it next time, microseconds: the
-/// receiving thread takes 0.1 to 0.3 ms, and with two clocks the time left shrinks by up to 0.2 ms
-/// a second.
-const GUARD: i64 = 500;
+/// receiving thread takes 0.1 to 0.3 ms. With two clocks the time left shrinks by up to 0.2 ms a
+/// second, while getting deeper by a period takes the longer the longer the period is: a tenth of
+/// it comes on top; and twice what packets are more uneven than this, up to ...
+const GUARD: i64 = 200;
+/// ... so much in all, microseconds.
+const MOST_GUARD: i64 = 500;
+/// Packets over which unevenness is learned and forgotten: one stall is not forgotten at once.
+const LEARN: f32 = 16.0;
+const FORGET: f32 = 512.0;
 /// Callbacks may be late but not early: the earliest of the last 0.25 to 0.5 s, in samples.
 const CALLBACKS: i64 = 12_000;
 /// The fastest packet of the last 2 to 4 s, in samples.
@@ -27,6 +33,8 @@ pub struct Clock {
     packets: Least,
     last: Option<i64>,
     jitter: f32,
+    /// As jitter, but slow to fall; microseconds.
+    uneven: f32,
 }
 
 /// Duration of samples, microseconds.
@@ -41,6 +49,7 @@ impl Clock {
             packets: Least::over(PACKETS),
             last: None,
             jitter: 0.0,
+            uneven: 0.0,
         }
     }
 
@@ -64,6 +73,8 @@ impl Clock {
         if let Some(last) = self.last.replace(offset) {
             let difference = offset.wrapping_sub(last).unsigned_abs() as f32 / 1_000.0;
             self.jitter += (difference.min(1_000.0) - self.jitter) / 16.0;
+            let change = (difference * 1_000.0).min(MOST_MICROS as f32) - self.uneven;
+            self.uneven += change / if change > 0.0 { LEARN } else { FORGET };
         }
     }
 
@@ -80,7 +91,9 @@ impl Clock {
             let left = left.clamp(-MOST_MICROS, micros(period));
             return period - left * i64::from(SAMPLE_RATE) / 1_000_000;
         }
-        let short = GUARD.saturating_sub(left).clamp(0, MOST_MICROS) * i64::from(SAMPLE_RATE);
+        let uneven = (self.uneven as i64 - GUARD).max(0);
+        let guard = (GUARD + micros(period) / 10 + 2 * uneven).min(MOST_GUARD);
+        let short = guard.saturating_sub(left).clamp(0, MOST_MICROS) * i64::from(SAMPLE_RATE);
         let samples = (short + 999_999) / 1_000_000;
         (samples + period - 1) / period * period
     }

@@ -16,6 +16,8 @@ const BELIEVED: i64 = 4_800;
 const EXACT: i64 = 24;
 /// A late frame is remembered for so many frames: one in sixteen is too many.
 const LATELY: u8 = 16;
+/// Samples over which one piece of sound goes over into another that does not follow it: 1 ms.
+pub(super) const SEAM: usize = 48;
 /// A frame whose samples all lie below this (-60 dBFS) can be left out unheard.
 const QUIET: f32 = 1e-3;
 
@@ -177,7 +179,30 @@ impl PlayoutBuffer {
             if (EXACT..samples).contains(&excess) { samples - excess } else { samples }
         };
         self.make_up(1.0);
-        self.reader.push(&self.pcm[..len as usize]);
+        self.give(0, len as usize);
+    }
+
+    /// Gives the reader this part of the frame in hand, so that it follows what was given before
+    /// without a step: where a part was left out in between, one goes over into the other.
+    fn give(&mut self, from: usize, to: usize) {
+        let samples = self.length.samples();
+        let (from, to) = (from.min(samples), to.min(samples));
+        let over = self.left_out.min(to.saturating_sub(from));
+        for (i, sample) in self.pcm[from..].iter_mut().take(over).enumerate() {
+            let share = (i + 1) as f32 / (over + 1) as f32;
+            *sample = self.cut[i] + (*sample - self.cut[i]) * share;
+        }
+        self.leave_out(to);
+        if from < to {
+            self.reader.push(&self.pcm[from..to]);
+        }
+    }
+
+    /// The frame in hand is not given out from there on.
+    fn leave_out(&mut self, from: usize) {
+        let cut = &self.pcm[from..self.length.samples()];
+        self.left_out = cut.len().min(SEAM);
+        self.cut[..self.left_out].copy_from_slice(&cut[..self.left_out]);
     }
 
     /// Brings the next frame's level below the ceiling, over frames that are here.
@@ -220,8 +245,9 @@ impl PlayoutBuffer {
             self.pending = 0;
             return;
         }
+        let from = std::mem::take(&mut self.discard).min(samples);
         if self.gain < 1.0 {
-            ramp(pcm, self.gain, 1.0);
+            ramp(&mut pcm[from..], self.gain, 1.0);
             self.gain = 1.0;
         }
         let excess = place.wrapping_sub(self.position(number)).saturating_sub(wanted);
@@ -229,10 +255,10 @@ impl PlayoutBuffer {
             self.control.frame(excess as f64, samples);
         }
         if self.may_leave_out(excess) {
+            self.leave_out(0);
             return;
         }
-        let from = std::mem::take(&mut self.discard).min(samples);
-        self.reader.push(&self.pcm[from..samples]);
+        self.give(from, samples);
     }
 
     /// Whether this frame is silence that only makes the way longer.
@@ -253,7 +279,7 @@ impl PlayoutBuffer {
         if self.state == State::Playing {
             self.concealed_samples += samples as u64;
         }
-        self.reader.push(&self.pcm[..samples as usize]);
+        self.give(0, samples as usize);
     }
 
     /// Lets the decoder go on from what was last, with the loudness going to `gain`.

@@ -4,7 +4,8 @@
 //! The device plays from its buffer; whatever is in there cannot be taken back and is delay. So the
 //! buffer is kept nearly empty: three times a millisecond, when no more than the *reserve* is left,
 //! that much is asked for and written. The reserve covers how late the system wakes the thread; it
-//! grows when it was too small and shrinks when long calm.
+//! grows when it was too small and shrinks when long calm. [`Patience`] is for devices of either
+//! direction whose position does not move.
 
 use crate::units::{Micros, SAMPLE_RATE};
 
@@ -73,9 +74,10 @@ impl Reserve {
         (self.frames + CHUNK - fill) as usize
     }
 
-    /// From the moment at which frames are written until the last of them is heard, microseconds.
+    /// From the moment at which frames are written, on time, until the first of them is heard,
+    /// microseconds.
     pub fn delay(&self) -> i64 {
-        micros(self.frames + CHUNK)
+        micros(self.frames)
     }
 
     /// Microseconds until [`Self::due`] has something to write.
@@ -110,9 +112,68 @@ impl Reserve {
     }
 }
 
+/// How long to sleep while a device's position stands still: as long as it should take at first, for
+/// it may move in small steps; the longer it stands, the longer, so that a frozen device costs
+/// nothing until it is given up.
+#[derive(Clone, Debug)]
+pub struct Patience {
+    position: i64,
+    since: Option<Micros>,
+    /// Longest sleep because of that, microseconds: half a period.
+    most: i64,
+}
+
+impl Patience {
+    /// Part of the time that it has stood still already.
+    const PART: i64 = 8;
+
+    /// For a device with this period, in frames.
+    pub fn new(period: u32) -> Self {
+        Self { position: 0, since: None, most: micros(i64::from(period)) / 2 }
+    }
+
+    /// Microseconds to sleep when the device stands at `position` and there should be something to
+    /// do in `wait`.
+    pub fn sleep(&mut self, position: i64, wait: i64, now: Micros) -> i64 {
+        let since = *self.since.get_or_insert(now);
+        if position != self.position {
+            self.position = position;
+            self.since = Some(now);
+            return wait;
+        }
+        wait.max((now.since(since) / Self::PART).min(self.most))
+    }
+
+    /// The same where the device does not even tell its position.
+    pub fn sleep_blind(&mut self, wait: i64, now: Micros) -> i64 {
+        self.sleep(self.position, wait, now)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_device_that_stands_still_is_asked_ever_more_seldom_and_one_that_moves_in_steps_is_not_late()
+     {
+        let mut patience = Patience::new(480);
+        let (mut now, mut asked) = (Micros(0), 0);
+        while now < Micros(3_000_000) {
+            now = now + patience.sleep(7, 50, now).max(50);
+            asked += 1;
+        }
+        assert!(asked < 800, "{asked} times in 3 s");
+        assert_eq!(patience.sleep(8, 50, now), 50, "it moves again");
+        // Steps of 1 ms are seen an eighth of one late at most.
+        let mut patience = Patience::new(480);
+        let mut now = Micros(0);
+        while now < Micros(1_000_000) {
+            let slept = patience.sleep(now.0 / 1_000 * 48, 50, now);
+            assert!(slept <= 125, "{slept}");
+            now = now + slept;
+        }
+    }
 
     #[test]
     fn nothing_is_written_before_the_reserve_is_reached_and_a_late_wake_up_is_made_good() {
@@ -122,7 +183,7 @@ mod tests {
         assert_eq!(reserve.due(LEAST), 16);
         assert_eq!(reserve.due(4), 24);
         assert_eq!(reserve.due(-100), 128);
-        assert_eq!(reserve.delay(), 583);
+        assert_eq!(reserve.delay(), 250);
     }
 
     #[test]

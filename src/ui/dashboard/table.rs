@@ -133,7 +133,12 @@ pub fn table(peers: &[PeerView], width: usize, palette: &Palette) -> Vec<Line<'s
 
 /// The name, and how it is reached where that is not the ordinary way.
 fn named(peer: &PeerView) -> String {
-    let name = printable(&peer.name);
+    let mut name = printable(&peer.name);
+    match peer.stats.volume {
+        0.0 => name.push_str(" (muted here)"),
+        1.0 => {}
+        volume => name.push_str(&format!(" x{volume}")),
+    }
     match peer.path {
         PathKind::Direct => name,
         PathKind::Local => format!("{name} (local)"),

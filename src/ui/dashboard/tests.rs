@@ -77,6 +77,7 @@ fn peer(id: u8, name: &str, rtt: f64) -> PeerView {
                 output_ms: 2.52,
             },
             concealed_percent: 0.1,
+            volume: 1.0,
             sent_kbps: 561.0,
             received_kbps: 558.0,
             queue_ms: 1.5,

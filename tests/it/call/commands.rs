@@ -2,8 +2,8 @@
 
 use hyperzoom::video::testcard::read_number;
 
-use super::{assert_format, party};
-use crate::support::media::{babble, pictures, sound, write_wav};
+use super::{assert_format, guest, host, party};
+use crate::support::media::{babble, pictures, read_wav, sound, write_wav};
 use crate::support::process::{Program, file, real_time};
 
 #[test]
@@ -89,4 +89,52 @@ fn what_is_said_while_muted_is_recorded_when_that_was_asked_for() {
     assert!(recorded.len().abs_diff(96_000) <= 2_048, "{}", recorded.len());
     let power: f32 = recorded.iter().map(|s| s * s).sum::<f32>() / recorded.len() as f32;
     assert!((0.002..0.1).contains(&power), "about -20 dBFS, got {power}");
+}
+
+#[test]
+fn who_is_made_softer_or_muted_here_is_heard_so_and_recorded_as_ever() {
+    let _one = real_time();
+    let room = tempfile::tempdir().expect("a folder");
+    let heard = room.path().join("heard.wav");
+    let (mut host, invite) = host(party("off", "off", &file(&heard), room.path()));
+    let mut ben = guest("Ben", &invite, party("test", "off", "off", &room.path().join("b")));
+    let id = host.wait("peer_joined")["id"].clone();
+    ben.recorded(1.0);
+    let mut set = |line: String, volume: f64| {
+        host.line(&line);
+        host.wait_for("the volume", |e| {
+            e["event"] == "stats" && e["peers"][0]["volume"] == serde_json::json!(volume)
+        });
+        host.more_stats(2);
+    };
+    set(format!(r#"{{"do": "volume", "id": {id}, "volume": 0.25}}"#), 0.25);
+    set(format!(r#"{{"do": "mute_peer", "id": {id}}}"#), 0.0);
+    set(format!(r#"{{"do": "unmute_peer", "id": {id}}}"#), 0.25);
+    set(format!(r#"{{"do": "volume", "id": {id}, "volume": 1}}"#), 1.0);
+    for (line, word) in [
+        (format!(r#"{{"do": "volume", "id": {id}, "volume": 5}}"#), "0 to 4"),
+        (r#"{"do": "mute_peer", "id": 77}"#.to_owned(), "77"),
+    ] {
+        host.line(&line);
+        host.wait_for("refusal", |e| {
+            e["event"] == "warning" && e["what"].as_str().is_some_and(|w| w.contains(word))
+        });
+    }
+    host.command("end");
+    host.finished();
+    ben.command("end");
+    let recorded = sound(&ben.finished().path());
+
+    // How loud each half second was: the test sound is even enough for that.
+    let power = |samples: &[f32]| {
+        (samples.iter().map(|s| s * s).sum::<f32>() / samples.len() as f32).sqrt()
+    };
+    let loud: Vec<f32> = read_wav(&heard).chunks_exact(24_000).map(power).collect();
+    let full = loud.iter().copied().fold(0.0, f32::max);
+    let near =
+        |factor: f32| loud.iter().filter(|l| (*l / full / factor - 1.0).abs() < 0.35).count();
+    assert!(loud.iter().filter(|l| **l == 0.0).count() >= 3, "muted: {loud:?}");
+    assert!(near(0.25) >= 6 && near(1.0) >= 4, "{loud:?}");
+    let own: Vec<f32> = recorded.chunks_exact(24_000).map(power).collect();
+    assert!(own.iter().all(|l| *l > 0.02), "nobody else hears a difference: {own:?}");
 }

@@ -189,8 +189,13 @@ impl Program {
 
     /// Writes `{"do": WHAT}` to its standard input.
     pub fn command(&mut self, what: &str) {
+        self.line(&format!("{{\"do\": \"{what}\"}}"));
+    }
+
+    /// Writes a line to its standard input.
+    pub fn line(&mut self, line: &str) {
         let input = self.input.as_mut().expect("standard input is open");
-        writeln!(input, "{{\"do\": \"{what}\"}}").expect("the program reads its standard input");
+        writeln!(input, "{line}").expect("the program reads its standard input");
     }
 
     /// Sends a signal.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{Block, Direct, Opened, Trouble, trouble};
 use crate::devices::microphone::{Converter, MicEnd};
 use crate::devices::sound::live::{Counters, Loan, PIECE};
-use crate::devices::sound::reserve::micros;
+use crate::devices::sound::reserve::{Patience, micros};
 use crate::devices::supervise::{Helper, Stop};
 use crate::platform::clock;
 use crate::platform::priority::{self, Grant};
@@ -30,7 +30,9 @@ pub fn start(
     let block = Block::new(PIECE, opened.format, opened.channels);
     let helper = Helper::spawn("mic-alsa", move |stop| {
         let _ = answer.send(priority::ask(priority::Role::Capture));
-        let mut capture = Capture { loan, opened, grain, counters, converter, block };
+        let patience = Patience::new(opened.period);
+        let mut capture =
+            Capture { loan, opened, grain, counters, converter, block, patience, read: 0 };
         if let Err(e) = capture.run(&stop) {
             capture.counters.lose(&e);
         }
@@ -46,6 +48,9 @@ struct Capture {
     counters: Arc<Counters>,
     converter: Converter,
     block: Block,
+    patience: Patience,
+    // Frames read so far.
+    read: i64,
 }
 
 impl Capture {
@@ -65,7 +70,7 @@ impl Capture {
                         started = false;
                         0
                     }
-                    Trouble::Later => NAP,
+                    Trouble::Later => self.patience.sleep_blind(NAP, clock::now()),
                     Trouble::Lost(e) => return Err(e),
                 },
             };
@@ -82,10 +87,12 @@ impl Capture {
         let now = clock::now();
         let missing = self.loan.get().map_or(self.grain, |end| end.missing(self.grain)) as i64;
         if avail < missing {
-            return Ok(micros(missing - avail) + AFTER);
+            let wait = micros(missing - avail) + AFTER;
+            return Ok(self.patience.sleep(self.read.wrapping_add(avail), wait, now));
         }
         let wanted = usize::try_from(avail).unwrap_or(0).min(PIECE);
         let got = self.opened.pcm.io_bytes().readi(self.block.bytes(wanted))?;
+        self.read = self.read.wrapping_add(got as i64);
         // What some plug-ins tell right after the start is not believed.
         let delay = delay.clamp(avail, avail + i64::from(SAMPLE_RATE));
         let captured = now - micros(delay);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{Block, Direct, Opened, Trouble, trouble};
 use crate::devices::sound::convert;
 use crate::devices::sound::live::{Counters, Loan};
-use crate::devices::sound::reserve::{CHUNK, Reserve, Verdict, micros};
+use crate::devices::sound::reserve::{CHUNK, Patience, Reserve, Verdict, micros};
 use crate::devices::speaker::SpeakerEnd;
 use crate::devices::supervise::{Helper, Stop};
 use crate::platform::clock;
@@ -28,8 +28,10 @@ pub fn start(
     let helper = Helper::spawn("spk-alsa", move |stop| {
         let _ = answer.send(priority::ask(priority::Role::Playback));
         let reserve = Reserve::default();
+        let patience = Patience::new(opened.period);
+        let mono = Box::new([0.0; MOST]);
         let mut playback =
-            Playback { loan, opened, counters, block, reserve, mono: Box::new([0.0; MOST]) };
+            Playback { loan, opened, counters, block, reserve, patience, written: 0, mono };
         let end = playback.run(&stop);
         if let Err(e) = end {
             playback.counters.lose(&e);
@@ -46,6 +48,9 @@ struct Playback {
     block: Block,
     mono: Box<[f32; MOST]>,
     reserve: Reserve,
+    patience: Patience,
+    // Frames written so far.
+    written: i64,
 }
 
 impl Playback {
@@ -60,7 +65,7 @@ impl Playback {
                         self.begin()?;
                         0
                     }
-                    Trouble::Later => NAP,
+                    Trouble::Later => self.patience.sleep_blind(NAP, clock::now()),
                     Trouble::Lost(e) => return Err(e),
                 },
             };
@@ -87,7 +92,8 @@ impl Playback {
         self.reserve.look(now);
         let frames = self.reserve.due(fill).min(MOST);
         if frames == 0 {
-            return Ok(self.reserve.wait(fill));
+            let wait = self.reserve.wait(fill);
+            return Ok(self.patience.sleep(self.written.wrapping_sub(fill), wait, now));
         }
         if let Some(end) = self.loan.get() {
             end.source.fill(&mut self.mono[..frames], now);
@@ -101,6 +107,7 @@ impl Playback {
     }
 
     fn write(&mut self, frames: usize) -> Result<(), alsa::Error> {
+        self.written = self.written.wrapping_add(frames as i64);
         let channels = usize::from(self.opened.channels);
         convert::spread(&self.mono[..frames], &mut self.block.data(frames), channels, 0);
         let mut bytes = self.block.bytes(frames);

@@ -34,8 +34,8 @@ fn record(camera: &Frame, pictures: u64) -> Vec<u8> {
         VideoRecorder::new(shared, record.clone(), events, frame_end, mux, parameters, encoder);
     let zero = SessionMicros(t0.0);
     let start = Start { t0: zero, first_slot: 0, epoch_utc_micros: 0, utc_offset_seconds: 0 };
-    record.start.set(start).unwrap();
-    record.end_slot.set(pictures).unwrap();
+    crate::engine::record::Recorder::begin(&record, start);
+    record.parts.end(|_| pictures);
     for number in 0..pictures {
         let captured = t0 + number as i64 * 1_000_000 / 30;
         tap.frame(Frame { captured, number, ..camera.clone() });
@@ -44,7 +44,7 @@ fn record(camera: &Frame, pictures: u64) -> Vec<u8> {
     let stats = record.counters().unwrap();
     assert_eq!((stats.frames_encoded, stats.frames_dropped), (pictures, 0), "{stats:?}");
     let mut writer = None;
-    for item in items.try_iter() {
+    for (_, item) in items.try_iter() {
         match item {
             MuxItem::VideoFormat { sps, pps } => {
                 let movie = MovieParameters {

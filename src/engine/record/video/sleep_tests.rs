@@ -8,7 +8,7 @@ use crate::engine::sleep;
 use crate::recording::h264::{EncodedSample, EncoderError};
 use crate::recording::metadata::Kind;
 use crate::units::Micros;
-use crate::video::frame::{ColorRange, PixelFormat};
+use crate::video::frame::{Codes, PixelFormat};
 
 const SECOND: i64 = 1_000_000;
 const SIZE: u32 = 32;
@@ -63,7 +63,7 @@ impl Script {
                 let data = vec![luma; Frame::raw_size(PixelFormat::I420, SIZE, SIZE)];
                 self.tap.frame(Frame {
                     format: PixelFormat::I420,
-                    range: ColorRange::Limited,
+                    codes: Codes::RECORDED,
                     width: SIZE,
                     height: SIZE,
                     captured: Micros(captured),
