@@ -161,7 +161,7 @@ impl Follower {
             self.holder = false;
             self.waking = Some(Waking { woke, from, noticed: sleep.noticed });
         }
-        Some(Slept { woke, from, micros: sleep.micros })
+        Some(Slept { woke, awake: sleep.awake, from, micros: sleep.micros })
     }
 
     /// Whether stamps may be converted: false from a sleep on until the clock was measured anew, or

@@ -76,7 +76,7 @@ pub fn settle(map: &ClockMap, shared: &Shared, record: &RecordShared) {
 /// Length of the last sleep, milliseconds, while the others are to be told of it; else 0.
 pub fn told(shared: &Shared) -> u32 {
     let last = shared.sleeps().checked_sub(1).and_then(|n| shared.sleep(n));
-    let fresh = |slept: &Slept| clock::now().since(slept.woke) < TOLD.as_micros() as i64;
+    let fresh = |slept: &Slept| clock::now().since(slept.awake) < TOLD.as_micros() as i64;
     let millis = |slept: Slept| (slept.micros / 1_000).clamp(1, u32::MAX.into()) as u32;
     last.filter(fresh).map_or(0, millis)
 }

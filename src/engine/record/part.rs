@@ -26,6 +26,8 @@ pub struct Part {
     pub until: OnceLock<Micros>,
     /// What is captured from here on, local clock, is kept until the start is known.
     pub since: Option<Micros>,
+    /// The computer was awake at this local instant, at the earliest: where the part begins.
+    pub begins: Option<Micros>,
     /// Sleeps before it.
     pub sleeps: usize,
 }
@@ -137,8 +139,8 @@ impl Parts {
         }
         let end = Start::slot_from(start.t0, slept.from).max(start.first_slot + 1);
         let _ = ended.until.set(slept.woke);
-        let since = Some(slept.woke);
-        all.push(Arc::new(Part { number, since, sleeps: sleeps + 1, ..Part::default() }));
+        let (since, begins) = (Some(slept.woke), Some(slept.awake));
+        all.push(Arc::new(Part { number, since, begins, sleeps: sleeps + 1, ..Part::default() }));
         self.end_part(&ended, |_| end);
         true
     }
@@ -148,8 +150,8 @@ impl Parts {
     pub fn begin_waiting(&self, map: &ClockMap) {
         let all = self.all();
         let part = &all[all.len() - 1];
-        let (Some(since), Some(first)) = (part.since, all[0].start.get()) else { return };
-        let woke = map.to_session(since).since(first.t0);
+        let (Some(begins), Some(first)) = (part.begins, all[0].start.get()) else { return };
+        let woke = map.to_session(begins).since(first.t0);
         let slots = i128::from(woke.max(0)) * i128::from(RECORDING_FPS) / 1_000_000;
         // A slot that an earlier file holds is not recorded twice.
         let ended = all.len().checked_sub(2).and_then(|n| all[n].end_slot.get().copied());
@@ -187,7 +189,12 @@ mod tests {
     #[test]
     fn a_long_sleep_ends_a_part_behind_what_was_captured_and_begins_another_before_what_will_be() {
         let parts = Parts::default();
-        let slept = |woke, from| Slept { woke: Micros(woke), from: SessionMicros(from), micros: 1 };
+        let slept = |woke, from| Slept {
+            woke: Micros(woke),
+            awake: Micros(woke),
+            from: SessionMicros(from),
+            micros: 1,
+        };
         let none = slept(0, 0);
         assert!(!parts.split(&none, 0), "nothing is recorded yet");
         let start = Start {

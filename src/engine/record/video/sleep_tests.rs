@@ -35,12 +35,20 @@ struct Script {
 }
 
 impl Script {
-    /// The computer sleeps, by the local clock not at all, and somebody notices 20 ms later.
-    fn sleep(&mut self, micros: i64) {
+    /// The computer sleeps, by the local clock not at all or as long, and somebody notices 20 ms
+    /// later.
+    fn sleep(&mut self, micros: i64, stands_still: bool) {
         self.asleep += micros;
-        self.ahead += micros;
         let fell = Micros(self.local);
-        let sleep = Sleep { fell, noticed: fell, micros, missed: micros };
+        if stands_still {
+            self.ahead += micros;
+        } else {
+            self.away = self.local..self.local + micros;
+            self.local += micros;
+        }
+        let noticed = Micros(self.local);
+        let missed = if stands_still { micros } else { 0 };
+        let sleep = Sleep { fell, awake: noticed, noticed, micros, missed };
         let tell = move |script: &mut Script| {
             let slept = script.clock.slept(&sleep, false).unwrap();
             let all = (&*script.shared, &*script.record, &script.events);
@@ -191,7 +199,11 @@ fn end_at(slot: u64) -> Act {
 }
 
 fn slept(micros: i64) -> Act {
-    Box::new(move |script: &mut Script| script.sleep(micros))
+    Box::new(move |script: &mut Script| script.sleep(micros, true))
+}
+
+fn slept_by_the_local_clock(micros: i64) -> Act {
+    Box::new(move |script: &mut Script| script.sleep(micros, false))
 }
 
 /// The picture captured at that slot of the local clock's own grid (slot 0 at second 1).
@@ -227,17 +239,21 @@ fn a_short_sleep_shows_the_last_picture_and_each_one_around_it_stands_in_its_own
 
 #[test]
 fn behind_a_long_sleep_another_file_begins_with_the_first_picture_and_none_is_lost() {
-    let acts = vec![(4 * SECOND + 10_000, slept(100 * SECOND)), (7 * SECOND, end_at(180 + 3_000))];
-    let r = record(0..0, acts);
-    assert_eq!(r.parts.len(), 2);
-    // Asleep in slot 90, awake in slot 3,090: of that the camera has seen the first half before.
-    assert_eq!(r.parts[0].1, lumas(0..91));
-    assert_eq!((r.parts[1].0.first_slot, r.parts[1].0.t0), (3_090, SessionMicros(SECOND)));
-    // The first picture is near enough to fill the slot in which the computer woke up, too.
-    assert_eq!(r.parts[1].1, [vec![luma(91)], lumas(91..180)].concat());
-    let stats = r.record.counters().unwrap();
-    assert_eq!((stats.frames_dropped, stats.frames_captured), (0, 180));
-    assert_eq!((stats.frames_encoded, stats.cadence_discarded), (180, 0));
+    for (asleep, goes_on) in
+        [(slept(100 * SECOND), 0), (slept_by_the_local_clock(100 * SECOND), 100 * SECOND)]
+    {
+        let acts = vec![(4 * SECOND + 10_000, asleep), (7 * SECOND + goes_on, end_at(180 + 3_000))];
+        let r = record(0..0, acts);
+        assert_eq!(r.parts.len(), 2);
+        // Asleep in slot 90, awake in slot 3,090: of that the camera has seen the first half before.
+        assert_eq!(r.parts[0].1, lumas(0..91));
+        assert_eq!((r.parts[1].0.first_slot, r.parts[1].0.t0), (3_090, SessionMicros(SECOND)));
+        // The first picture is near enough to fill the slot in which the computer woke up, too.
+        assert_eq!(r.parts[1].1, [vec![luma(91)], lumas(91..180)].concat());
+        let stats = r.record.counters().unwrap();
+        assert_eq!((stats.frames_dropped, stats.frames_captured), (0, 180));
+        assert_eq!((stats.frames_encoded, stats.cadence_discarded), (180, 0));
+    }
 }
 
 #[test]
