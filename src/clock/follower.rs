@@ -69,6 +69,11 @@ impl Follower {
         Self { map: Some(ClockMap::exact(zero)), holder: true, ..Self::default() }
     }
 
+    /// A clock that goes on as `map` has it, with nobody to measure it by any more.
+    pub fn going_on(map: ClockMap) -> Self {
+        Self { map: Some(map), holder: true, ..Self::default() }
+    }
+
     /// We are in the session since `now`: the burst begins.
     pub fn welcomed(&mut self, now: Micros) {
         self.welcomed.get_or_insert(now);

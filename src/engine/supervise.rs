@@ -16,7 +16,7 @@ use super::metadata;
 use super::offer::Offer;
 use super::record::{RecordShared, Recorder, Start};
 use super::shared::Shared;
-use super::sleep::{self, SleepSensor};
+use super::sleep::{self, ClosingWatch, SleepSensor};
 use super::stats::{Gauges, Meters};
 use super::threads::spawn;
 use super::window::Window;
@@ -503,11 +503,7 @@ impl Supervisor {
     /// Ends the files at `now`, on a thread of its own: the encoder may be behind, and a disk may hang.
     fn begin_closing(&mut self, now: SessionMicros) {
         let Some(recorder) = self.recorder.take() else { return };
-        // A sleep whose length was not measured yet was as long as the system says.
-        self.shared.settle_for_what_is_known();
-        if let Some(map) = self.shared.clock_map() {
-            self.record.parts.begin_waiting(&map);
-        }
+        sleep::settle_for_what_is_known(&self.shared, &self.record);
         let finish = move || recorder.finish(now);
         match spawn("hz-close", Role::High, finish) {
             Ok(thread) => self.closing = Some(thread),
@@ -520,8 +516,13 @@ impl Supervisor {
         self.begin_closing(now);
         let Some(closing) = self.closing.take() else { return };
         let mut aborted = 0;
+        let mut watch = ClosingWatch::new();
         while !closing.is_finished() {
             std::thread::sleep(TICK);
+            self.notice_sleep();
+            // Without a call it was seen to just now.
+            let gone = self.threads.control.as_ref().is_some_and(JoinHandle::is_finished);
+            watch.look(gone, (&self.shared, &self.record, &self.events));
             self.take_snapshot(gauges);
             // Who aborts waits for no disk: what is in the file can be recovered.
             aborted += u32::from(self.shared.abort.load(Relaxed));
