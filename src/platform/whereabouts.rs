@@ -19,7 +19,7 @@ pub enum Whereabouts {
 pub fn of(file: &File, path: &Path) -> io::Result<Whereabouts> {
     match std::fs::metadata(path) {
         Ok(found) if system::same(file, &found)? => Ok(Whereabouts::Here),
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        Err(e) if !system::is_gone(&e) => Err(e),
         _ => system::elsewhere(file),
     }
 }
@@ -31,6 +31,10 @@ mod system {
     use std::os::unix::fs::MetadataExt;
 
     use super::Whereabouts;
+
+    pub fn is_gone(e: &io::Error) -> bool {
+        e.kind() == io::ErrorKind::NotFound
+    }
 
     pub fn same(file: &File, found: &Metadata) -> io::Result<bool> {
         let own = file.metadata()?;
@@ -67,6 +71,12 @@ mod system {
     use std::io;
 
     use super::Whereabouts;
+
+    /// A file that was deleted while it is open keeps its name until it is closed, and nobody may ask
+    /// for it.
+    pub fn is_gone(e: &io::Error) -> bool {
+        matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied)
+    }
 
     pub fn same(_file: &File, _found: &Metadata) -> io::Result<bool> {
         // Nobody can make another while ours is open, unless ours has gone; then the name is free
