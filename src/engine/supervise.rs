@@ -294,7 +294,7 @@ impl Supervisor {
             return;
         }
         match command {
-            Command::Recover => return self.offer.accept(&self.events),
+            Command::Recover => return self.offer.accept(&self.events, self.folder.path()),
             Command::LeaveUnfinished => return self.offer.decline(),
             _ => {}
         }
