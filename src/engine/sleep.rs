@@ -54,6 +54,10 @@ pub fn carry_out(
 ) {
     let Some(map) = follower.map() else { return shared.watch_sleep(asleep) };
     // First, so that whoever hears of the sleep knows whether the file ends with it.
+    if slept.is_long() {
+        // A part that still waits for its clock has sound and pictures, too, and ends here.
+        record.parts.begin_waiting(&map);
+    }
     let splits = slept.is_long() && record.parts.split(&slept, shared.sleeps());
     shared.add_sleep(slept, &map, follower.settled(), asleep);
     if follower.settled() {

@@ -274,6 +274,31 @@ fn a_long_sleep(stands_still: bool) {
 }
 
 #[test]
+fn a_second_long_sleep_before_the_clock_is_measured_begins_a_file_of_its_own() {
+    let slept = 100 * SECOND;
+    let mut w = World::new(&[]);
+    w.run(4 * SECOND);
+    let mut fell = 0;
+    for _ in 0..2 {
+        fell = w.local + w.ahead;
+        let sleep = w.sleep(slept, slept, true);
+        w.tell(&sleep, true);
+        assert!(!w.recorder.shared.settled());
+        // Until the first file is whole.
+        w.run(w.local + 2 * SECOND);
+    }
+    let parts = &w.recorder.record.parts;
+    assert_eq!(parts.count(), 3);
+    let second = parts.get(1).unwrap();
+    let start = second.start.get().expect("by the system's word");
+    let end = *second.end_slot.get().expect("it has ended");
+    assert_eq!(start.first_slot, 103 * 30);
+    assert_eq!(end, Start::slot_from(start.t0, SessionMicros(fell)));
+    assert!(end > start.first_slot + 1);
+    assert!(parts.last().start.get().is_none());
+}
+
+#[test]
 fn an_hour_without_sound_is_written_in_pieces() {
     let mut w = World::new(&[]);
     w.run(2 * SECOND);
