@@ -128,6 +128,9 @@ impl Supervisor {
     pub fn run(mut self) -> Outcome {
         let mut gauges = Gauges::new();
         self.warn_of_little_space();
+        if let Some(length) = self.config.duration {
+            self.record.parts.plan(length.as_micros() as i64);
+        }
         let end = self.watch(&mut gauges);
         self.phase(&mut gauges, "finishing");
         let mut now = end.at.or(self.shared.session_now()).unwrap_or_default();

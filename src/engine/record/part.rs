@@ -65,13 +65,15 @@ pub struct Parts {
     all: Mutex<Vec<Arc<Part>>>,
     /// Pictures are recorded: where they end, the sound ends. Changed under the lock of `all`.
     picture: AtomicBool,
+    /// Set once: no more than so many microseconds from the first part's start on are recorded.
+    length: OnceLock<i64>,
     written: Mutex<Vec<Written>>,
 }
 
 impl Default for Parts {
     fn default() -> Self {
-        let (picture, written) = (AtomicBool::new(false), Mutex::default());
-        Self { all: Mutex::new(vec![Arc::default()]), picture, written }
+        let (picture, length, written) = <(AtomicBool, OnceLock<i64>, _)>::default();
+        Self { all: Mutex::new(vec![Arc::default()]), picture, length, written }
     }
 }
 
@@ -94,6 +96,11 @@ impl Parts {
     pub fn last(&self) -> Arc<Part> {
         let all = self.all();
         all[all.len() - 1].clone()
+    }
+
+    /// The recording is planned to be that long, microseconds.
+    pub fn plan(&self, length: i64) {
+        let _ = self.length.set(length);
     }
 
     /// How many there are.
@@ -156,6 +163,12 @@ impl Parts {
         // A slot that an earlier file holds is not recorded twice.
         let ended = all.len().checked_sub(2).and_then(|n| all[n].end_slot.get().copied());
         let first_slot = (slots as u64).max(ended.unwrap_or(0));
+        let planned =
+            self.length.get().map(|length| Start::slot_from(first.t0, first.file() + *length));
+        if part.start.get().is_none() && planned.is_some_and(|end| end <= first_slot) {
+            // The computer slept through the planned end: nothing is left for another file.
+            return self.end_part(part, |_| 0);
+        }
         let _ = part.start.set(Start { first_slot, ..*first });
     }
 
@@ -220,5 +233,25 @@ mod tests {
         // Ended by the person meanwhile: nothing follows.
         let _ = second.end_slot.set(next.first_slot + 1);
         assert!(!parts.split(&slept(90 * SECOND, 900 * SECOND), 5));
+    }
+
+    #[test]
+    fn no_part_begins_behind_the_planned_end() {
+        for (length, begins) in [(107 * SECOND, true), (104 * SECOND, false)] {
+            let parts = Parts::default();
+            parts.plan(length);
+            let t0 = SessionMicros(SECOND);
+            let start = Start { t0, first_slot: 0, epoch_utc_micros: 0, utc_offset_seconds: 0 };
+            let _ = parts.first().start.set(start);
+            let woke = Micros(5 * SECOND);
+            let from = SessionMicros(5 * SECOND);
+            let slept = Slept { woke, awake: woke, from, micros: 100 * SECOND };
+            assert!(parts.split(&slept, 0));
+            parts.begin_waiting(&ClockMap::exact(Micros(-100 * SECOND)));
+            let last = parts.last();
+            let (start, end) = (last.start.get(), last.end_slot.get());
+            assert_eq!((start.is_some(), end), (begins, (!begins).then_some(&0)));
+            assert_eq!(last.last_slot.get(), end);
+        }
     }
 }
