@@ -173,7 +173,7 @@ impl Supervisor {
 
     fn watch(&mut self, gauges: &mut Gauges) -> End {
         let mut next_second = clock::now() + 1_000_000;
-        let mut known: Option<(bool, Vec<u8>)> = None;
+        let mut known = None;
         let mut told = self.switches();
         loop {
             match self.commands.recv_timeout(TICK) {
@@ -193,9 +193,11 @@ impl Supervisor {
                 return end;
             }
             let snapshot = self.take_snapshot(gauges);
+            let (parts, last) = (self.record.parts.count(), self.record.parts.last());
             let roster = (
                 self.folder.path().is_some(),
                 snapshot.peers.iter().map(|p| p.stats.id).collect::<Vec<_>>(),
+                (parts, last.start.get().is_some(), self.record.parts.written().len()),
             );
             if known.as_ref() != Some(&roster) {
                 if let Some(folder) = self.folder.path() {
