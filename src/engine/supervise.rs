@@ -509,10 +509,13 @@ impl Supervisor {
     fn begin_closing(&mut self, now: SessionMicros) {
         let Some(recorder) = self.recorder.take() else { return };
         sleep::settle_for_what_is_known(&self.shared, &self.record);
-        let finish = move || recorder.finish(now);
+        let recorder = Arc::new(Mutex::new(Some(recorder)));
+        let its = recorder.clone();
+        let finish = move || close(&its, now);
         match spawn("hz-close", Role::High, finish) {
             Ok(thread) => self.closing = Some(thread),
-            Err(e) => self.record.fail(&self.events, format!("it cannot be closed: {e}")),
+            // Without a thread it is closed here, and this one waits.
+            Err(_) => close(&recorder, now),
         }
     }
 
@@ -595,5 +598,13 @@ impl Supervisor {
         self.microphone = None;
         self.speaker = None;
         self.window.close();
+    }
+}
+
+/// Ends the files at `now`, once.
+fn close(recorder: &Mutex<Option<Recorder>>, now: SessionMicros) {
+    let recorder = recorder.lock().unwrap_or_else(|e| e.into_inner()).take();
+    if let Some(recorder) = recorder {
+        recorder.finish(now);
     }
 }
