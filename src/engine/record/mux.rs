@@ -412,8 +412,8 @@ impl Mux {
     }
 
     /// Where the closed file is. One that was deleted while it was written is saved once more, in its
-    /// place, as long as it is still open.
-    fn within_reach(&self, open: &Open) -> PathBuf {
+    /// place, as long as it is still open; `None` where that fails.
+    fn within_reach(&self, open: &Open) -> Option<PathBuf> {
         let path = open.path.clone();
         match open.writer.file().whereabouts(&path) {
             Ok(Whereabouts::Moved(Some(there))) => {
@@ -422,23 +422,28 @@ impl Mux {
                     format!("the recording is now {}", there.display()),
                     "move session_metadata.json and sync_timecodes.txt there, too",
                 );
-                there
+                Some(there)
             }
             Ok(Whereabouts::Gone) => {
                 self.fail("its file or folder was deleted while it was being recorded".to_owned());
                 match save_again(open.writer.file(), &path) {
-                    Ok(()) => self.events.warn(
-                        format!("what was recorded was saved again: {}", path.display()),
-                        "nothing to do; do not delete folders that are being recorded to",
-                    ),
-                    Err(e) => self.events.error(
-                        format!("what was recorded could not be saved again: {e}"),
-                        "nothing can be done; do not delete folders that are being recorded to",
-                    ),
+                    Ok(()) => {
+                        self.events.warn(
+                            format!("what was recorded was saved again: {}", path.display()),
+                            "nothing to do; do not delete folders that are being recorded to",
+                        );
+                        Some(path)
+                    }
+                    Err(e) => {
+                        self.events.error(
+                            format!("what was recorded could not be saved again: {e}"),
+                            "nothing can be done; do not delete folders that are being recorded to",
+                        );
+                        None
+                    }
                 }
-                path
             }
-            Ok(Whereabouts::Here | Whereabouts::Moved(None)) | Err(_) => path,
+            Ok(Whereabouts::Here | Whereabouts::Moved(None)) | Err(_) => Some(path),
         }
     }
 
@@ -452,9 +457,15 @@ fn save_again(file: &DiskFile, path: &std::path::Path) -> std::io::Result<()> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
+    let mut from = file.reader()?;
     let mut to = std::fs::File::create_new(path)?;
-    std::io::copy(&mut file.reader()?, &mut to)?;
-    to.sync_all()
+    let copied = std::io::copy(&mut from, &mut to).and_then(|_| to.sync_all());
+    if copied.is_err() {
+        // A part of it is no recording, and takes room that the disk does not have.
+        drop(to);
+        let _ = std::fs::remove_file(path);
+    }
+    copied
 }
 
 #[cfg(test)]
