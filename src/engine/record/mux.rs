@@ -327,8 +327,15 @@ impl Mux {
             .map_err(|e| format!("cannot make the session's folder: {e}"))?;
         let _ = self.record.folder.set(folder.clone());
         let path = folder.join(name);
-        let file = DiskFile::create(&path)
-            .map_err(|e| format!("cannot create {}: {e}", path.display()))?;
+        let made = DiskFile::create(&path).or_else(|e| {
+            // The folder was moved away or deleted since an earlier part was begun in it.
+            if number == 0 || e.kind() != std::io::ErrorKind::NotFound {
+                return Err(e);
+            }
+            std::fs::create_dir_all(&folder)?;
+            DiskFile::create(&path)
+        });
+        let file = made.map_err(|e| format!("cannot create {}: {e}", path.display()))?;
         let video = video.zip(self.video).map(|((sps, pps), p)| VideoTrack {
             width: p.width as u16,
             height: p.height as u16,
