@@ -85,7 +85,7 @@ pub struct ClosingWatch {
 
 impl ClosingWatch {
     /// Begins to watch.
-    pub fn new() -> Self {
+    pub fn begin() -> Self {
         Self { sensor: SleepSensor::beside(), unseen: None }
     }
 
@@ -146,7 +146,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::units::Micros;
+    use crate::units::{Micros, SessionMicros};
 
     #[test]
     fn a_sleep_behind_the_control_threads_end_is_seen_to_and_one_that_it_saw_is_not_seen_twice() {
@@ -155,17 +155,14 @@ mod tests {
         let (events, _) = Events::new(shared.clone());
         let record = RecordShared::default();
         let all = (&*shared, &record, &events);
-        let mut watch = ClosingWatch::new();
+        let mut watch = ClosingWatch::begin();
         let (fell, micros) = (Micros(5_000_000), 30_000_000);
         let sleep = Sleep { fell, awake: fell, noticed: fell, micros, missed: micros };
         watch.see_to(Some((sleep, micros)), false, all);
         assert!(!shared.knows_sleep(micros), "the control thread may still see to it");
         watch.see_to(None, true, all);
         assert!(shared.knows_sleep(micros) && shared.sleeps() == 1);
-        assert_eq!(
-            shared.session_at(fell),
-            Some((fell + micros).0).map(crate::units::SessionMicros)
-        );
+        assert_eq!(shared.session_at(fell), Some(SessionMicros((fell + micros).0)));
         watch.see_to(None, true, all);
         assert_eq!(shared.sleeps(), 1);
         // Seen to by the control thread, which then ended before it had measured.

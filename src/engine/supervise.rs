@@ -524,7 +524,7 @@ impl Supervisor {
         self.begin_closing(now);
         let Some(closing) = self.closing.take() else { return };
         let mut aborted = 0;
-        let mut watch = ClosingWatch::new();
+        let mut watch = ClosingWatch::begin();
         while !closing.is_finished() {
             std::thread::sleep(TICK);
             self.notice_sleep();

@@ -49,7 +49,7 @@ impl Peak {
     }
 
     /// Bits.
-    pub fn bits(&self) -> u64 {
+    pub fn most(&self) -> u64 {
         self.most
     }
 }
@@ -301,7 +301,7 @@ fn bitrate(recorded: Option<&Recorded>, track: Track, nominal: u32) -> Bitrate {
     // Constant-bitrate audio whose mean differs from the nominal value by rounding is nominal.
     let near = track == Track::Audio && average.abs_diff(nominal) <= nominal / 100;
     let average = if near { nominal } else { average };
-    let peak = u32::try_from(recorded.peak[track.index()].bits()).unwrap_or(u32::MAX).max(average);
+    let peak = u32::try_from(recorded.peak[track.index()].most()).unwrap_or(u32::MAX).max(average);
     Bitrate { average, peak: if near { nominal } else { peak }, buffer: table.largest() }
 }
 

@@ -152,5 +152,5 @@ fn the_peak_is_of_the_fullest_second_wherever_that_is() {
         let bytes = if n / 30 == 2 { 900 } else { 300 };
         peak.add(n * 1_000, 30_000, bytes);
     }
-    assert_eq!(peak.bits(), 30 * 900 * 8);
+    assert_eq!(peak.most(), 30 * 900 * 8);
 }
