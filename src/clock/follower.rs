@@ -69,6 +69,11 @@ impl Follower {
         Self { map: Some(ClockMap::exact(zero)), holder: true, ..Self::default() }
     }
 
+    /// A clock that goes on as `map` has it, with nobody to measure it by any more.
+    pub fn going_on(map: ClockMap) -> Self {
+        Self { map: Some(map), holder: true, ..Self::default() }
+    }
+
     /// We are in the session since `now`: the burst begins.
     pub fn welcomed(&mut self, now: Micros) {
         self.welcomed.get_or_insert(now);
@@ -161,7 +166,7 @@ impl Follower {
             self.holder = false;
             self.waking = Some(Waking { woke, from, noticed: sleep.noticed });
         }
-        Some(Slept { woke, from, micros: sleep.micros })
+        Some(Slept { woke, awake: sleep.awake, from, micros: sleep.micros })
     }
 
     /// Whether stamps may be converted: false from a sleep on until the clock was measured anew, or

@@ -31,6 +31,9 @@ pub struct Sleep {
     /// What the local clock showed when the computer fell asleep, at the latest: stamps up to here
     /// are of before, later ones of after the sleep.
     pub fell: Micros,
+    /// What the local clock showed when the computer was awake again, at the earliest: nothing was
+    /// captured between the two.
+    pub awake: Micros,
     /// When it was noticed, local clock.
     pub noticed: Micros,
     /// How long it was, microseconds.
@@ -44,6 +47,9 @@ pub struct Sleep {
 pub struct Slept {
     /// Local stamps from here on are of after the sleep.
     pub woke: Micros,
+    /// The computer was awake again at this local instant, at the earliest: where the local clock
+    /// stands still in sleep that is `woke`, else it lies the whole sleep behind it.
+    pub awake: Micros,
     /// The session's time when the computer fell asleep.
     pub from: SessionMicros,
     /// How long it was, microseconds.
@@ -83,8 +89,12 @@ impl SleepWatch {
         let local = now.local.since(before.local);
         let awake = now.awake - before.awake;
         let missed = if local - awake < micros / 2 { micros } else { 0 };
-        let fell = now.local - (micros - missed);
-        Some(Sleep { fell: fell.max(before.local), noticed: now.local, micros, missed })
+        let fell = (now.local - (micros - missed)).max(before.local);
+        let awake = match missed {
+            0 => (before.local + micros).max(fell).min(now.local),
+            _ => fell,
+        };
+        Some(Sleep { fell, awake, noticed: now.local, micros, missed })
     }
 }
 
@@ -135,6 +145,13 @@ mod tests {
             assert_eq!(sleep.missed, if local_sleeps { 90 * SECOND } else { 0 });
             // Within the moments that were awake around it.
             assert!(sleep.fell >= before && sleep.fell <= before + 3_000, "{sleep:?}");
+            // Nothing that was captured behind the sleep is before it, and no more of the sleep
+            // than was awake around it.
+            let woke = after.local - 3_000;
+            assert!(sleep.awake >= sleep.fell, "{sleep:?}");
+            if !local_sleeps {
+                assert!(sleep.awake <= woke && sleep.awake >= woke - 4_000, "{sleep:?}");
+            }
             assert_eq!(watch.look(machine.run(10_000)), None);
         }
     }
@@ -154,7 +171,8 @@ mod tests {
 
     #[test]
     fn up_to_a_minute_is_filled() {
-        let slept = |micros| Slept { woke: Micros(0), from: SessionMicros(0), micros };
+        let at = Micros(0);
+        let slept = |micros| Slept { woke: at, awake: at, from: SessionMicros(0), micros };
         assert!(!slept(60 * SECOND).is_long());
         assert!(slept(60 * SECOND + 1).is_long());
     }

@@ -63,8 +63,8 @@ fn a_guest_that_slept_is_at_the_right_time_once_it_measured_again_and_stamps_not
             }
             let told = slept + wrong;
             let fell = if missed { g.now } else { g.now - told.min(slept) };
-            let sleep =
-                Sleep { fell, noticed: g.now, micros: told, missed: if missed { told } else { 0 } };
+            let missing = if missed { told } else { 0 };
+            let sleep = Sleep { fell, awake: g.now, noticed: g.now, micros: told, missed: missing };
             let known = g.clock.slept(&sleep, true).expect("its clock was set");
             assert_eq!((known.woke, known.micros), (fell, told));
             if missed {
@@ -95,7 +95,7 @@ fn a_guest_that_finds_nobody_after_a_sleep_goes_on_by_the_systems_word() {
     let mut g = guest();
     g.offset += 30 * SECOND;
     let micros = 30 * SECOND;
-    let sleep = Sleep { fell: g.now, noticed: g.now, micros, missed: micros };
+    let sleep = Sleep { fell: g.now, awake: g.now, noticed: g.now, micros, missed: micros };
     g.clock.slept(&sleep, false).unwrap();
     let mut waited = 0;
     while !g.clock.settled() {
@@ -115,7 +115,7 @@ fn who_holds_the_session_clock_takes_it_from_those_who_were_awake_and_gives_it_b
     let before = host.map().unwrap().to_session(now);
     // Three seconds asleep; the system says four. A guest's clock has gone on meanwhile.
     let micros = 4 * SECOND;
-    let sleep = Sleep { fell: now, noticed: now, micros, missed: micros };
+    let sleep = Sleep { fell: now, awake: now, noticed: now, micros, missed: micros };
     let slept = host.slept(&sleep, true).unwrap();
     assert_eq!(slept.from, before);
     assert!(!host.settled() && !host.is_holder());
@@ -146,7 +146,10 @@ fn a_sleep_before_the_clock_is_set_voids_what_was_measured() {
     let micros = 9 * SECOND;
     assert!(
         g.clock
-            .slept(&Sleep { fell: g.now, noticed: g.now, micros, missed: micros }, true)
+            .slept(
+                &Sleep { fell: g.now, awake: g.now, noticed: g.now, micros, missed: micros },
+                true
+            )
             .is_none()
     );
     g.offset = micros;

@@ -551,9 +551,10 @@ impl Control {
         }
         let now = clock::now();
         progress.clock.tick(now);
-        if let (true, false, Some(map)) =
-            (progress.clock.settled(), self.shared.settled(), progress.clock.map())
-        {
+        // A host takes its clock back also where the recording has ended meanwhile and settled for
+        // what was known.
+        let due = !self.shared.settled() || self.host && !progress.clock.is_holder();
+        if let (true, true, Some(map)) = (progress.clock.settled(), due, progress.clock.map()) {
             if self.host {
                 progress.reference = ParticipantId::HOST;
                 progress.clock.take_over(now);

@@ -1,7 +1,7 @@
 //! The offer to recover what earlier runs could not end: found at the start, shown in the dashboard,
 //! carried out on a thread of its own when the person says so.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::events::Events;
@@ -52,8 +52,20 @@ impl Offer {
         }
     }
 
-    /// Recovers them, one after the other.
-    pub fn accept(self: &Arc<Self>, events: &Events) {
+    /// What lies in that folder is being recorded by this run: where files cannot be locked it
+    /// looks like one that was interrupted.
+    pub fn leave_out(&self, own: &Path) {
+        let mut state = self.state();
+        if state.running.is_none() {
+            state.found.retain(|path| !path.starts_with(own));
+        }
+    }
+
+    /// Recovers them, one after the other, but for what is in the `own` session's folder.
+    pub fn accept(self: &Arc<Self>, events: &Events, own: Option<&Path>) {
+        if let Some(own) = own {
+            self.leave_out(own);
+        }
         let mut state = self.state();
         if state.running.is_some() || state.found.is_empty() {
             return;

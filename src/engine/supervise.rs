@@ -16,7 +16,7 @@ use super::metadata;
 use super::offer::Offer;
 use super::record::{RecordShared, Recorder, Start};
 use super::shared::Shared;
-use super::sleep::{self, SleepSensor};
+use super::sleep::{self, ClosingWatch, SleepSensor};
 use super::stats::{Gauges, Meters};
 use super::threads::spawn;
 use super::window::Window;
@@ -128,6 +128,9 @@ impl Supervisor {
     pub fn run(mut self) -> Outcome {
         let mut gauges = Gauges::new();
         self.warn_of_little_space();
+        if let Some(length) = self.config.duration {
+            self.record.parts.plan(length.as_micros() as i64);
+        }
         let end = self.watch(&mut gauges);
         self.phase(&mut gauges, "finishing");
         let mut now = end.at.or(self.shared.session_now()).unwrap_or_default();
@@ -170,7 +173,7 @@ impl Supervisor {
 
     fn watch(&mut self, gauges: &mut Gauges) -> End {
         let mut next_second = clock::now() + 1_000_000;
-        let mut known: Option<(bool, Vec<u8>)> = None;
+        let mut known = None;
         let mut told = self.switches();
         loop {
             match self.commands.recv_timeout(TICK) {
@@ -190,9 +193,11 @@ impl Supervisor {
                 return end;
             }
             let snapshot = self.take_snapshot(gauges);
+            let (parts, last) = (self.record.parts.count(), self.record.parts.last());
             let roster = (
                 self.folder.path().is_some(),
                 snapshot.peers.iter().map(|p| p.stats.id).collect::<Vec<_>>(),
+                (parts, last.start.get().is_some(), self.record.parts.written().len()),
             );
             if known.as_ref() != Some(&roster) {
                 if let Some(folder) = self.folder.path() {
@@ -294,7 +299,7 @@ impl Supervisor {
             return;
         }
         match command {
-            Command::Recover => return self.offer.accept(&self.events),
+            Command::Recover => return self.offer.accept(&self.events, self.folder.path()),
             Command::LeaveUnfinished => return self.offer.decline(),
             _ => {}
         }
@@ -503,15 +508,14 @@ impl Supervisor {
     /// Ends the files at `now`, on a thread of its own: the encoder may be behind, and a disk may hang.
     fn begin_closing(&mut self, now: SessionMicros) {
         let Some(recorder) = self.recorder.take() else { return };
-        // A sleep whose length was not measured yet was as long as the system says.
-        self.shared.settle_for_what_is_known();
-        if let Some(map) = self.shared.clock_map() {
-            self.record.parts.begin_waiting(&map);
-        }
-        let finish = move || recorder.finish(now);
+        sleep::settle_for_what_is_known(&self.shared, &self.record);
+        let recorder = Arc::new(Mutex::new(Some(recorder)));
+        let its = recorder.clone();
+        let finish = move || close(&its, now);
         match spawn("hz-close", Role::High, finish) {
             Ok(thread) => self.closing = Some(thread),
-            Err(e) => self.record.fail(&self.events, format!("it cannot be closed: {e}")),
+            // Without a thread it is closed here, and this one waits.
+            Err(_) => close(&recorder, now),
         }
     }
 
@@ -520,8 +524,13 @@ impl Supervisor {
         self.begin_closing(now);
         let Some(closing) = self.closing.take() else { return };
         let mut aborted = 0;
+        let mut watch = ClosingWatch::begin();
         while !closing.is_finished() {
             std::thread::sleep(TICK);
+            self.notice_sleep();
+            // Without a call it was seen to just now.
+            let gone = self.threads.control.as_ref().is_some_and(JoinHandle::is_finished);
+            watch.look(gone, (&self.shared, &self.record, &self.events));
             self.take_snapshot(gauges);
             // Who aborts waits for no disk: what is in the file can be recovered.
             aborted += u32::from(self.shared.abort.load(Relaxed));
@@ -589,5 +598,13 @@ impl Supervisor {
         self.microphone = None;
         self.speaker = None;
         self.window.close();
+    }
+}
+
+/// Ends the files at `now`, once.
+fn close(recorder: &Mutex<Option<Recorder>>, now: SessionMicros) {
+    let recorder = recorder.lock().unwrap_or_else(|e| e.into_inner()).take();
+    if let Some(recorder) = recorder {
+        recorder.finish(now);
     }
 }

@@ -19,7 +19,7 @@ pub enum Whereabouts {
 pub fn of(file: &File, path: &Path) -> io::Result<Whereabouts> {
     match std::fs::metadata(path) {
         Ok(found) if system::same(file, &found)? => Ok(Whereabouts::Here),
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        Err(e) if !system::is_gone(&e) => Err(e),
         _ => system::elsewhere(file),
     }
 }
@@ -29,8 +29,13 @@ mod system {
     use std::fs::{File, Metadata};
     use std::io;
     use std::os::unix::fs::MetadataExt;
+    use std::path::Path;
 
     use super::Whereabouts;
+
+    pub fn is_gone(e: &io::Error) -> bool {
+        e.kind() == io::ErrorKind::NotFound
+    }
 
     pub fn same(file: &File, found: &Metadata) -> io::Result<bool> {
         let own = file.metadata()?;
@@ -46,18 +51,33 @@ mod system {
             use std::os::fd::AsRawFd;
             std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()
         };
-        #[cfg(not(target_os = "linux"))]
+        #[cfg(target_os = "macos")]
+        let place = path_of(file).filter(|place| is_at(file, place));
+        #[cfg(not(any(target_os = "linux", target_os = "macos")))]
         let place = None;
         // A file system that does not count its names says so here.
         match place {
-            Some(place)
-                if std::fs::metadata(&place).is_ok_and(|m| same(file, &m).unwrap_or(false)) =>
-            {
-                Ok(Whereabouts::Moved(Some(place)))
-            }
+            Some(place) if is_at(file, &place) => Ok(Whereabouts::Moved(Some(place))),
             Some(_) => Ok(Whereabouts::Gone),
             None => Ok(Whereabouts::Moved(None)),
         }
+    }
+
+    fn is_at(file: &File, place: &Path) -> bool {
+        std::fs::metadata(place).is_ok_and(|found| same(file, &found).unwrap_or(false))
+    }
+
+    #[cfg(target_os = "macos")]
+    fn path_of(file: &File) -> Option<std::path::PathBuf> {
+        use std::os::fd::AsRawFd;
+        use std::os::unix::ffi::OsStringExt;
+        let mut path = vec![0u8; libc::PATH_MAX as usize];
+        // SAFETY: the call writes at most PATH_MAX bytes, a terminating zero included, to where it is
+        // told to.
+        let told = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETPATH, path.as_mut_ptr()) };
+        let length = path.iter().position(|&byte| byte == 0)?;
+        path.truncate(length);
+        (told != -1 && length > 0).then(|| std::ffi::OsString::from_vec(path).into())
     }
 }
 
@@ -67,6 +87,12 @@ mod system {
     use std::io;
 
     use super::Whereabouts;
+
+    /// A file that was deleted while it is open keeps its name until it is closed, and nobody may ask
+    /// for it.
+    pub fn is_gone(e: &io::Error) -> bool {
+        matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied)
+    }
 
     pub fn same(_file: &File, _found: &Metadata) -> io::Result<bool> {
         // Nobody can make another while ours is open, unless ours has gone; then the name is free

@@ -554,12 +554,45 @@ impl AudioTimeline {
         self.hand_on(0, out);
     }
 
+    /// Whether silence that waits reaches over the end (the computer slept through it, say): what is
+    /// behind is not made, and the rest goes out with [`AudioTimeline::more`].
+    fn cut_silence(&mut self, end_sample: u64) -> bool {
+        let room = end_sample.saturating_sub(self.counts.written);
+        if self.silence == 0 || self.silence < room || self.counts.written > end_sample {
+            return false;
+        }
+        self.counts.silence_filled -= self.silence - room;
+        self.silence = room;
+        self.counts.trimmed += self.tail.len() as u64;
+        self.tail.clear();
+        self.made = end_sample;
+        while let Some(gap) = self.gaps.back_mut().filter(|gap| gap.at + gap.samples > end_sample) {
+            gap.samples = end_sample.saturating_sub(gap.at);
+            if gap.samples > 0 {
+                break;
+            }
+            self.gaps.pop_back();
+            self.counts.gaps -= 1;
+        }
+        self.end_absence();
+        self.open_stretch();
+        true
+    }
+
+    /// Silence that waits reaches over sample `end_sample` of the file.
+    pub fn silence_reaches(&self, end_sample: u64) -> bool {
+        self.silence > 0 && self.counts.written + self.silence >= end_sample
+    }
+
     /// Ends the file at exactly `end_sample` samples: pads it with silence, or takes back from
     /// `out` what lies behind (as far as `out` still holds it; give it the block that is not yet
     /// encoded). Gives the number of samples that the file is still too long by.
     pub fn finish(&mut self, end_sample: u64, session: SessionAt<'_>, out: &mut Vec<f32>) -> u64 {
         if !self.held.is_empty() {
             self.believe_gap(session, out);
+        }
+        if self.cut_silence(end_sample) {
+            return 0;
         }
         if self.counts.written < end_sample {
             self.close_stretch(session, out);

@@ -414,7 +414,7 @@ impl AudioRecorder {
         let timeline = &mut self.sound.timeline;
         timeline.lost(block.missed as u64, &session, &mut self.placed);
         timeline.push(&block.samples, block.rate, block.at, &session, &mut self.placed);
-        if timeline.counts().written > end {
+        if timeline.counts().written > end || timeline.silence_reaches(end) {
             timeline.finish(end, &session, &mut self.placed);
         }
         self.sound.block = block.samples;

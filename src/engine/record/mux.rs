@@ -45,6 +45,8 @@ pub enum MuxItem {
     Audio(SoundPacket),
     /// No more pictures.
     VideoEnd,
+    /// Neither pictures in this part nor in any later one: its encoder did not open.
+    VideoGone,
     /// No more sound; the track is this long.
     AudioEnd {
         /// Samples, priming left out.
@@ -218,7 +220,7 @@ impl Filling {
             MuxItem::AudioFormat(track) => self.audio = Some(track),
             other => {
                 match other {
-                    MuxItem::VideoEnd => {
+                    MuxItem::VideoEnd | MuxItem::VideoGone => {
                         self.pictures &= self.video.is_some();
                         self.expected[0] = false;
                     }
@@ -238,6 +240,8 @@ impl Mux {
     /// Writes until the encoders have ended. What was closed is told to the recording's parts.
     pub fn run(self) {
         let mut parts: BTreeMap<usize, Filling> = BTreeMap::new();
+        // From this part on there is sound only.
+        let mut sound_only = if self.video.is_some() { usize::MAX } else { 0 };
         loop {
             let (number, item) = match self.input.recv_timeout(Duration::from_millis(200)) {
                 Ok(item) => item,
@@ -254,17 +258,15 @@ impl Mux {
             if let MuxItem::Video(sample) = &item {
                 self.record.unwritten.fetch_sub(sample.data.len() as u64, Relaxed);
             }
-            let pictures = self.video.is_some();
-            let part = parts.entry(number).or_insert_with(|| Filling::new(number, pictures));
-            part.take(item);
-            self.fill(part);
-            if part.expected == [false; 2]
-                && let Some(open) = part.open.take()
-                && !self.shared.abort.load(Relaxed)
-            {
-                part.failed = true;
-                self.close(number, open);
+            if let MuxItem::VideoGone = item {
+                sound_only = sound_only.min(number);
+                for part in parts.range_mut(number..).map(|(_, part)| part) {
+                    self.take(part, MuxItem::VideoGone);
+                }
+                continue;
             }
+            let filling = || Filling::new(number, number < sound_only);
+            self.take(parts.entry(number).or_insert_with(filling), item);
         }
         for (number, part) in parts {
             if let Some(open) = part.open
@@ -272,6 +274,18 @@ impl Mux {
             {
                 self.close(number, open);
             }
+        }
+    }
+
+    fn take(&self, part: &mut Filling, item: MuxItem) {
+        part.take(item);
+        self.fill(part);
+        if part.expected == [false; 2]
+            && let Some(open) = part.open.take()
+            && !self.shared.abort.load(Relaxed)
+        {
+            part.failed = true;
+            self.close(part.number, open);
         }
     }
 
@@ -327,8 +341,15 @@ impl Mux {
             .map_err(|e| format!("cannot make the session's folder: {e}"))?;
         let _ = self.record.folder.set(folder.clone());
         let path = folder.join(name);
-        let file = DiskFile::create(&path)
-            .map_err(|e| format!("cannot create {}: {e}", path.display()))?;
+        let made = DiskFile::create(&path).or_else(|e| {
+            // The folder was moved away or deleted since an earlier part was begun in it.
+            if number == 0 || e.kind() != std::io::ErrorKind::NotFound {
+                return Err(e);
+            }
+            std::fs::create_dir_all(&folder)?;
+            DiskFile::create(&path)
+        });
+        let file = made.map_err(|e| format!("cannot create {}: {e}", path.display()))?;
         let video = video.zip(self.video).map(|((sps, pps), p)| VideoTrack {
             width: p.width as u16,
             height: p.height as u16,
@@ -370,7 +391,10 @@ impl Mux {
                 open.writer.end_audio(samples);
                 open.samples = samples;
             }
-            MuxItem::VideoEnd | MuxItem::VideoFormat { .. } | MuxItem::AudioFormat(_) => {}
+            MuxItem::VideoEnd
+            | MuxItem::VideoGone
+            | MuxItem::VideoFormat { .. }
+            | MuxItem::AudioFormat(_) => {}
         }
         Ok(())
     }
@@ -384,6 +408,7 @@ impl Mux {
             Ok(f) => {
                 let path = self.within_reach(&open);
                 open.journal.remove();
+                let Some(path) = path else { return self.tell_bytes(0) };
                 self.record.parts.add_written(Written {
                     number,
                     start: open.start,
@@ -412,8 +437,8 @@ impl Mux {
     }
 
     /// Where the closed file is. One that was deleted while it was written is saved once more, in its
-    /// place, as long as it is still open.
-    fn within_reach(&self, open: &Open) -> PathBuf {
+    /// place, as long as it is still open; `None` where that fails.
+    fn within_reach(&self, open: &Open) -> Option<PathBuf> {
         let path = open.path.clone();
         match open.writer.file().whereabouts(&path) {
             Ok(Whereabouts::Moved(Some(there))) => {
@@ -422,23 +447,28 @@ impl Mux {
                     format!("the recording is now {}", there.display()),
                     "move session_metadata.json and sync_timecodes.txt there, too",
                 );
-                there
+                Some(there)
             }
             Ok(Whereabouts::Gone) => {
                 self.fail("its file or folder was deleted while it was being recorded".to_owned());
                 match save_again(open.writer.file(), &path) {
-                    Ok(()) => self.events.warn(
-                        format!("what was recorded was saved again: {}", path.display()),
-                        "nothing to do; do not delete folders that are being recorded to",
-                    ),
-                    Err(e) => self.events.error(
-                        format!("what was recorded could not be saved again: {e}"),
-                        "nothing can be done; do not delete folders that are being recorded to",
-                    ),
+                    Ok(()) => {
+                        self.events.warn(
+                            format!("what was recorded was saved again: {}", path.display()),
+                            "nothing to do; do not delete folders that are being recorded to",
+                        );
+                        Some(path)
+                    }
+                    Err(e) => {
+                        self.events.error(
+                            format!("what was recorded could not be saved again: {e}"),
+                            "nothing can be done; do not delete folders that are being recorded to",
+                        );
+                        None
+                    }
                 }
-                path
             }
-            Ok(Whereabouts::Here | Whereabouts::Moved(None)) | Err(_) => path,
+            Ok(Whereabouts::Here | Whereabouts::Moved(None)) | Err(_) => Some(path),
         }
     }
 
@@ -452,18 +482,25 @@ fn save_again(file: &DiskFile, path: &std::path::Path) -> std::io::Result<()> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
+    let mut from = file.reader()?;
     let mut to = std::fs::File::create_new(path)?;
-    std::io::copy(&mut file.reader()?, &mut to)?;
-    to.sync_all()
+    let copied = std::io::copy(&mut from, &mut to).and_then(|_| to.sync_all());
+    if copied.is_err() {
+        // A part of it is no recording, and takes room that the disk does not have.
+        drop(to);
+        let _ = std::fs::remove_file(path);
+    }
+    copied
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::{ClockMap, Slept};
     use crate::engine::record::{FILE_NAME, Recorder, Start};
     use crate::recording::mp4::Summary;
     use crate::recording::sound::{SoundEncoder, SoundFormat};
-    use crate::units::SessionMicros;
+    use crate::units::{Micros, SessionMicros};
 
     fn mux(folder: &std::path::Path, video: Option<VideoParameters>) -> (MuxInput, Mux) {
         let shared = Arc::new(Shared::default());
@@ -515,6 +552,54 @@ mod tests {
         assert!(summary.video().is_none());
         // Nothing is left beside it: the journal was of use only until now.
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_further_part_is_recorded_also_where_the_folder_was_moved_away() {
+        let room = tempfile::tempdir().unwrap();
+        let (mut to, mux) = mux(&room.path().join("session"), None);
+        let record = mux.record.clone();
+        let (woke, from) = (Micros(0), SessionMicros(1_000_000));
+        assert!(record.parts.split(&Slept { woke, awake: woke, from, micros: 1 }, 0));
+        record.parts.begin_waiting(&ClockMap::exact(Micros(-100_000_000)));
+        to.turn_to(1);
+        say(&to);
+        drop(to);
+        mux.run();
+        let written = record.parts.written().pop().expect("a file");
+        assert!(written.path.starts_with(room.path().join("session")) && written.path.exists());
+        assert!(record.trouble().is_none());
+    }
+
+    #[test]
+    fn where_a_further_parts_encoder_does_not_open_all_sound_from_then_on_is_recorded() {
+        for early in [true, false] {
+            let folder = tempfile::tempdir().unwrap();
+            let (mut to, mux) = mux(folder.path(), Some(VideoParameters::for_size(64, 64)));
+            let record = mux.record.clone();
+            for sleeps in 0..2 {
+                let (woke, from) = (Micros(0), SessionMicros(1_000_000));
+                let slept = Slept { woke, awake: woke, from, micros: 1 };
+                assert!(record.parts.split(&slept, sleeps));
+                record.parts.begin_waiting(&ClockMap::exact(Micros(-100_000_000)));
+            }
+            assert!(to.send(MuxItem::VideoEnd));
+            to.turn_to(1);
+            if early {
+                assert!(to.send(MuxItem::VideoGone));
+            }
+            say(&to);
+            if !early {
+                assert!(to.send(MuxItem::VideoGone));
+            }
+            to.turn_to(2);
+            say(&to);
+            drop(to);
+            mux.run();
+            let written = record.parts.written();
+            let found: Vec<_> = written.iter().map(|w| (w.number, w.frames, w.samples)).collect();
+            assert_eq!(found, [(1, 0, 48_000), (2, 0, 48_000)]);
+        }
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub struct Part {
     pub until: OnceLock<Micros>,
     /// What is captured from here on, local clock, is kept until the start is known.
     pub since: Option<Micros>,
+    /// The computer was awake at this local instant, at the earliest: where the part begins.
+    pub begins: Option<Micros>,
     /// Sleeps before it.
     pub sleeps: usize,
 }
@@ -63,13 +65,15 @@ pub struct Parts {
     all: Mutex<Vec<Arc<Part>>>,
     /// Pictures are recorded: where they end, the sound ends. Changed under the lock of `all`.
     picture: AtomicBool,
+    /// Set once: no more than so many microseconds from the first part's start on are recorded.
+    length: OnceLock<i64>,
     written: Mutex<Vec<Written>>,
 }
 
 impl Default for Parts {
     fn default() -> Self {
-        let (picture, written) = (AtomicBool::new(false), Mutex::default());
-        Self { all: Mutex::new(vec![Arc::default()]), picture, written }
+        let (picture, length, written) = <(AtomicBool, OnceLock<i64>, _)>::default();
+        Self { all: Mutex::new(vec![Arc::default()]), picture, length, written }
     }
 }
 
@@ -92,6 +96,11 @@ impl Parts {
     pub fn last(&self) -> Arc<Part> {
         let all = self.all();
         all[all.len() - 1].clone()
+    }
+
+    /// The recording is planned to be that long, microseconds.
+    pub fn plan(&self, length: i64) {
+        let _ = self.length.set(length);
     }
 
     /// How many there are.
@@ -137,8 +146,8 @@ impl Parts {
         }
         let end = Start::slot_from(start.t0, slept.from).max(start.first_slot + 1);
         let _ = ended.until.set(slept.woke);
-        let since = Some(slept.woke);
-        all.push(Arc::new(Part { number, since, sleeps: sleeps + 1, ..Part::default() }));
+        let (since, begins) = (Some(slept.woke), Some(slept.awake));
+        all.push(Arc::new(Part { number, since, begins, sleeps: sleeps + 1, ..Part::default() }));
         self.end_part(&ended, |_| end);
         true
     }
@@ -148,12 +157,18 @@ impl Parts {
     pub fn begin_waiting(&self, map: &ClockMap) {
         let all = self.all();
         let part = &all[all.len() - 1];
-        let (Some(since), Some(first)) = (part.since, all[0].start.get()) else { return };
-        let woke = map.to_session(since).since(first.t0);
+        let (Some(begins), Some(first)) = (part.begins, all[0].start.get()) else { return };
+        let woke = map.to_session(begins).since(first.t0);
         let slots = i128::from(woke.max(0)) * i128::from(RECORDING_FPS) / 1_000_000;
         // A slot that an earlier file holds is not recorded twice.
         let ended = all.len().checked_sub(2).and_then(|n| all[n].end_slot.get().copied());
         let first_slot = (slots as u64).max(ended.unwrap_or(0));
+        let planned =
+            self.length.get().map(|length| Start::slot_from(first.t0, first.file() + *length));
+        if part.start.get().is_none() && planned.is_some_and(|end| end <= first_slot) {
+            // The computer slept through the planned end: nothing is left for another file.
+            return self.end_part(part, |_| 0);
+        }
         let _ = part.start.set(Start { first_slot, ..*first });
     }
 
@@ -187,7 +202,12 @@ mod tests {
     #[test]
     fn a_long_sleep_ends_a_part_behind_what_was_captured_and_begins_another_before_what_will_be() {
         let parts = Parts::default();
-        let slept = |woke, from| Slept { woke: Micros(woke), from: SessionMicros(from), micros: 1 };
+        let slept = |woke, from| Slept {
+            woke: Micros(woke),
+            awake: Micros(woke),
+            from: SessionMicros(from),
+            micros: 1,
+        };
         let none = slept(0, 0);
         assert!(!parts.split(&none, 0), "nothing is recorded yet");
         let start = Start {
@@ -213,5 +233,25 @@ mod tests {
         // Ended by the person meanwhile: nothing follows.
         let _ = second.end_slot.set(next.first_slot + 1);
         assert!(!parts.split(&slept(90 * SECOND, 900 * SECOND), 5));
+    }
+
+    #[test]
+    fn no_part_begins_behind_the_planned_end() {
+        for (length, begins) in [(107 * SECOND, true), (104 * SECOND, false)] {
+            let parts = Parts::default();
+            parts.plan(length);
+            let t0 = SessionMicros(SECOND);
+            let start = Start { t0, first_slot: 0, epoch_utc_micros: 0, utc_offset_seconds: 0 };
+            let _ = parts.first().start.set(start);
+            let woke = Micros(5 * SECOND);
+            let from = SessionMicros(5 * SECOND);
+            let slept = Slept { woke, awake: woke, from, micros: 100 * SECOND };
+            assert!(parts.split(&slept, 0));
+            parts.begin_waiting(&ClockMap::exact(Micros(-100 * SECOND)));
+            let last = parts.last();
+            let (start, end) = (last.start.get(), last.end_slot.get());
+            assert_eq!((start.is_some(), end), (begins, (!begins).then_some(&0)));
+            assert_eq!(last.last_slot.get(), end);
+        }
     }
 }

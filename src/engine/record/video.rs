@@ -256,15 +256,21 @@ impl VideoRecorder {
                 return;
             }
             let Some(next) = self.record.parts.get(part.number + 1) else { break };
+            self.mux.turn_to(next.number);
             match self.encoders.as_mut().map(|make| make()) {
                 Some(Ok(encoder)) => self.encoder = encoder,
-                Some(Err(e)) => {
-                    self.record.fail(&self.events, e.to_string());
-                    return;
+                failed => {
+                    // The sound goes on without it.
+                    self.mux.send(MuxItem::VideoGone);
+                    if let Some(Err(e)) = failed {
+                        self.record.fail(&self.events, e.to_string());
+                    }
+                    break;
                 }
-                None => return,
             }
-            self.mux.turn_to(next.number);
+            if self.relief.low_effort {
+                self.encoder.set_effort(Effort::Low);
+            }
             self.announced = false;
             part = next;
         }
@@ -371,9 +377,12 @@ impl VideoRecorder {
         let settled = self.shared.settled();
         let woke = self.shared.sleeps().checked_sub(1).and_then(|n| self.shared.sleep(n));
         let Some(map) = self.shared.clock_map() else { return false };
+        let later = self.record.av_offset.load(Relaxed);
         while let Some(first) = self.waiting.front() {
-            let unknown = !settled && woke.is_some_and(|slept| first.captured >= slept.woke);
-            if unknown || part.until.get().is_some_and(|until| first.captured >= *until) {
+            // A sleep counts by when a picture truly was captured.
+            let captured = first.captured - later;
+            let unknown = !settled && woke.is_some_and(|slept| captured >= slept.woke);
+            if unknown || part.until.get().is_some_and(|until| captured >= *until) {
                 break;
             }
             if let Some(queued) = self.waiting.pop_front() {
@@ -425,8 +434,9 @@ impl VideoRecorder {
 
     fn push(&mut self, grid: &mut Grid<Queued>, queued: Queued, map: &ClockMap) {
         let source = queued.captured;
-        self.follow_camera(grid, source - self.record.av_offset.load(Relaxed));
-        let captured = map.to_session(source);
+        let later = self.record.av_offset.load(Relaxed);
+        self.follow_camera(grid, source - later);
+        let captured = map.to_session(source - later) + later;
         let fate = grid.push(captured, queued);
         self.book.pushed(&self.record, source, captured, fate);
         if fate == Fate::Late && !self.warned_late {

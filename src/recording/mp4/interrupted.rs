@@ -87,7 +87,9 @@ impl Salvage {
         recorded.first_frame = video.first().map_or(0, |first| first.time / ticks);
         let next_frame = video.last().map(|last| last.time / ticks + 1);
         for track in Track::ALL {
-            recorded.peak[track.index()] = peak(&self.samples[track.index()], timescale(track));
+            for sample in &self.samples[track.index()] {
+                recorded.peak[track.index()].add(sample.time, timescale(track), sample.size);
+            }
         }
         // How long a picture is shown only the next one tells, which may be in another chunk.
         let mut until = video.iter().skip(1).map(|next| next.time);
@@ -122,18 +124,4 @@ fn add(recorded: &mut Recorded, track: Track, first: SampleAt, run: &mut Vec<(u3
     let sync = track == Track::Video && first.sync;
     recorded.tables[track.index()].add_chunk(first.offset, run, sync);
     run.clear();
-}
-
-/// Most bits in any second.
-fn peak(samples: &[SampleAt], timescale: u32) -> u64 {
-    let (mut second, mut bits, mut most) = (0, 0, 0);
-    for sample in samples {
-        let at = sample.time / u64::from(timescale);
-        if at != second {
-            (second, bits) = (at, 0);
-        }
-        bits += u64::from(sample.size) * 8;
-        most = most.max(bits);
-    }
-    most
 }

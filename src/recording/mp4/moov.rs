@@ -25,8 +25,33 @@ pub struct Recorded {
     pub tables: [SampleTable; 3],
     /// The first video frame's number; not 0 when the picture began after the file.
     pub first_frame: u64,
-    /// Most bits a second of any fragment, a track.
-    pub peak: [u64; 3],
+    /// Most bits in any second, a track.
+    pub peak: [Peak; 3],
+}
+
+/// Most bits in any whole second of a track's media time.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Peak {
+    second: u64,
+    bits: u64,
+    most: u64,
+}
+
+impl Peak {
+    /// A sample of that many bytes is decoded at `time`, media ticks.
+    pub fn add(&mut self, time: u64, timescale: u32, bytes: u32) {
+        let at = time / u64::from(timescale);
+        if at != self.second {
+            (self.second, self.bits) = (at, 0);
+        }
+        self.bits += u64::from(bytes) * 8;
+        self.most = self.most.max(self.bits);
+    }
+
+    /// Bits.
+    pub fn most(&self) -> u64 {
+        self.most
+    }
 }
 
 /// One stretch of a track's timeline.
@@ -276,7 +301,7 @@ fn bitrate(recorded: Option<&Recorded>, track: Track, nominal: u32) -> Bitrate {
     // Constant-bitrate audio whose mean differs from the nominal value by rounding is nominal.
     let near = track == Track::Audio && average.abs_diff(nominal) <= nominal / 100;
     let average = if near { nominal } else { average };
-    let peak = u32::try_from(recorded.peak[track.index()]).unwrap_or(u32::MAX).max(average);
+    let peak = u32::try_from(recorded.peak[track.index()].most()).unwrap_or(u32::MAX).max(average);
     Bitrate { average, peak: if near { nominal } else { peak }, buffer: table.largest() }
 }
 

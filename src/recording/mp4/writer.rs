@@ -399,6 +399,7 @@ impl<F: RecordingFile> Mp4Writer<F> {
         let (offset, size) = (open.end, sample.len() as u32);
         self.file.write_at(offset, sample).map_err(|e| Mp4Error::io("writing a sample", e))?;
         open.add(track, size, time, duration, sync);
+        self.recorded.peak[track.index()].add(time, timescale(track), size);
         self.media.update(sample);
         Ok(Placed { track, offset, size, time, duration, sync })
     }
@@ -420,19 +421,7 @@ impl<F: RecordingFile> Mp4Writer<F> {
 
     fn note_committed(&mut self, fragment: Fragment) {
         for track in Track::ALL {
-            let ticks = fragment.duration(track);
-            if ticks == 0 {
-                continue;
-            }
-            let runs = || fragment.runs.iter().filter(|run| run.track == track);
-            let bytes: u64 = runs().flat_map(|r| &r.samples).map(|s| u64::from(s.0)).sum();
-            let peak = bytes * 8 * u64::from(timescale(track)) / ticks;
-            let peak_before = &mut self.recorded.peak[track.index()];
-            // A last fragment of a few frames says nothing about a second.
-            if ticks >= u64::from(timescale(track)) / 2 || *peak_before == 0 {
-                *peak_before = (*peak_before).max(peak);
-            }
-            for run in runs() {
+            for run in fragment.runs.iter().filter(|run| run.track == track) {
                 let sync = run.sync_first && track == Track::Video;
                 self.recorded.tables[track.index()].add_chunk(run.offset, &run.samples, sync);
             }

@@ -562,3 +562,37 @@ fn a_session_clock_that_jumped_over_a_sleep_leaves_silence_and_the_sound_stands_
     let worst = apart.fold(0.0, f32::max);
     assert!(worst < 0.02, "{worst}");
 }
+
+#[test]
+fn a_sleep_over_the_end_is_silence_up_to_it_and_no_further() {
+    const SLEPT: f64 = 8.0 * 3_600e6;
+    let mut timeline = AudioTimeline::new();
+    timeline.begin(SessionMicros(0));
+    let (mut out, end) = (Vec::new(), 60 * 48_000);
+    let mut written = 0;
+    for index in 0..600 {
+        let ahead = if index < 300 { 0.0 } else { SLEPT };
+        let session = |local: f64| local + ahead;
+        timeline.push(&[0.25; 480], 48_000, Micros(index * 10_000), &session, &mut out);
+        if timeline.silence_reaches(end) {
+            timeline.finish(end, &session, &mut out);
+        }
+        loop {
+            assert!(out.len() <= 250_000, "{} samples at once", out.len());
+            written += out.len() as u64;
+            out.clear();
+            if !timeline.more(&mut out) {
+                break;
+            }
+        }
+        if written == end {
+            break;
+        }
+    }
+    assert_eq!((written, timeline.counts().written), (end, end));
+    assert_eq!(timeline.finish(end, &|local| local + SLEPT, &mut out), 0);
+    assert!(out.is_empty());
+    let gap = timeline.next_gap().expect("it is told");
+    assert!(gap.at.abs_diff(3 * 48_000) < 100 && gap.at + gap.samples == end, "{gap:?}");
+    assert_eq!(timeline.counts().silence_filled, gap.samples);
+}

@@ -100,7 +100,8 @@ impl World {
             self.local += truly;
         }
         let missed = if stands_still { told } else { 0 };
-        Sleep { fell, noticed: Micros(self.local), micros: told, missed }
+        let noticed = Micros(self.local);
+        Sleep { fell, awake: noticed, noticed, micros: told, missed }
     }
 
     /// Somebody has seen the sleep.
@@ -234,13 +235,21 @@ fn a_guest_places_nothing_behind_a_sleep_until_its_clock_is_measured_and_loses_n
 
 #[test]
 fn a_long_sleep_ends_the_file_and_the_next_begins_on_the_same_grid_with_all_that_was_heard() {
+    for stands_still in [true, false] {
+        a_long_sleep(stands_still);
+    }
+}
+
+/// The local clock sleeps too, or goes on.
+fn a_long_sleep(stands_still: bool) {
     let slept = 3_600 * SECOND;
     let woke = 4_010_000 + slept;
     let mut w = World::new(&[2 * SECOND, woke + 300_000, woke + 2 * SECOND]);
     w.run(4_010_000);
-    let sleep = w.sleep(slept, slept, true);
+    let sleep = w.sleep(slept, slept, stands_still);
     w.tell(&sleep, false);
-    assert!(w.run(6 * SECOND), "the first file is whole");
+    let at = w.local - 4_010_000;
+    assert!(w.run(at + 6 * SECOND), "the first file is whole");
     // 3.01 s: the 91st slot is the last.
     let first = w.file(91 * 1_600);
     hums(&first, 0..3_010 * 48);
@@ -252,9 +261,9 @@ fn a_long_sleep_ends_the_file_and_the_next_begins_on_the_same_grid_with_all_that
     w.recorder.turn_to(next, &options).unwrap();
     w.start = start;
     w.recorder.begin(&start);
-    w.run(7 * SECOND);
+    w.run(at + 7 * SECOND);
     w.recorder.record.parts.end(|_| start.first_slot + 100);
-    assert!(w.run(9 * SECOND));
+    assert!(w.run(at + 9 * SECOND));
     let second = w.file(160_000);
     let sample = |session: i64| ((session - start.file().0) * 48 / 1_000) as usize;
     assert!(sample(woke) < 1_600, "it begins with the slot in which the computer woke up");
@@ -262,6 +271,31 @@ fn a_long_sleep_ends_the_file_and_the_next_begins_on_the_same_grid_with_all_that
     chirps_at(&second, sample(woke + 300_000));
     chirps_at(&second, sample(woke + 2 * SECOND));
     assert_eq!(w.recorder.record.samples.load(Relaxed) as usize, first.len() + second.len());
+}
+
+#[test]
+fn a_second_long_sleep_before_the_clock_is_measured_begins_a_file_of_its_own() {
+    let slept = 100 * SECOND;
+    let mut w = World::new(&[]);
+    w.run(4 * SECOND);
+    let mut fell = 0;
+    for _ in 0..2 {
+        fell = w.local + w.ahead;
+        let sleep = w.sleep(slept, slept, true);
+        w.tell(&sleep, true);
+        assert!(!w.recorder.shared.settled());
+        // Until the first file is whole.
+        w.run(w.local + 2 * SECOND);
+    }
+    let parts = &w.recorder.record.parts;
+    assert_eq!(parts.count(), 3);
+    let second = parts.get(1).unwrap();
+    let start = second.start.get().expect("by the system's word");
+    let end = *second.end_slot.get().expect("it has ended");
+    assert_eq!(start.first_slot, 103 * 30);
+    assert_eq!(end, Start::slot_from(start.t0, SessionMicros(fell)));
+    assert!(end > start.first_slot + 1);
+    assert!(parts.last().start.get().is_none());
 }
 
 #[test]

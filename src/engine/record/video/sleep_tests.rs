@@ -35,12 +35,20 @@ struct Script {
 }
 
 impl Script {
-    /// The computer sleeps, by the local clock not at all, and somebody notices 20 ms later.
-    fn sleep(&mut self, micros: i64) {
+    /// The computer sleeps, by the local clock not at all or as long, and somebody notices 20 ms
+    /// later.
+    fn sleep(&mut self, micros: i64, stands_still: bool) {
         self.asleep += micros;
-        self.ahead += micros;
         let fell = Micros(self.local);
-        let sleep = Sleep { fell, noticed: fell, micros, missed: micros };
+        if stands_still {
+            self.ahead += micros;
+        } else {
+            self.away = self.local..self.local + micros;
+            self.local += micros;
+        }
+        let noticed = Micros(self.local);
+        let missed = if stands_still { micros } else { 0 };
+        let sleep = Sleep { fell, awake: noticed, noticed, micros, missed };
         let tell = move |script: &mut Script| {
             let slept = script.clock.slept(&sleep, false).unwrap();
             let all = (&*script.shared, &*script.record, &script.events);
@@ -124,18 +132,32 @@ impl VideoEncoder for Encoder {
 /// Of each part: its start, and what its slots show.
 struct Recorded {
     parts: Vec<(Start, Vec<u8>)>,
+    /// From that part on there are no pictures.
+    gone: Option<usize>,
     record: Arc<RecordShared>,
 }
 
 /// Records from second 1 of the session on, until the end that `acts` tell.
 fn record(away: std::ops::Range<i64>, acts: Vec<(i64, Act)>) -> Recorded {
+    record_with(away, acts, 0, Box::new(|| Ok(Box::new(Encoder(VecDeque::new())))))
+}
+
+/// The same with pictures that count as captured `later`, and what opens further encoders.
+fn record_with(
+    away: std::ops::Range<i64>,
+    acts: Vec<(i64, Act)>,
+    later: i64,
+    encoders: MakeEncoder,
+) -> Recorded {
     let shared = Arc::new(Shared::default());
     let clock = Follower::holder(Micros(0));
     shared.set_clock_map(&clock.map().unwrap());
     let record = Arc::new(RecordShared::default());
     let (events, _) = Events::new(shared.clone());
     let (frames, frame_end) = mpsc::channel();
-    let tap = CameraTap::new(record.clone(), frames, Arc::default(), Arc::default());
+    let mut tap = CameraTap::new(record.clone(), frames, Arc::default(), Arc::default());
+    tap.later = later;
+    record.av_offset.store(later, Relaxed);
     let (mux, items) = MuxInput::new();
     let mut recorder = VideoRecorder::new(
         shared.clone(),
@@ -146,7 +168,7 @@ fn record(away: std::ops::Range<i64>, acts: Vec<(i64, Act)>) -> Recorded {
         VideoParameters::for_size(SIZE, SIZE),
         Box::new(Encoder(VecDeque::new())),
     )
-    .with_encoders(Box::new(|| Ok(Box::new(Encoder(VecDeque::new())))));
+    .with_encoders(encoders);
     let start = Start {
         t0: SessionMicros(SECOND),
         first_slot: 0,
@@ -175,15 +197,19 @@ fn record(away: std::ops::Range<i64>, acts: Vec<(i64, Act)>) -> Recorded {
     let mut parts: Vec<_> = (0..record.parts.count())
         .map(|n| (*record.parts.get(n).unwrap().start.get().unwrap(), Vec::new()))
         .collect();
+    let mut gone = None;
     for (part, item) in items.try_iter() {
         let part: ForPart = (part, item);
+        if let MuxItem::VideoGone = part.1 {
+            gone = Some(part.0);
+        }
         if let MuxItem::Video(sample) = part.1 {
             let slots: &mut Vec<u8> = &mut parts[part.0].1;
             assert_eq!(sample.pts as usize, slots.len(), "no slot is left out");
             slots.push(sample.data[0]);
         }
     }
-    Recorded { parts, record }
+    Recorded { parts, gone, record }
 }
 
 fn end_at(slot: u64) -> Act {
@@ -191,7 +217,11 @@ fn end_at(slot: u64) -> Act {
 }
 
 fn slept(micros: i64) -> Act {
-    Box::new(move |script: &mut Script| script.sleep(micros))
+    Box::new(move |script: &mut Script| script.sleep(micros, true))
+}
+
+fn slept_by_the_local_clock(micros: i64) -> Act {
+    Box::new(move |script: &mut Script| script.sleep(micros, false))
 }
 
 /// The picture captured at that slot of the local clock's own grid (slot 0 at second 1).
@@ -227,17 +257,21 @@ fn a_short_sleep_shows_the_last_picture_and_each_one_around_it_stands_in_its_own
 
 #[test]
 fn behind_a_long_sleep_another_file_begins_with_the_first_picture_and_none_is_lost() {
-    let acts = vec![(4 * SECOND + 10_000, slept(100 * SECOND)), (7 * SECOND, end_at(180 + 3_000))];
-    let r = record(0..0, acts);
-    assert_eq!(r.parts.len(), 2);
-    // Asleep in slot 90, awake in slot 3,090: of that the camera has seen the first half before.
-    assert_eq!(r.parts[0].1, lumas(0..91));
-    assert_eq!((r.parts[1].0.first_slot, r.parts[1].0.t0), (3_090, SessionMicros(SECOND)));
-    // The first picture is near enough to fill the slot in which the computer woke up, too.
-    assert_eq!(r.parts[1].1, [vec![luma(91)], lumas(91..180)].concat());
-    let stats = r.record.counters().unwrap();
-    assert_eq!((stats.frames_dropped, stats.frames_captured), (0, 180));
-    assert_eq!((stats.frames_encoded, stats.cadence_discarded), (180, 0));
+    for (asleep, goes_on) in
+        [(slept(100 * SECOND), 0), (slept_by_the_local_clock(100 * SECOND), 100 * SECOND)]
+    {
+        let acts = vec![(4 * SECOND + 10_000, asleep), (7 * SECOND + goes_on, end_at(180 + 3_000))];
+        let r = record(0..0, acts);
+        assert_eq!(r.parts.len(), 2);
+        // Asleep in slot 90, awake in slot 3,090: of that the camera has seen the first half before.
+        assert_eq!(r.parts[0].1, lumas(0..91));
+        assert_eq!((r.parts[1].0.first_slot, r.parts[1].0.t0), (3_090, SessionMicros(SECOND)));
+        // The first picture is near enough to fill the slot in which the computer woke up, too.
+        assert_eq!(r.parts[1].1, [vec![luma(91)], lumas(91..180)].concat());
+        let stats = r.record.counters().unwrap();
+        assert_eq!((stats.frames_dropped, stats.frames_captured), (0, 180));
+        assert_eq!((stats.frames_encoded, stats.cadence_discarded), (180, 0));
+    }
 }
 
 #[test]
@@ -253,4 +287,34 @@ fn a_camera_that_is_away_leaves_its_last_picture_is_told_of_and_comes_back_in_it
         "{}",
         note.what
     );
+}
+
+#[test]
+fn pictures_that_count_as_captured_later_stand_on_the_same_side_of_a_sleep_as_before() {
+    let gap = 300;
+    let acts = vec![(4 * SECOND + 10_000, slept(10 * SECOND)), (7 * SECOND, end_at(180 + gap))];
+    let encoders: MakeEncoder = Box::new(|| unreachable!("there is one file"));
+    let r = record_with(0..0, acts, 100_000, encoders);
+    // Three slots later, all of them.
+    let expected = [lumas(0..91), vec![luma(90); gap as usize], lumas(91..177)].concat();
+    assert_eq!(r.parts[0].1[3..], expected);
+}
+
+#[test]
+fn where_a_further_encoder_does_not_open_the_sound_is_told_to_go_on_alone() {
+    let acts = vec![(4 * SECOND + 10_000, slept(100 * SECOND))];
+    let encoders: MakeEncoder = Box::new(|| {
+        Err(crate::engine::error::EngineError::Codec {
+            what: "cannot open the encoder",
+            reason: "a test".to_owned(),
+            remedy: "none",
+        })
+    });
+    let r = record_with(0..0, acts, 0, encoders);
+    assert_eq!(r.parts[0].1, lumas(0..91));
+    assert_eq!((r.gone, r.parts[1].1.len()), (Some(1), 0));
+    assert!(r.record.trouble().is_some());
+    // The sound's end is told by nobody else.
+    r.record.parts.end(|_| 4_000);
+    assert_eq!(r.record.parts.last().last_slot.get(), Some(&4_000));
 }

@@ -143,3 +143,14 @@ fn twelve_hours_fit_32_bits_and_a_day_and_a_half_takes_64() {
     assert_eq!((mvhd.len(), mvhd[8]), (120, 1));
     assert_eq!(&mvhd[32..40], 6_220_800_000_u64.to_be_bytes());
 }
+
+#[test]
+fn the_peak_is_of_the_fullest_second_wherever_that_is() {
+    let mut peak = Peak::default();
+    // 30 pictures a second; the third second is the fullest.
+    for n in 0..120u64 {
+        let bytes = if n / 30 == 2 { 900 } else { 300 };
+        peak.add(n * 1_000, 30_000, bytes);
+    }
+    assert_eq!(peak.most(), 30 * 900 * 8);
+}
