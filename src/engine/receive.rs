@@ -159,8 +159,27 @@ struct Place {
     /// Where its last media came from, and when that was told.
     from: Option<SocketAddr>,
     told: Option<Micros>,
-    /// What it sends through us.
-    police: RelayPolice,
+    /// What it sends through us, to each.
+    police: [RelayPolice; MAX_PARTICIPANTS],
+}
+
+impl Place {
+    /// Whether we pass on a datagram of it, of that size with all headers.
+    fn passes(&mut self, to: ParticipantId, audio: bool, size: usize, at: Micros) -> bool {
+        self.police.get_mut(usize::from(to.0)).is_some_and(|p| p.pass(audio, size, at))
+    }
+}
+
+/// Nothing is known of a member any more, nor of what was carried to it.
+fn forget(places: &mut [Place; MAX_PARTICIPANTS], gone: ParticipantId) {
+    for place in places.iter_mut() {
+        if let Some(police) = place.police.get_mut(usize::from(gone.0)) {
+            *police = RelayPolice::default();
+        }
+    }
+    if let Some(place) = places.get_mut(usize::from(gone.0)) {
+        *place = Place::default();
+    }
 }
 
 /// What the thread alone has.
@@ -264,9 +283,7 @@ impl Receive {
             }
             ReceiveCommand::Remove(peer) => {
                 demux.remove_peer(peer);
-                if let Some(place) = places.get_mut(usize::from(peer.0)) {
-                    *place = Place::default();
-                }
+                forget(places, peer);
                 if let Some(feed) = self.feeds.get_mut(usize::from(peer.0)) {
                     feed.stop();
                 }
@@ -347,15 +364,15 @@ impl Receive {
                 peer
             }
             Demuxed::Relay { peer, to, datagram } => {
-                let to = places.get(usize::from(to.0)).and_then(|p| p.relay_to);
+                let address = places.get(usize::from(to.0)).and_then(|p| p.relay_to);
                 let audio = Header::decode(datagram)
                     .is_ok_and(|(header, _)| header.kind == PacketType::Audio);
                 let place = places.get_mut(usize::from(peer.0));
-                let passes = place.is_some_and(|p| p.police.pass(audio, size as usize, at));
-                if let Some(to) = to.filter(|_| passes) {
+                let passes = place.is_some_and(|p| p.passes(to, audio, size as usize, at));
+                if let Some(address) = address.filter(|_| passes) {
                     let class = if audio { Class::Audio } else { Class::Other };
                     // As lost on the way as any other.
-                    let _ = self.socket.send(to, datagram, class);
+                    let _ = self.socket.send(address, datagram, class);
                 }
                 return;
             }
@@ -400,4 +417,24 @@ impl Receive {
 /// The decoder's end of a ring.
 pub fn pop_fragment(ring: &mut HeapCons<Fragment>) -> Option<Fragment> {
     ring.try_pop()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_carried_to_one_takes_nothing_from_another_and_a_newcomer_begins_with_all_of_it() {
+        let mut places: [Place; MAX_PARTICIPANTS] = Default::default();
+        let carried = |places: &mut [Place; MAX_PARTICIPANTS], to: u8| {
+            let all = 0..100;
+            all.filter(|_| places[1].passes(ParticipantId(to), false, 1_178, Micros(0))).count()
+        };
+        let one = carried(&mut places, 2);
+        assert!(one > 0 && one < 100, "{one}");
+        assert_eq!(carried(&mut places, 3), one);
+        assert_eq!(carried(&mut places, 200), 0, "nobody has that number");
+        forget(&mut places, ParticipantId(3));
+        assert_eq!([2, 3].map(|to| carried(&mut places, to)), [0, one]);
+    }
 }
