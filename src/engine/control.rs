@@ -341,6 +341,9 @@ impl Control {
             MeshEvent::PeerLeft { peer, reason } => {
                 self.paths.left(peer);
                 self.congestion.left(peer);
+                if let Some(counters) = self.shared.peers.get(usize::from(peer.0)) {
+                    counters.left();
+                }
                 self.talk.send(TalkCommand::Remove(peer));
                 let _ = self.receive.send(ReceiveCommand::Remove(peer));
                 let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
@@ -715,6 +718,24 @@ mod tests {
         assert!(b.control.state.lock().unwrap().refused.is_none());
         b.control.obey(Ask::Leave, &mut b.progress);
         assert!(b.progress.left, "nobody is left to say BYE to");
+    }
+
+    #[test]
+    fn whoever_has_a_number_next_has_nothing_of_the_path_of_the_one_before() {
+        let mut b = bench();
+        let figures = |b: &Bench| {
+            let peer = &b.control.shared.peers[2];
+            let (audio, rtt) = (peer.audio_kbps.load(Relaxed), peer.round_trip.load(Relaxed));
+            (audio, rtt, peer.path.bits_per_second(), peer.path.queue_micros())
+        };
+        let peer = &b.control.shared.peers[2];
+        peer.audio_kbps.store(300, Relaxed);
+        peer.round_trip.store(70_000, Relaxed);
+        peer.path.set(Some(250.0), 40_000, None);
+        assert_eq!(figures(&b), (300, 70_000, Some(250_000), 40_000));
+        let left = MeshEvent::PeerLeft { peer: ParticipantId(2), reason: LeaveReason::Bye };
+        b.control.carry_out(left, &mut b.progress);
+        assert_eq!(figures(&b), (0, 0, None, 0));
     }
 
     #[test]
