@@ -179,7 +179,9 @@ impl Control {
         runtime.block_on(async {
             self.settle(&mut progress);
             while !progress.left && !self.shared.abort.load(Relaxed) {
-                let wait = self.mesh.poll_timeout().map_or(TICK, |at| {
+                let think = (!progress.leaving).then(|| self.congestion.due());
+                let wait = self.mesh.poll_timeout().into_iter().chain(think).min();
+                let wait = wait.map_or(TICK, |at| {
                     Duration::from_micros(at.since(clock::now()).max(0) as u64).min(TICK)
                 });
                 tokio::select! {
@@ -195,6 +197,7 @@ impl Control {
                 self.mesh.set_mapped(clock::now(), mapped);
                 self.follow_clock(&mut progress);
                 let now = clock::now();
+                self.talk.retry();
                 if !progress.leaving {
                     self.paths.tick(&mut self.mesh, &mut self.talk, &self.shared, now);
                     self.congestion.tick(&mut self.talk, &self.shared, now);

@@ -5,6 +5,7 @@
 //! allows: so audio goes first by construction (PRD invariant 3). It never allocates, locks, logs,
 //! or waits on anything but that wake-up; the socket is non-blocking.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -97,13 +98,40 @@ impl TalkPeer {
 pub struct TalkControl {
     commands: HeapProd<TalkCommand>,
     spent: HeapCons<Box<TalkPeer>>,
+    /// What must not be lost and found no room.
+    late: VecDeque<TalkCommand>,
 }
 
 impl TalkControl {
-    /// Passes a command on. The ring holds more than four people can cause in a tick.
+    /// Passes a command on. Who is in, and where, is said only once: that waits for room if there is
+    /// none. Of all else `false` says that it is to be sent again or was not worth it.
     pub fn send(&mut self, command: TalkCommand) -> bool {
+        self.retry();
+        let command = if self.late.is_empty() {
+            match self.commands.try_push(command) {
+                Ok(()) => return true,
+                Err(command) => command,
+            }
+        } else {
+            command
+        };
+        use TalkCommand::{Add, Address, Remove};
+        let kept = matches!(command, Add(..) | Remove(..) | Address(..));
+        if kept {
+            self.late.push_back(command);
+        }
+        kept
+    }
+
+    /// Passes on what found no room before, in order.
+    pub fn retry(&mut self) {
         while self.spent.try_pop().is_some() {}
-        self.commands.try_push(command).is_ok()
+        while let Some(command) = self.late.pop_front() {
+            if let Err(command) = self.commands.try_push(command) {
+                self.late.push_front(command);
+                return;
+            }
+        }
     }
 }
 
@@ -160,7 +188,7 @@ impl Talk {
             spent_peers,
             video,
         };
-        let control = TalkControl { commands, spent: spent_peer_end };
+        let control = TalkControl { commands, spent: spent_peer_end, late: VecDeque::new() };
         (talk, control, video_out)
     }
 
@@ -428,6 +456,21 @@ mod tests {
         assert!(b.video.send(Source::Main, frame));
         b.say(1);
         assert_eq!(b.hear(), [('a', 0), ('v', 0)]);
+    }
+
+    #[test]
+    fn who_comes_and_goes_is_told_even_where_the_queue_was_full_and_in_order() {
+        let mut b = bench();
+        b.say(1);
+        assert_eq!(b.hear(), [('a', 0)]);
+        while b.control.send(TalkCommand::Bitrate(32)) {}
+        assert!(b.control.send(TalkCommand::Remove(PEER)));
+        b.join([2; 32]);
+        b.talk.tick();
+        b.control.retry();
+        b.say(1);
+        assert_eq!(b.hear(), [('a', 0)], "under the new keys");
+        assert!(b.control.late.is_empty() && b.control.send(TalkCommand::Bitrate(32)));
     }
 
     #[test]
