@@ -19,7 +19,7 @@ use super::live_send::{KeptKeyframe, VideoSend};
 pub use super::live_send::{VideoOut, VideoPlan};
 use super::shared::Shared;
 use crate::audio::codec::{FrameLength, TalkEncoder};
-use crate::audio::framer::Framer;
+use crate::audio::framer::{Continuity, Framer};
 use crate::audio::packet::MAX_AUDIO_PAYLOAD;
 use crate::audio::redundancy::{Packer, Plan, Said};
 use crate::net::socket::{CallSocket, Class};
@@ -142,6 +142,9 @@ pub struct Talk {
     captured: Captured,
     block: Vec<f32>,
     framer: Framer,
+    continuity: Continuity,
+    /// The next frame follows sound that was never captured.
+    skipped: bool,
     frame: FrameLength,
     encoder: TalkEncoder,
     said: Said,
@@ -175,6 +178,8 @@ impl Talk {
             captured,
             block: Vec::with_capacity(LARGEST_BLOCK),
             framer: Framer::with_frame(frame.samples()),
+            continuity: Continuity::default(),
+            skipped: false,
             frame,
             encoder,
             said: Said::new(frame),
@@ -216,14 +221,16 @@ impl Talk {
         self.mute.set(self.shared.muted.load(Relaxed));
         while let Some(captured) = self.captured.pop(&mut self.block) {
             self.mute.apply(&mut self.block);
-            if self.captured.missed() > 0 {
-                self.framer.skip(self.captured.missed());
+            let (missed, handed) = (self.captured.missed(), self.captured.handed());
+            let lost = self.continuity.lost(self.block.len(), missed, captured, handed);
+            if missed + lost > 0 {
+                self.framer.skip(missed + lost);
+                self.skipped |= lost > 0;
             }
             if self.captured.waiting() > STALE_SAMPLES {
                 self.framer.skip(self.block.len());
                 continue;
             }
-            let handed = self.captured.handed();
             self.shared.wake_up.add(clock::now().since(handed));
             self.framer.push(&self.block, captured);
             self.talk(handed);
@@ -290,6 +297,9 @@ impl Talk {
         let envelope = &mut self.envelope;
         while let Some((number, pcm, captured)) = framer.pop() {
             let ready = clock::now();
+            if std::mem::take(&mut self.skipped) {
+                said.skip_to(number);
+            }
             let Ok(n) = encoder.encode(pcm, opus) else { continue };
             let silent = TalkEncoder::is_silence(&opus[..n]);
             if !said.say(number, &opus[..n], silent) {
