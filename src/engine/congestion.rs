@@ -143,6 +143,11 @@ impl Congestion {
         }
     }
 
+    /// Which encoder feeds a peer, if one does.
+    pub fn source(&self, id: ParticipantId) -> Option<Source> {
+        self.allotment.feed(usize::from(id.0)).map(|feed| feed.source)
+    }
+
     /// When [`Self::tick`] has something to do.
     pub fn due(&self) -> Micros {
         self.next

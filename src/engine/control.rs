@@ -402,7 +402,9 @@ impl Control {
                 }
             }
             MeshEvent::KeyframeRequested { peer } => {
-                for live in &self.shared.live {
+                // Of the encoder that feeds it; whoever gets no picture needs none of it either.
+                if let Some(source) = self.congestion.source(peer) {
+                    let live = &self.shared.live[source as usize];
                     live.wanted.fetch_or(1 << u32::from(peer.0 % 4), Relaxed);
                 }
             }
@@ -659,6 +661,7 @@ mod tests {
     use crate::engine::capture::MicTap;
     use crate::engine::config::LiveAudio;
     use crate::engine::talk::Talk;
+    use crate::protocol::congestion::PathReport;
     use crate::protocol::control::StreamParameters;
     use crate::protocol::mesh::Local;
 
@@ -721,6 +724,45 @@ mod tests {
         assert!(b.control.state.lock().unwrap().refused.is_none());
         b.control.obey(Ask::Leave, &mut b.progress);
         assert!(b.progress.left, "nobody is left to say BYE to");
+    }
+
+    #[test]
+    fn reports_that_flip_with_each_datagram_make_a_hundred_plans_a_second_at_most() {
+        let mut b = bench();
+        let peer = ParticipantId(1);
+        let Control { congestion, talk, shared, .. } = &mut b.control;
+        congestion.joined(peer, false);
+        let (mut plans, mut soon) = (0, 0);
+        for n in 0..20_000i64 {
+            let now = Micros(1_000_000 + n * 100);
+            let queue_micros = if n % 2 == 0 { 400_000 } else { 0 };
+            let report = PathReport { queue_micros, noise_micros: 0, received_kbps: 50 };
+            let before = congestion.due();
+            congestion.reported(peer, &report, 0, now);
+            soon += u32::from(congestion.due() < before);
+            plans += u32::from(now >= congestion.due());
+            congestion.tick(talk, shared, now);
+        }
+        assert!(soon > 0, "it does flip");
+        assert!((40..=201).contains(&plans), "{plans} in two seconds");
+    }
+
+    #[test]
+    fn a_keyframe_is_asked_of_the_encoder_that_feeds_who_asks() {
+        let mut b = bench();
+        let peer = ParticipantId(1);
+        let asked = |b: &mut Bench| {
+            b.control.carry_out(MeshEvent::KeyframeRequested { peer }, &mut b.progress);
+            b.control.shared.live.each_ref().map(|live| live.wanted.swap(0, Relaxed))
+        };
+        assert_eq!(asked(&mut b), [0, 0], "nobody feeds it");
+        b.control.congestion.joined(peer, false);
+        let Control { congestion, talk, shared, .. } = &mut b.control;
+        congestion.tick(talk, shared, clock::now());
+        let source = b.control.congestion.source(peer).expect("it gets a picture");
+        let mut expected = [0, 0];
+        expected[source as usize] = 1 << 1;
+        assert_eq!(asked(&mut b), expected);
     }
 
     #[test]
