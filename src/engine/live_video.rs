@@ -148,6 +148,7 @@ impl Stream {
         native: &I420,
         captured: SessionMicros,
         out: &mut VideoOut,
+        other: u8,
         now: Micros,
     ) -> Result<bool, VideoError> {
         let Some(encoder) = &mut self.encoder else { return Ok(false) };
@@ -158,7 +159,7 @@ impl Stream {
         let upper = self.upper && !force;
         let mut picture = out.take();
         picture.data.clear();
-        let base = if upper { self.base } else { self.base.wrapping_add(1) };
+        let mut base = if upper { self.base } else { self.base.wrapping_add(1) };
         let prefix = FramePrefix { layer: u8::from(upper), base, disposable: upper, captured };
         payload::write(&prefix, &mut picture.data);
         let made = encoder.encode_layer(&self.image, self.pts, force, upper, &mut picture.data);
@@ -166,8 +167,8 @@ impl Stream {
         let Some(keyframe) = made? else { return Ok(false) };
         picture.keyframe = keyframe;
         picture.disposable = upper && !keyframe;
-        if keyframe && upper {
-            let base = self.base.wrapping_add(1);
+        if keyframe {
+            base = payload::keyframe_base(self.base, other);
             let prefix = FramePrefix { layer: 0, base, disposable: false, captured };
             let mut head = Vec::with_capacity(payload::PREFIX);
             payload::write(&prefix, &mut head);
@@ -177,7 +178,7 @@ impl Stream {
             self.keyframes.made(now);
         }
         if !picture.disposable {
-            self.base = self.base.wrapping_add(1);
+            self.base = base;
         }
         self.upper = keyframe || !self.upper;
         let disposable = picture.disposable;
@@ -236,8 +237,10 @@ impl LiveVideo {
             }
             let Some(out) = &mut out else { continue };
             let captured = self.shared.session_at(frame.captured).unwrap_or_default();
+            let [main, low] = streams.each_ref().map(|stream| stream.base);
             for (stream, _) in streams.iter_mut().zip(due).filter(|(_, due)| due.is_some()) {
-                match stream.encode(&native, captured, out, began) {
+                let other = if stream.source == Source::Main { low } else { main };
+                match stream.encode(&native, captured, out, other, began) {
                     Ok(true) => {
                         self.shared.live_encoded.fetch_add(1, Relaxed);
                     }
