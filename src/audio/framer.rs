@@ -124,9 +124,61 @@ impl Framer {
     }
 }
 
+/// Notices where the device has lost sound (an overrun, a lost card that is back): its blocks do not
+/// say so, but their times do.
+#[derive(Debug, Default)]
+pub struct Continuity {
+    /// Where the next block is due to begin.
+    due: Option<Micros>,
+    handed: Micros,
+}
+
+impl Continuity {
+    /// Samples that were lost right before this block, 0 for few or none. `missed` more are known to be
+    /// missing there. `handed` is when the device handed it over: a stamp that jumps while blocks go on
+    /// coming is a stamp's error and no loss.
+    pub fn lost(
+        &mut self,
+        samples: usize,
+        missed: usize,
+        captured: Micros,
+        handed: Micros,
+    ) -> usize {
+        /// Shorter gaps cost less than a false one, microseconds.
+        const GAP: i64 = 100_000;
+        /// After more nobody waits at the old place anyway, microseconds.
+        const HOUR: i64 = 3_600_000_000;
+        let micros = |samples: usize| samples as i64 * 1_000_000 / i64::from(SAMPLE_RATE);
+        let pause = handed.since(self.handed) - micros(samples + missed);
+        self.handed = handed;
+        let due = self.due.replace(captured + micros(samples));
+        let gap = due.map_or(0, |due| captured.since(due) - micros(missed));
+        if gap < GAP || pause < GAP / 2 {
+            return 0;
+        }
+        (gap.min(HOUR) * i64::from(SAMPLE_RATE) / 1_000_000) as usize
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sound_that_a_device_has_lost_is_noticed_and_a_wrong_stamp_is_none() {
+        let mut continuity = Continuity::default();
+        let mut look = |missed, captured, handed| {
+            continuity.lost(480, missed, Micros(captured), Micros(handed))
+        };
+        assert_eq!(look(0, 5_000_000, 5_012_000), 0, "the first one follows nothing");
+        assert_eq!(look(0, 5_010_000, 5_022_000), 0);
+        assert_eq!(look(0, 5_260_000, 5_272_000), 11_520, "240 ms");
+        assert_eq!(look(0, 5_270_000, 5_282_000), 0);
+        assert_eq!(look(9_600, 5_480_000, 5_492_000), 0, "200 ms that the ring has told of");
+        assert_eq!(look(0, 5_690_000, 5_502_000), 0, "a stamp's error");
+        assert_eq!(look(0, 5_510_000, 5_512_000), 0, "and back");
+        assert_eq!(look(0, 5_540_000, 5_552_000), 0, "too little");
+    }
 
     #[test]
     fn frames_carry_every_sample_in_order_for_any_block_length() {

@@ -55,10 +55,12 @@ struct Shared {
 impl Shared {
     /// How loud the peer is to be heard.
     fn volume(&self) -> f32 {
-        if self.muted.load(Ordering::Relaxed) {
+        // Acquire pairs with the Release in `stop`: who sees the next peer's settings sees that the
+        // one before has left.
+        if self.muted.load(Ordering::Acquire) {
             return 0.0;
         }
-        f32::from_bits(self.volume.load(Ordering::Relaxed))
+        f32::from_bits(self.volume.load(Ordering::Acquire))
     }
 }
 
@@ -155,11 +157,13 @@ impl Voice {
     }
 
     fn add_to(&mut self, out: &mut [f32], scratch: &mut [f32], now: Micros) {
+        // Before the presence: a muted peer must not be heard while it leaves.
+        let volume = self.shared.volume();
         let present = self.shared.state.load(Ordering::Acquire) & 1 == 1;
         if !present && self.gain == 0.0 {
             return;
         }
-        let wanted = if present { self.shared.volume() } else { 0.0 };
+        let wanted = if present { volume } else { 0.0 };
         // Also of who is muted, so that unmuting finds the place and the depth.
         self.buffer.pull(scratch, now);
         if self.gain == wanted {
@@ -272,9 +276,9 @@ impl PeerFeed {
     /// Whoever has it next is heard as loud as anybody.
     pub fn stop(&mut self) {
         self.present = false;
-        self.shared.volume.store(1f32.to_bits(), Ordering::Relaxed);
-        self.shared.muted.store(false, Ordering::Relaxed);
         self.publish();
+        self.shared.volume.store(1f32.to_bits(), Ordering::Release);
+        self.shared.muted.store(false, Ordering::Release);
     }
 
     /// What the slot's playout buffer has done, as of the last callback. Counters never go back.

@@ -149,6 +149,15 @@ impl Said {
         due
     }
 
+    /// The frames before `number` were never captured: nobody is to take them for lost on the way.
+    pub fn skip_to(&mut self, number: u64) {
+        if let Some(before) = number.checked_sub(1) {
+            let slot = &mut self.frames[(before % REMEMBERED) as usize];
+            (slot.number, slot.fate, slot.silent, slot.len) = (before, Fate::KeptBack, false, 0);
+            self.silent_since = None;
+        }
+    }
+
     fn get(&self, number: u64) -> Option<&Frame> {
         let frame = &self.frames[(number % REMEMBERED) as usize];
         (frame.number == number && frame.fate != Fate::Unknown).then_some(frame)
@@ -351,6 +360,19 @@ mod tests {
         (9..12).for_each(|n| b.say(n, false));
         assert_eq!(b.numbers(), [3, 5, 6, 11]);
         assert!(b.seen[2].2 && b.seen[3].3);
+    }
+
+    #[test]
+    fn what_was_never_captured_is_marked_as_kept_back_and_not_as_lost() {
+        let mut b = Bench::new(Plan::copies(&[1, 3]));
+        (0..10).for_each(|n| b.say(n, false));
+        b.said.skip_to(60);
+        (60..64).for_each(|n| b.say(n, false));
+        let marked: Vec<_> = b.seen.iter().filter(|s| s.3).map(|s| s.0).collect();
+        assert_eq!(marked, [60]);
+        let first = b.seen.iter().find(|s| s.0 == 60).unwrap();
+        assert_eq!(first.1, [(60, false)], "no copies of what is not there");
+        assert_eq!(b.numbers(), (0..10).chain(60..64).collect::<Vec<_>>());
     }
 
     #[test]

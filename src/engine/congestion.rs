@@ -12,6 +12,8 @@ use crate::video::fanout::Source;
 
 /// The encoders are thought about this often, microseconds.
 const THINK: i64 = 50_000;
+/// But no more often than this, whatever the reports say: a plan is a command to the talk thread.
+const THINK_SOON: i64 = 10_000;
 /// What audio takes on the wire without copies, kbit/s (DESIGN section 3), while nobody has said
 /// otherwise.
 const AUDIO_KBPS: u32 = 123;
@@ -40,6 +42,8 @@ pub struct Congestion {
     peers: [Option<Peer>; MAX_PARTICIPANTS],
     allotment: Allotment<MAX_PARTICIPANTS>,
     next: Micros,
+    /// When they were last thought about.
+    thought: Micros,
     /// When all paths last broke together.
     common: Option<Micros>,
 }
@@ -60,7 +64,8 @@ impl Congestion {
     /// Of a call with pictures of that target.
     pub fn new(video_kbps: u32) -> Self {
         let allotment = Allotment::new(video_kbps);
-        Self { peers: Default::default(), allotment, next: Micros(0), common: None }
+        let (next, thought) = (Micros(0), Micros(i64::MIN / 2));
+        Self { peers: Default::default(), allotment, next, thought, common: None }
     }
 
     /// A peer is in, or in again under new keys.
@@ -101,7 +106,7 @@ impl Congestion {
             let before = peer.estimate.holds(now);
             peer.estimate.report(report, round_trip, peer.sent.most(), now);
             if before != peer.estimate.holds(now) {
-                self.next = now;
+                self.next = self.next.min(now.max(self.thought + THINK_SOON));
             }
         }
     }
@@ -138,12 +143,23 @@ impl Congestion {
         }
     }
 
+    /// Which encoder feeds a peer, if one does.
+    pub fn source(&self, id: ParticipantId) -> Option<Source> {
+        self.allotment.feed(usize::from(id.0)).map(|feed| feed.source)
+    }
+
+    /// When [`Self::tick`] has something to do.
+    pub fn due(&self) -> Micros {
+        self.next
+    }
+
     /// Does what is due.
     pub fn tick(&mut self, talk: &mut TalkControl, shared: &Shared, now: Micros) {
         if now < self.next {
             return;
         }
         self.next = now + THINK;
+        self.thought = now;
         self.share(now);
         let mut rooms = [None; MAX_PARTICIPANTS];
         for (id, (peer, room)) in self.peers.iter_mut().zip(&mut rooms).enumerate() {

@@ -179,7 +179,9 @@ impl Control {
         runtime.block_on(async {
             self.settle(&mut progress);
             while !progress.left && !self.shared.abort.load(Relaxed) {
-                let wait = self.mesh.poll_timeout().map_or(TICK, |at| {
+                let think = (!progress.leaving).then(|| self.congestion.due());
+                let wait = self.mesh.poll_timeout().into_iter().chain(think).min();
+                let wait = wait.map_or(TICK, |at| {
                     Duration::from_micros(at.since(clock::now()).max(0) as u64).min(TICK)
                 });
                 tokio::select! {
@@ -195,6 +197,7 @@ impl Control {
                 self.mesh.set_mapped(clock::now(), mapped);
                 self.follow_clock(&mut progress);
                 let now = clock::now();
+                self.talk.retry();
                 if !progress.leaving {
                     self.paths.tick(&mut self.mesh, &mut self.talk, &self.shared, now);
                     self.congestion.tick(&mut self.talk, &self.shared, now);
@@ -341,6 +344,9 @@ impl Control {
             MeshEvent::PeerLeft { peer, reason } => {
                 self.paths.left(peer);
                 self.congestion.left(peer);
+                if let Some(counters) = self.shared.peers.get(usize::from(peer.0)) {
+                    counters.left();
+                }
                 self.talk.send(TalkCommand::Remove(peer));
                 let _ = self.receive.send(ReceiveCommand::Remove(peer));
                 let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
@@ -396,7 +402,9 @@ impl Control {
                 }
             }
             MeshEvent::KeyframeRequested { peer } => {
-                for live in &self.shared.live {
+                // Of the encoder that feeds it; whoever gets no picture needs none of it either.
+                if let Some(source) = self.congestion.source(peer) {
+                    let live = &self.shared.live[source as usize];
                     live.wanted.fetch_or(1 << u32::from(peer.0 % 4), Relaxed);
                 }
             }
@@ -654,6 +662,7 @@ mod tests {
     use crate::engine::capture::MicTap;
     use crate::engine::config::LiveAudio;
     use crate::engine::talk::Talk;
+    use crate::protocol::congestion::PathReport;
     use crate::protocol::control::StreamParameters;
     use crate::protocol::mesh::Local;
 
@@ -716,6 +725,63 @@ mod tests {
         assert!(b.control.state.lock().unwrap().refused.is_none());
         b.control.obey(Ask::Leave, &mut b.progress);
         assert!(b.progress.left, "nobody is left to say BYE to");
+    }
+
+    #[test]
+    fn reports_that_flip_with_each_datagram_make_a_hundred_plans_a_second_at_most() {
+        let mut b = bench();
+        let peer = ParticipantId(1);
+        let Control { congestion, talk, shared, .. } = &mut b.control;
+        congestion.joined(peer, false);
+        let (mut plans, mut soon) = (0, 0);
+        for n in 0..20_000i64 {
+            let now = Micros(1_000_000 + n * 100);
+            let queue_micros = if n % 2 == 0 { 400_000 } else { 0 };
+            let report = PathReport { queue_micros, noise_micros: 0, received_kbps: 50 };
+            let before = congestion.due();
+            congestion.reported(peer, &report, 0, now);
+            soon += u32::from(congestion.due() < before);
+            plans += u32::from(now >= congestion.due());
+            congestion.tick(talk, shared, now);
+        }
+        assert!(soon > 0, "it does flip");
+        assert!((40..=201).contains(&plans), "{plans} in two seconds");
+    }
+
+    #[test]
+    fn a_keyframe_is_asked_of_the_encoder_that_feeds_who_asks() {
+        let mut b = bench();
+        let peer = ParticipantId(1);
+        let asked = |b: &mut Bench| {
+            b.control.carry_out(MeshEvent::KeyframeRequested { peer }, &mut b.progress);
+            b.control.shared.live.each_ref().map(|live| live.wanted.swap(0, Relaxed))
+        };
+        assert_eq!(asked(&mut b), [0, 0], "nobody feeds it");
+        b.control.congestion.joined(peer, false);
+        let Control { congestion, talk, shared, .. } = &mut b.control;
+        congestion.tick(talk, shared, clock::now());
+        let source = b.control.congestion.source(peer).expect("it gets a picture");
+        let mut expected = [0, 0];
+        expected[source as usize] = 1 << 1;
+        assert_eq!(asked(&mut b), expected);
+    }
+
+    #[test]
+    fn whoever_has_a_number_next_has_nothing_of_the_path_of_the_one_before() {
+        let mut b = bench();
+        let figures = |b: &Bench| {
+            let peer = &b.control.shared.peers[2];
+            let (audio, rtt) = (peer.audio_kbps.load(Relaxed), peer.round_trip.load(Relaxed));
+            (audio, rtt, peer.path.bits_per_second(), peer.path.queue_micros())
+        };
+        let peer = &b.control.shared.peers[2];
+        peer.audio_kbps.store(300, Relaxed);
+        peer.round_trip.store(70_000, Relaxed);
+        peer.path.set(Some(250.0), 40_000, None);
+        assert_eq!(figures(&b), (300, 70_000, Some(250_000), 40_000));
+        let left = MeshEvent::PeerLeft { peer: ParticipantId(2), reason: LeaveReason::Bye };
+        b.control.carry_out(left, &mut b.progress);
+        assert_eq!(figures(&b), (0, 0, None, 0));
     }
 
     #[test]

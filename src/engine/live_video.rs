@@ -38,6 +38,8 @@ const IDLE: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: u64 = 80_000;
 /// An encoder that nobody needs is kept this long, microseconds: who needed it may be back.
 const KEEP: i64 = 10_000_000;
+/// One that failed is tried again after this long, microseconds.
+const RETRY: i64 = 1_000_000;
 
 /// The live encoder's configuration when a call begins.
 pub fn config(kbps: u32) -> Vp8Config {
@@ -78,6 +80,8 @@ struct Stream {
     /// Number of the newest base frame.
     base: u8,
     needed: Micros,
+    /// It has failed: not before then.
+    retry: Option<Micros>,
 }
 
 impl Stream {
@@ -95,6 +99,7 @@ impl Stream {
             upper: false,
             base: 0,
             needed: Micros(0),
+            retry: None,
         }
     }
 
@@ -110,16 +115,31 @@ impl Stream {
         if wanted == self.picture && self.encoder.is_some() {
             return Some(Ok(()));
         }
-        if wanted.fps != self.picture.fps {
-            self.pace = Pace::new(wanted.fps);
+        if self.retry.is_some_and(|at| now < at) {
+            return None;
         }
         let config = vp8(wanted);
         let done = match &mut self.encoder {
             Some(encoder) => encoder.reconfigure(&config),
             None => Vp8Encoder::new(&config).map(|encoder| self.encoder = Some(encoder)),
         };
-        self.picture = wanted;
+        if done.is_ok() {
+            if wanted.fps != self.picture.fps {
+                self.pace = Pace::new(wanted.fps);
+            }
+            self.picture = wanted;
+            self.retry = None;
+        } else {
+            self.fail(now);
+        }
         Some(done)
+    }
+
+    /// The encoder is of no use: another one is tried later, and begins with a keyframe.
+    fn fail(&mut self, now: Micros) {
+        self.encoder = None;
+        self.retry = Some(now + RETRY);
+        self.keyframes.must();
     }
 
     /// Encodes one picture and hands it over.
@@ -128,6 +148,7 @@ impl Stream {
         native: &I420,
         captured: SessionMicros,
         out: &mut VideoOut,
+        other: u8,
         now: Micros,
     ) -> Result<bool, VideoError> {
         let Some(encoder) = &mut self.encoder else { return Ok(false) };
@@ -138,7 +159,7 @@ impl Stream {
         let upper = self.upper && !force;
         let mut picture = out.take();
         picture.data.clear();
-        let base = if upper { self.base } else { self.base.wrapping_add(1) };
+        let mut base = if upper { self.base } else { self.base.wrapping_add(1) };
         let prefix = FramePrefix { layer: u8::from(upper), base, disposable: upper, captured };
         payload::write(&prefix, &mut picture.data);
         let made = encoder.encode_layer(&self.image, self.pts, force, upper, &mut picture.data);
@@ -146,8 +167,8 @@ impl Stream {
         let Some(keyframe) = made? else { return Ok(false) };
         picture.keyframe = keyframe;
         picture.disposable = upper && !keyframe;
-        if keyframe && upper {
-            let base = self.base.wrapping_add(1);
+        if keyframe {
+            base = payload::keyframe_base(self.base, other);
             let prefix = FramePrefix { layer: 0, base, disposable: false, captured };
             let mut head = Vec::with_capacity(payload::PREFIX);
             payload::write(&prefix, &mut head);
@@ -157,7 +178,7 @@ impl Stream {
             self.keyframes.made(now);
         }
         if !picture.disposable {
-            self.base = self.base.wrapping_add(1);
+            self.base = base;
         }
         self.upper = keyframe || !self.upper;
         let disposable = picture.disposable;
@@ -216,15 +237,17 @@ impl LiveVideo {
             }
             let Some(out) = &mut out else { continue };
             let captured = self.shared.session_at(frame.captured).unwrap_or_default();
+            let [main, low] = streams.each_ref().map(|stream| stream.base);
             for (stream, _) in streams.iter_mut().zip(due).filter(|(_, due)| due.is_some()) {
-                match stream.encode(&native, captured, out, began) {
+                let other = if stream.source == Source::Main { low } else { main };
+                match stream.encode(&native, captured, out, other, began) {
                     Ok(true) => {
                         self.shared.live_encoded.fetch_add(1, Relaxed);
                     }
                     Ok(false) => {}
                     Err(e) => {
                         tracing::warn!("live encoder: {e}");
-                        stream.keyframes.must();
+                        stream.fail(began);
                     }
                 }
             }
@@ -241,7 +264,10 @@ impl LiveVideo {
         match stream.follow(live.picture(), now) {
             None => return false,
             Some(Ok(())) => {}
-            Some(Err(e)) => tracing::warn!("live encoder: {e}"),
+            Some(Err(e)) => {
+                tracing::warn!("live encoder: {e}");
+                return false;
+            }
         }
         let wanted = live.wanted.swap(0, Relaxed);
         if wanted != 0 {
@@ -291,6 +317,18 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_encoder_that_fails_is_tried_again_once_a_second_and_then_makes_what_is_wanted() {
+        let mut stream = Stream::new(Source::Low, None);
+        let good = Picture { width: 320, height: 180, fps: 12, kbps: 100 };
+        let bad = Picture { width: 0, ..good };
+        let tried = (0..96).filter(|n| stream.follow(Some(bad), Micros(n * 41_667)).is_some());
+        assert_eq!(tried.count(), 4, "in four seconds");
+        let now = Micros(5_100_000);
+        assert!(matches!(stream.follow(Some(good), now), Some(Ok(()))));
+        assert!(stream.encoder.is_some() && stream.picture == good);
+    }
 
     #[test]
     fn a_camera_of_any_rate_gives_24_pictures_a_second() {

@@ -42,6 +42,11 @@ const SHOW_DROPS: i64 = 250_000;
 const FLOOD: u32 = 1_000;
 /// Where they are counted, microseconds.
 const WINDOW: i64 = 10_000;
+/// The thread has not waited for a datagram for so long, microseconds: each costs more than is left of
+/// a flood's time, and their number alone would never tell. A quarter of what the system allows.
+const BUSY: i64 = 50_000;
+/// A receive that took so long, microseconds, has waited.
+const WAITED: i64 = 200;
 /// So long others may run then: a thread of real-time priority that never pauses is ended by the
 /// system. Short, because what comes meanwhile waits, and the system's buffer is full soon.
 const BREATH: Duration = Duration::from_millis(2);
@@ -159,8 +164,27 @@ struct Place {
     /// Where its last media came from, and when that was told.
     from: Option<SocketAddr>,
     told: Option<Micros>,
-    /// What it sends through us.
-    police: RelayPolice,
+    /// What it sends through us, to each.
+    police: [RelayPolice; MAX_PARTICIPANTS],
+}
+
+impl Place {
+    /// Whether we pass on a datagram of it, of that size with all headers.
+    fn passes(&mut self, to: ParticipantId, audio: bool, size: usize, at: Micros) -> bool {
+        self.police.get_mut(usize::from(to.0)).is_some_and(|p| p.pass(audio, size, at))
+    }
+}
+
+/// Nothing is known of a member any more, nor of what was carried to it.
+fn forget(places: &mut [Place; MAX_PARTICIPANTS], gone: ParticipantId) {
+    for place in places.iter_mut() {
+        if let Some(police) = place.police.get_mut(usize::from(gone.0)) {
+            *police = RelayPolice::default();
+        }
+    }
+    if let Some(place) = places.get_mut(usize::from(gone.0)) {
+        *place = Place::default();
+    }
 }
 
 /// What the thread alone has.
@@ -179,6 +203,36 @@ impl Default for Sorting {
             places: Default::default(),
             meters: std::array::from_fn(|_| PathMeter::new(FRAME_MICROS)),
         }
+    }
+}
+
+/// Whether the thread has to pause so that others can run.
+struct Load {
+    /// When the window began, and the datagrams in it.
+    window: (Micros, u32),
+    /// When it last waited for a datagram, or paused.
+    waited: Micros,
+}
+
+impl Load {
+    fn new(now: Micros) -> Self {
+        Self { window: (now, 0), waited: now }
+    }
+
+    /// A receive that began and ended then.
+    fn received(&mut self, began: Micros, ended: Micros) {
+        if ended.since(began) >= WAITED {
+            self.waited = ended;
+        }
+    }
+
+    /// Looks once for each datagram, after it was handled.
+    fn is_flood(&mut self, now: Micros) -> bool {
+        self.window.1 += 1;
+        if now.since(self.window.0) >= WINDOW {
+            self.window = (now, 0);
+        }
+        self.window.1 >= FLOOD || now.since(self.waited) >= BUSY
     }
 }
 
@@ -204,9 +258,11 @@ impl Receive {
         let mut sorting = Sorting::default();
         let mut buffer = [0u8; BUFFER];
         let mut shown = clock::now();
-        let mut window = (shown, 0);
+        let mut load = Load::new(shown);
+        let mut asked = shown;
         while !self.shared.stopping() {
             let got = self.socket.recv(&mut buffer, PATIENCE);
+            load.received(asked, clock::now());
             while let Ok(command) = self.commands.try_recv() {
                 self.obey(command, &mut sorting);
             }
@@ -221,12 +277,11 @@ impl Receive {
             }
             // In a call no receive ever times out, so time decides; a reader is never waited for.
             let now = clock::now();
-            window.1 += 1;
-            if now.since(window.0) >= WINDOW {
-                window = (now, 0);
-            } else if window.1 >= FLOOD {
+            asked = now;
+            if load.is_flood(now) {
                 std::thread::sleep(BREATH);
-                window = (clock::now(), 0);
+                asked = clock::now();
+                load = Load::new(asked);
             }
             if now.since(shown) >= SHOW_DROPS
                 && let Ok(mut drops) = self.drops.try_lock()
@@ -264,9 +319,7 @@ impl Receive {
             }
             ReceiveCommand::Remove(peer) => {
                 demux.remove_peer(peer);
-                if let Some(place) = places.get_mut(usize::from(peer.0)) {
-                    *place = Place::default();
-                }
+                forget(places, peer);
                 if let Some(feed) = self.feeds.get_mut(usize::from(peer.0)) {
                     feed.stop();
                 }
@@ -347,15 +400,15 @@ impl Receive {
                 peer
             }
             Demuxed::Relay { peer, to, datagram } => {
-                let to = places.get(usize::from(to.0)).and_then(|p| p.relay_to);
+                let address = places.get(usize::from(to.0)).and_then(|p| p.relay_to);
                 let audio = Header::decode(datagram)
                     .is_ok_and(|(header, _)| header.kind == PacketType::Audio);
                 let place = places.get_mut(usize::from(peer.0));
-                let passes = place.is_some_and(|p| p.police.pass(audio, size as usize, at));
-                if let Some(to) = to.filter(|_| passes) {
+                let passes = place.is_some_and(|p| p.passes(to, audio, size as usize, at));
+                if let Some(address) = address.filter(|_| passes) {
                     let class = if audio { Class::Audio } else { Class::Other };
                     // As lost on the way as any other.
-                    let _ = self.socket.send(to, datagram, class);
+                    let _ = self.socket.send(address, datagram, class);
                 }
                 return;
             }
@@ -400,4 +453,53 @@ impl Receive {
 /// The decoder's end of a ring.
 pub fn pop_fragment(ring: &mut HeapCons<Fragment>) -> Option<Fragment> {
     ring.try_pop()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Pauses in a second of datagrams that come every `apart` and cost `each`, microseconds.
+    fn pauses(apart: i64, each: i64) -> u32 {
+        let mut load = Load::new(Micros(0));
+        let (mut now, mut next, mut pauses) = (0, 0, 0);
+        while now < 1_000_000 {
+            let began = Micros(now);
+            now = now.max(next);
+            next += apart;
+            load.received(began, Micros(now));
+            now += each;
+            if load.is_flood(Micros(now)) {
+                pauses += 1;
+                now += 2_000;
+                load = Load::new(Micros(now));
+            }
+        }
+        pauses
+    }
+
+    #[test]
+    fn a_flood_makes_the_thread_pause_whatever_a_datagram_costs_and_a_call_does_not() {
+        for cost in [5, 9, 20, 60, 400, 3_000] {
+            assert!(pauses(1, cost) >= 15, "{cost} us each: {}", pauses(1, cost));
+        }
+        for (apart, cost) in [(1_000, 20), (1_000, 700), (500, 100), (300, 50)] {
+            assert_eq!(pauses(apart, cost), 0, "{apart} us apart, {cost} us each");
+        }
+    }
+
+    #[test]
+    fn what_is_carried_to_one_takes_nothing_from_another_and_a_newcomer_begins_with_all_of_it() {
+        let mut places: [Place; MAX_PARTICIPANTS] = Default::default();
+        let carried = |places: &mut [Place; MAX_PARTICIPANTS], to: u8| {
+            let all = 0..100;
+            all.filter(|_| places[1].passes(ParticipantId(to), false, 1_178, Micros(0))).count()
+        };
+        let one = carried(&mut places, 2);
+        assert!(one > 0 && one < 100, "{one}");
+        assert_eq!(carried(&mut places, 3), one);
+        assert_eq!(carried(&mut places, 200), 0, "nobody has that number");
+        forget(&mut places, ParticipantId(3));
+        assert_eq!([2, 3].map(|to| carried(&mut places, to)), [0, one]);
+    }
 }

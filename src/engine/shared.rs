@@ -88,6 +88,17 @@ pub struct PeerCounters {
     pub video: VideoCounters,
 }
 
+impl PeerCounters {
+    /// The member has left: what is known of the way to it is not known of whoever has its number
+    /// next. What was counted stays.
+    pub fn left(&self) {
+        self.copies.store(0, Relaxed);
+        self.audio_kbps.store(0, Relaxed);
+        self.round_trip.store(0, Relaxed);
+        self.path.set(None, 0, None);
+    }
+}
+
 /// What congestion control knows of the path to a peer, for any thread. The control thread writes.
 #[derive(Debug, Default)]
 pub struct PathGauge {

@@ -5,6 +5,7 @@
 //! allows: so audio goes first by construction (PRD invariant 3). It never allocates, locks, logs,
 //! or waits on anything but that wake-up; the socket is non-blocking.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -18,7 +19,7 @@ use super::live_send::{KeptKeyframe, VideoSend};
 pub use super::live_send::{VideoOut, VideoPlan};
 use super::shared::Shared;
 use crate::audio::codec::{FrameLength, TalkEncoder};
-use crate::audio::framer::Framer;
+use crate::audio::framer::{Continuity, Framer};
 use crate::audio::packet::MAX_AUDIO_PAYLOAD;
 use crate::audio::redundancy::{Packer, Plan, Said};
 use crate::net::socket::{CallSocket, Class};
@@ -97,13 +98,40 @@ impl TalkPeer {
 pub struct TalkControl {
     commands: HeapProd<TalkCommand>,
     spent: HeapCons<Box<TalkPeer>>,
+    /// What must not be lost and found no room.
+    late: VecDeque<TalkCommand>,
 }
 
 impl TalkControl {
-    /// Passes a command on. The ring holds more than four people can cause in a tick.
+    /// Passes a command on. Who is in, and where, is said only once: that waits for room if there is
+    /// none. Of all else `false` says that it is to be sent again or was not worth it.
     pub fn send(&mut self, command: TalkCommand) -> bool {
+        self.retry();
+        let command = if self.late.is_empty() {
+            match self.commands.try_push(command) {
+                Ok(()) => return true,
+                Err(command) => command,
+            }
+        } else {
+            command
+        };
+        use TalkCommand::{Add, Address, Remove};
+        let kept = matches!(command, Add(..) | Remove(..) | Address(..));
+        if kept {
+            self.late.push_back(command);
+        }
+        kept
+    }
+
+    /// Passes on what found no room before, in order.
+    pub fn retry(&mut self) {
         while self.spent.try_pop().is_some() {}
-        self.commands.try_push(command).is_ok()
+        while let Some(command) = self.late.pop_front() {
+            if let Err(command) = self.commands.try_push(command) {
+                self.late.push_front(command);
+                return;
+            }
+        }
     }
 }
 
@@ -114,6 +142,9 @@ pub struct Talk {
     captured: Captured,
     block: Vec<f32>,
     framer: Framer,
+    continuity: Continuity,
+    /// The next frame follows sound that was never captured.
+    skipped: bool,
     frame: FrameLength,
     encoder: TalkEncoder,
     said: Said,
@@ -147,6 +178,8 @@ impl Talk {
             captured,
             block: Vec::with_capacity(LARGEST_BLOCK),
             framer: Framer::with_frame(frame.samples()),
+            continuity: Continuity::default(),
+            skipped: false,
             frame,
             encoder,
             said: Said::new(frame),
@@ -160,7 +193,7 @@ impl Talk {
             spent_peers,
             video,
         };
-        let control = TalkControl { commands, spent: spent_peer_end };
+        let control = TalkControl { commands, spent: spent_peer_end, late: VecDeque::new() };
         (talk, control, video_out)
     }
 
@@ -188,14 +221,16 @@ impl Talk {
         self.mute.set(self.shared.muted.load(Relaxed));
         while let Some(captured) = self.captured.pop(&mut self.block) {
             self.mute.apply(&mut self.block);
-            if self.captured.missed() > 0 {
-                self.framer.skip(self.captured.missed());
+            let (missed, handed) = (self.captured.missed(), self.captured.handed());
+            let lost = self.continuity.lost(self.block.len(), missed, captured, handed);
+            if missed + lost > 0 {
+                self.framer.skip(missed + lost);
+                self.skipped |= lost > 0;
             }
             if self.captured.waiting() > STALE_SAMPLES {
                 self.framer.skip(self.block.len());
                 continue;
             }
-            let handed = self.captured.handed();
             self.shared.wake_up.add(clock::now().since(handed));
             self.framer.push(&self.block, captured);
             self.talk(handed);
@@ -262,6 +297,9 @@ impl Talk {
         let envelope = &mut self.envelope;
         while let Some((number, pcm, captured)) = framer.pop() {
             let ready = clock::now();
+            if std::mem::take(&mut self.skipped) {
+                said.skip_to(number);
+            }
             let Ok(n) = encoder.encode(pcm, opus) else { continue };
             let silent = TalkEncoder::is_silence(&opus[..n]);
             if !said.say(number, &opus[..n], silent) {
@@ -428,6 +466,21 @@ mod tests {
         assert!(b.video.send(Source::Main, frame));
         b.say(1);
         assert_eq!(b.hear(), [('a', 0), ('v', 0)]);
+    }
+
+    #[test]
+    fn who_comes_and_goes_is_told_even_where_the_queue_was_full_and_in_order() {
+        let mut b = bench();
+        b.say(1);
+        assert_eq!(b.hear(), [('a', 0)]);
+        while b.control.send(TalkCommand::Bitrate(32)) {}
+        assert!(b.control.send(TalkCommand::Remove(PEER)));
+        b.join([2; 32]);
+        b.talk.tick();
+        b.control.retry();
+        b.say(1);
+        assert_eq!(b.hear(), [('a', 0)], "under the new keys");
+        assert!(b.control.late.is_empty() && b.control.send(TalkCommand::Bitrate(32)));
     }
 
     #[test]

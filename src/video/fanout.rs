@@ -85,6 +85,11 @@ impl Row {
         }
     }
 
+    /// Position of the newest keyframe, not before `from`.
+    fn newest_keyframe(&self, from: u64) -> Option<u64> {
+        (from.max(self.first)..self.next).rev().find(|&at| self.get(at).is_some_and(|f| f.keyframe))
+    }
+
     fn drop_first(&mut self) -> Option<Box<OutFrame>> {
         let at = (self.first % DEPTH as u64) as usize;
         self.first += 1;
@@ -225,9 +230,15 @@ impl Fanout {
     /// A picture that nobody needs any more.
     pub fn spent(&mut self) -> Option<Box<OutFrame>> {
         for source in [Source::Main, Source::Low] {
-            let reading = self.peers.iter().flatten().filter(|p| p.source == source);
+            let row = &self.rows[source as usize];
+            let needed = self.peers.iter().flatten().filter_map(|p| match p.feed {
+                _ if p.source == source => Some(p.at),
+                // On its way over, in the middle of a picture: it will begin there.
+                Some(feed) if feed.source == source => row.newest_keyframe(row.first),
+                _ => None,
+            });
+            let needed = needed.min().unwrap_or(row.next);
             let row = &mut self.rows[source as usize];
-            let needed = reading.map(|p| p.at).min().unwrap_or(row.next);
             if row.first < needed.min(row.next) {
                 return row.drop_first();
             }
@@ -388,9 +399,7 @@ impl Cursor {
         if feed.source != self.source && self.fragment == 0 {
             // Over to the other row where that has a keyframe; until then the old one goes on.
             let row = &rows[feed.source as usize];
-            let key =
-                (row.first..row.next).rev().find(|&at| row.get(at).is_some_and(|f| f.keyframe));
-            if let Some(key) = key {
+            if let Some(key) = row.newest_keyframe(row.first) {
                 self.source = feed.source;
                 self.at = key;
                 self.broken = false;
@@ -407,9 +416,7 @@ impl Cursor {
             return;
         }
         // Late by more than a few pictures, and here is a newer beginning.
-        let newer =
-            (self.at + BEHIND..row.next).rev().find(|&at| row.get(at).is_some_and(|f| f.keyframe));
-        if let Some(key) = newer {
+        if let Some(key) = row.newest_keyframe(self.at + BEHIND) {
             self.at = key;
         }
         while let Some(frame) = row.get(self.at) {
@@ -528,6 +535,24 @@ mod tests {
         assert_eq!(sent.iter().map(|s| s.2).collect::<Vec<_>>(), (0..30).collect::<Vec<_>>());
         let keys: Vec<_> = sent.iter().filter(|s| s.1).map(|s| s.2).collect();
         assert_eq!(keys, [0, 13]);
+    }
+
+    #[test]
+    fn a_keyframe_that_comes_while_a_picture_of_the_other_encoder_is_under_way_is_kept() {
+        let mut fan = Fanout::new(cut);
+        fan.join(0, 400);
+        let mut at = 0;
+        fan.push(Source::Main, picture(true, false, 8_000));
+        let mut sent = run(&mut fan, &mut at, 20);
+        assert!((1..8).contains(&sent.len()), "under way");
+        fan.set(0, Some(Feed { source: Source::Low, layers: 2 }), [1_000, 800], 100);
+        fan.push(Source::Low, picture(true, false, 300));
+        sent.extend(run(&mut fan, &mut at, 2));
+        fan.push(Source::Low, picture(false, false, 200));
+        sent.extend(run(&mut fan, &mut at, 400));
+        let pictures: Vec<_> = sent.iter().filter(|s| s.3 == 0).map(|s| (s.1, s.2)).collect();
+        assert_eq!(pictures, [(true, 0), (true, 1), (false, 2)]);
+        assert_eq!(fan.wants_keyframe(0), None);
     }
 
     #[test]

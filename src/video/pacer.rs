@@ -22,6 +22,10 @@ const MAX_BACKLOG: u64 = 80_000;
 /// Backlog above which even a keyframe must wait: one keyframe's worth more.
 const MAX_KEYFRAME_BACKLOG: u64 = 120_000;
 
+/// A queue in front of the own uplink is believed to be no longer than this, microseconds: the time of
+/// one packet at 40 kbit/s. A line that was taken for slower than it is would be busy long after.
+const MOST_BUSY: i64 = 250_000;
+
 /// Byte-microseconds: credit is exact at any rate, with no rounding loss between boundaries.
 const SCALE: u64 = 8_000;
 
@@ -138,7 +142,7 @@ impl Line {
     /// Audio or anything else that does not wait was sent: bytes with all headers.
     pub fn sent(&mut self, bytes: usize, now: Micros) {
         let time = (bytes as u64 * SCALE).div_ceil(self.rate) as i64;
-        self.busy = self.busy.max(now) + time;
+        self.busy = (self.busy.max(now) + time).min(now + MOST_BUSY);
         if self.video > now {
             self.video = self.busy;
         }
@@ -364,6 +368,26 @@ mod tests {
             assert!(longest > one / 2, "{peers} peers: the line was hardly used ({longest} us)");
             assert!(left > 240, "{peers} peers: video gets what is left ({left} packets)");
         }
+    }
+
+    #[test]
+    fn more_audio_than_the_line_is_said_to_carry_blocks_video_only_while_that_lasts() {
+        let mut line = Line::new(60);
+        line.sent_video(1_178, Micros(0));
+        let mut now = Micros(0);
+        // 123 kbit/s for ten seconds.
+        for n in 0..2_000 {
+            now = Micros(n * 5_000);
+            line.sent(77, now);
+            assert!(line.free_at() > now, "audio stands in the queue");
+        }
+        line.set_rate(1_000);
+        let free = (1..).map(|n| now + n * 5_000).find(|&at| {
+            line.sent(77, at);
+            line.free_at() <= at
+        });
+        let after = free.expect("an endless search").since(now);
+        assert!(after <= 300_000, "{after} us after it has recovered");
     }
 
     #[test]

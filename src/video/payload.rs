@@ -98,6 +98,16 @@ impl Chain {
     }
 }
 
+/// The number of a keyframe. `newest` is its stream's newest base frame, `other` that of the sender's
+/// other stream, from which somebody may come over: where it gets nothing of the keyframe, what follows
+/// must not seem to continue either.
+pub fn keyframe_base(newest: u8, other: u8) -> u8 {
+    let next = newest.wrapping_add(1) % BASES;
+    let ahead = next.wrapping_sub(other) % BASES;
+    let far = (BASES / 4..=BASES - BASES / 4).contains(&ahead);
+    if far { next } else { (next + BASES / 2) % BASES }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,6 +142,23 @@ mod tests {
         assert!(base(1).follows(base(0)) && base(0).follows(base(31)));
         assert!(!base(2).follows(base(0)), "a base frame is missing");
         assert!(upper(4).follows(base(4)) && !upper(5).follows(base(4)));
+    }
+
+    #[test]
+    fn what_follows_a_keyframe_continues_neither_its_own_stream_nor_the_other_without_it() {
+        for newest in 0..BASES {
+            for other in 0..BASES {
+                let key = keyframe_base(newest, other);
+                let chain = |n: u8| Chain((n % BASES) << BASE_AT);
+                // Who comes over may be some frames behind the other stream, or ahead.
+                let seen = (0..7).flat_map(|n| [other.wrapping_sub(n), other.wrapping_add(n)]);
+                for before in seen.chain([newest]) {
+                    assert!(!chain(key + 1).follows(chain(before)), "{newest} {other} {before}");
+                    let upper = Chain(key << BASE_AT | LAYER);
+                    assert!(!upper.follows(chain(before)), "{newest} {other} {before}");
+                }
+            }
+        }
     }
 
     proptest! {

@@ -20,6 +20,9 @@ const QUIET: i64 = 3_000;
 /// The least delay is that of the last one to two of these, microseconds: long enough to have seen
 /// an empty queue, short enough that two clocks that part by 100 ppm differ by 2 ms.
 const WINDOW: i64 = 10_000_000;
+/// A block this much later than the one before it, microseconds, is no queue that has grown in a block's
+/// time: the other end has stood still (it slept, its card lost sound) and its numbers with it.
+const STOOD_STILL: i64 = 2_000_000;
 /// Nothing came for so long: what is measured before and after does not belong together.
 const PAUSE: i64 = 1_000_000;
 /// Slots of the rate's window ...
@@ -133,6 +136,10 @@ impl PathMeter {
         let noise = self.blocks.micros;
         // Where there is much jitter one block proves nothing.
         let before = self.blocks.previous.map_or(0, |low| self.queue(low));
+        if queue - before > STOOD_STILL {
+            self.moved();
+            return None;
+        }
         let proven = noise < QUIET || before > URGENT + 5 * noise;
         let urgent = proven && queue > URGENT + 5 * noise && queue > self.told + URGENT / 4;
         self.blocks.learn(block);
@@ -283,6 +290,21 @@ mod tests {
         let beyond = |r: &PathReport| r.queue_micros > (12_000 + 5 * r.noise_micros).min(90_000);
         let false_alarms = late.iter().filter(|(_, r)| beyond(r)).count();
         assert!(false_alarms * 50 < late.len(), "{false_alarms} of {}", late.len());
+    }
+
+    #[test]
+    fn a_sender_that_stood_still_has_no_queue_and_a_line_that_is_clogged_for_seconds_has_one() {
+        for seconds in [3, 5, 60] {
+            let mut meter = PathMeter::new(5_000);
+            feed(&mut meter, 0, 1_000, |_| 20_000);
+            let after = feed(&mut meter, 1_000, 400, |_| 20_000 + seconds * 1_000_000);
+            assert!(!after.is_empty());
+            assert!(after.iter().all(|(_, r)| r.queue_micros == 0), "{seconds} s: {after:?}");
+        }
+        let mut meter = PathMeter::new(5_000);
+        feed(&mut meter, 0, 1_000, |_| 20_000);
+        let clogged = feed(&mut meter, 1_000, 1_000, |n| 20_000 + (n as i64 - 999) * 5_000);
+        assert!(clogged.last().is_some_and(|(_, r)| r.queue_micros > 4_000_000));
     }
 
     #[test]

@@ -37,7 +37,7 @@ impl Bucket {
     }
 }
 
-/// Polices what one member sends through us.
+/// Polices what one member sends through us to one other.
 #[derive(Clone, Debug)]
 pub struct RelayPolice {
     audio: Bucket,
