@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::{fs, io};
 
 use super::config::MOST_AV_OFFSET;
+use super::disk;
 use super::events::Events;
 use crate::devices::CameraInfo;
 use crate::platform::folders;
@@ -49,9 +50,8 @@ impl Remembered {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
         }
-        let part = path.with_extension("part");
-        fs::write(&part, serde_json::to_string_pretty(&all).map_err(io::Error::other)?)?;
-        fs::rename(part, path)
+        let text = serde_json::to_string_pretty(&all).map_err(io::Error::other)?;
+        disk::replace(path, &text)
     }
 }
 

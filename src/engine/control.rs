@@ -411,14 +411,12 @@ impl Control {
             MeshEvent::ClockSample {
                 peer, sent, remote_received, remote_sent, received, ..
             } => {
-                self.with_member(peer, |m| {
-                    let held = remote_sent.since(remote_received);
-                    m.round_trip = Some((received.since(sent) - held).max(0));
-                });
                 let held = remote_sent.since(remote_received);
-                self.paths.round_trip(peer, (received.since(sent) - held).max(0));
+                let round_trip = (received.since(sent) - held).max(0);
+                self.with_member(peer, |m| m.round_trip = Some(round_trip));
+                self.paths.round_trip(peer, round_trip);
                 if let Some(counters) = self.shared.peers.get(usize::from(peer.0)) {
-                    counters.round_trip.store((received.since(sent) - held).max(0), Relaxed);
+                    counters.round_trip.store(round_trip, Relaxed);
                 }
                 // A host that was asleep takes the time from whoever was awake.
                 let any = self.host && !progress.clock.settled() && !self.is_in(progress.reference);

@@ -9,7 +9,7 @@
 //! Belongs to the talk thread: no allocation, no clock. Frames are boxes that come from the encoder
 //! and go back to it ([`Fanout::spent`]).
 
-use super::pacer::{Line, Pacer};
+use super::pacer::{self, Line, Pacer};
 use crate::units::{MAX_PEERS, Micros};
 
 /// Pictures that wait at most, for each encoder: half a second of them.
@@ -267,7 +267,7 @@ impl Fanout {
             }
             let wanted = peer.kept.is_some_and(|k| k.wanted != 0);
             let waits = self.rows[peer.source as usize].get(peer.at).is_some();
-            (wanted || waits) && peer.pacer.budget(now) >= PACKET_PAYLOAD
+            (wanted || waits) && peer.pacer.budget(now) >= pacer::PACKET
         })?;
         let peer = self.peers[place].as_ref()?;
         if let Some(kept) = peer.kept.filter(|k| k.wanted != 0) {
@@ -347,7 +347,7 @@ impl Fanout {
             .filter(|p| {
                 !p.held && (p.is_behind(&self.rows) || p.kept.is_some_and(|k| k.wanted != 0))
             })
-            .map(|p| p.line.free_at().since(now).max(p.pacer.wait(PACKET_PAYLOAD)).max(uplink))
+            .map(|p| p.line.free_at().since(now).max(p.pacer.wait(pacer::PACKET)).max(uplink))
             .min()
     }
 
@@ -358,9 +358,6 @@ impl Fanout {
         (peer.source != source || peer.broken).then_some(source)
     }
 }
-
-/// Credit that a packet needs.
-const PACKET_PAYLOAD: usize = 1_150;
 
 impl Cursor {
     fn is_behind(&self, rows: &[Row; 2]) -> bool {
@@ -374,9 +371,9 @@ impl Cursor {
         let row = &rows[self.source as usize];
         let bytes: usize = (self.at..row.next)
             .filter_map(|at| row.get(at))
-            .map(|f| f.data.len() + PACKET - PACKET_PAYLOAD)
+            .map(|f| f.data.len() + PACKET - pacer::PACKET)
             .sum();
-        let begun = usize::from(self.fragment) * PACKET_PAYLOAD;
+        let begun = usize::from(self.fragment) * pacer::PACKET;
         bytes.saturating_sub(begun) as u64 * 8_000 / u64::from(self.video_kbps)
     }
 

@@ -2,9 +2,8 @@
 //!
 //! Credit grows with time at the pacing rate and is capped at one packet (or one boundary's worth
 //! where the rate is higher), so fragments leave evenly and a burst cannot exist. [`Line`] sees to it
-//! that audio never waits behind more than one packet of it. [`Pacer`] and [`Line`] are for the talk
-//! thread; [`Admission`], for whoever encodes, keeps the backlog short by leaving whole
-//! frames out. Both are pure, allocate nothing, and are cheap enough for a real-time thread.
+//! that audio never waits behind more than one packet of it. Both are
+//! pure, allocate nothing, and are cheap enough for the talk thread.
 
 use crate::units::Micros;
 
@@ -12,16 +11,10 @@ use crate::units::Micros;
 /// frames' time and deltas leave at once; the live target of 400 kbit/s is paced at 1 Mbit/s, at
 /// which a packet occupies the line for under 10 ms.
 const HEADROOM_PERCENT: u64 = 250;
-/// Largest datagram, bytes.
-const PACKET: u64 = 1_150;
+/// Largest packet of video without its headers, bytes: the credit that one needs.
+pub const PACKET: usize = 1_150;
 /// The talk thread's boundary, microseconds.
 const BOUNDARY: u64 = 5_000;
-/// Backlog above which a delta is left out, microseconds of pacing: with the encoder's and the
-/// network's share it keeps capture to display under 150 ms (PRD 8).
-const MAX_BACKLOG: u64 = 80_000;
-/// Backlog above which even a keyframe must wait: one keyframe's worth more.
-const MAX_KEYFRAME_BACKLOG: u64 = 120_000;
-
 /// A queue in front of the own uplink is believed to be no longer than this, microseconds: the time of
 /// one packet at 40 kbit/s. A line that was taken for slower than it is would be busy long after.
 const MOST_BUSY: i64 = 250_000;
@@ -37,20 +30,12 @@ pub struct Pacer {
     /// Bytes that may leave, times [`SCALE`]; negative after a packet larger than the credit.
     credit: i64,
     last: Option<Micros>,
-    backlog: u64,
-    admission: Admission,
 }
 
 impl Pacer {
     /// For video of `rate_kbps`; the pacing rate is higher by the headroom above.
     pub fn new(rate_kbps: u32) -> Self {
-        let mut pacer = Self {
-            rate: 0,
-            credit: 0,
-            last: None,
-            backlog: 0,
-            admission: Admission::new(rate_kbps),
-        };
+        let mut pacer = Self { rate: 0, credit: 0, last: None };
         pacer.set_rate(rate_kbps);
         pacer.credit = pacer.cap();
         pacer
@@ -59,28 +44,7 @@ impl Pacer {
     /// Follows the encoder's new target.
     pub fn set_rate(&mut self, rate_kbps: u32) {
         self.rate = pacing_rate(rate_kbps);
-        self.admission.set_rate(rate_kbps);
         self.credit = self.credit.min(self.cap());
-    }
-
-    /// Tells of a whole frame that wants to leave: counts it, or refuses it because of the
-    /// backlog (see [`Admission::admit`]). For callers that queue on the sending thread.
-    pub fn enqueue(&mut self, keyframe: bool, bytes: usize) -> bool {
-        let admitted = self.admission.admit(self.backlog as usize, keyframe);
-        if admitted {
-            self.backlog += bytes as u64;
-        }
-        admitted
-    }
-
-    /// Bytes that were enqueued and have not been sent.
-    pub fn backlog(&self) -> usize {
-        self.backlog as usize
-    }
-
-    /// An encoder must start over with a keyframe, because a delta was refused.
-    pub fn wants_keyframe(&self) -> bool {
-        self.admission.wants_keyframe()
     }
 
     /// Bytes of video that may leave now. A packet may leave when it is not longer than this;
@@ -96,18 +60,17 @@ impl Pacer {
     /// A packet has left.
     pub fn sent(&mut self, bytes: usize) {
         self.credit -= (bytes as u64 * SCALE) as i64;
-        self.backlog = self.backlog.saturating_sub(bytes as u64);
     }
 
     /// Microseconds from the last [`Self::budget`] until a packet of so many bytes may leave.
     pub fn wait(&self, bytes: usize) -> i64 {
-        let missing = (bytes as u64).min(PACKET) * SCALE;
+        let missing = bytes.min(PACKET) as u64 * SCALE;
         let missing = (missing as i64 - self.credit).max(0) as u64;
         missing.div_ceil(self.rate) as i64
     }
 
     fn cap(&self) -> i64 {
-        (PACKET * SCALE).max(self.rate * BOUNDARY) as i64
+        (PACKET as u64 * SCALE).max(self.rate * BOUNDARY) as i64
     }
 }
 
@@ -164,53 +127,6 @@ fn pacing_rate(rate_kbps: u32) -> u64 {
     (u64::from(rate_kbps) * HEADROOM_PERCENT / 100).max(8)
 }
 
-/// Decides which frames are left out when more waits than can leave in time. Owned by the thread
-/// that encodes, which reads the backlog from the ring between it and the sender.
-///
-/// Best asked **before** encoding ([`Admission::has_room`]): a picture that was never encoded
-/// breaks no reference. A refused delta does, so after it only a keyframe is admitted.
-#[derive(Clone, Debug)]
-pub struct Admission {
-    rate: u64,
-    broken: bool,
-}
-
-impl Admission {
-    /// For video of `rate_kbps`.
-    pub fn new(rate_kbps: u32) -> Self {
-        Self { rate: pacing_rate(rate_kbps), broken: false }
-    }
-
-    /// Follows the encoder's new target.
-    pub fn set_rate(&mut self, rate_kbps: u32) {
-        self.rate = pacing_rate(rate_kbps);
-    }
-
-    /// Time that a backlog of so many bytes takes to leave, microseconds.
-    pub fn delay(&self, backlog: usize) -> u64 {
-        backlog as u64 * SCALE / self.rate
-    }
-
-    /// Whether a picture is worth encoding now.
-    pub fn has_room(&self, backlog: usize) -> bool {
-        self.delay(backlog) <= MAX_BACKLOG
-    }
-
-    /// Whether an encoded frame may join the backlog.
-    pub fn admit(&mut self, backlog: usize, keyframe: bool) -> bool {
-        let limit = if keyframe { MAX_KEYFRAME_BACKLOG } else { MAX_BACKLOG };
-        let room = self.delay(backlog) <= limit;
-        let admitted = room && (keyframe || !self.broken);
-        self.broken = !admitted;
-        admitted
-    }
-
-    /// The encoder must start over with a keyframe.
-    pub fn wants_keyframe(&self) -> bool {
-        self.broken
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -239,9 +155,7 @@ mod tests {
     #[test]
     fn a_keyframe_leaves_one_packet_at_a_time_and_evenly() {
         let mut pacer = Pacer::new(400);
-        assert!(pacer.enqueue(true, 10 * 1150));
         let left = drain(&mut pacer, vec![1150; 10]);
-        assert_eq!(pacer.backlog(), 0);
         let gaps: Vec<i64> = left.windows(2).map(|two| two[1].0 - two[0].0).collect();
         // 1,150 bytes at 1 Mbit/s take 9.2 ms: one or two boundaries.
         assert!(gaps.iter().all(|&gap| (5_000..=10_000).contains(&gap)), "{gaps:?}");
@@ -282,19 +196,6 @@ mod tests {
         }
         let expected = 81 * 250 / 100 * 10_000 / 8;
         assert!((expected - sent).abs() <= 20, "{sent} bytes instead of {expected}");
-    }
-
-    #[test]
-    fn a_long_backlog_refuses_deltas_until_the_next_keyframe() {
-        let mut admission = Admission::new(400);
-        assert!(admission.has_room(10_000) && !admission.has_room(10_001));
-        assert!(admission.admit(10_000, false));
-        assert!(!admission.admit(10_001, false));
-        assert!(admission.wants_keyframe());
-        assert!(!admission.admit(0, false), "its reference is gone");
-        assert!(!admission.admit(15_001, true), "even a keyframe can be too much");
-        assert!(admission.admit(12_000, true));
-        assert!(!admission.wants_keyframe() && admission.admit(0, false));
     }
 
     /// A true line of `kbps` with a queue: when a packet that enters now has left.

@@ -45,15 +45,9 @@ impl Ballast {
             None => self.file.insert(tempfile::tempfile_in(&self.folder)?),
         };
         // Zeros would take no room on a disk that packs them.
-        let mut noise = 0x9E37_79B9_7F4A_7C15 ^ self.bytes;
         let mut block = [0_u8; 4_096];
         while self.bytes < until {
-            for word in block.as_chunks_mut::<8>().0 {
-                noise ^= noise << 13;
-                noise ^= noise >> 7;
-                noise ^= noise << 17;
-                *word = noise.to_ne_bytes();
-            }
+            getrandom::fill(&mut block).map_err(|e| io::Error::other(e.to_string()))?;
             file.write_all(&block)?;
             self.bytes += block.len() as u64;
         }

@@ -1,4 +1,4 @@
-//! The writer's thread: encoded samples into the file, each second durable within its second.
+//! The writer's thread: encoded samples into the file, each fragment durable within a second.
 //!
 //! Only this thread writes samples, and [`super::file`]'s waits for the disk. A disk that stalls
 //! makes the queue grow (encoded media, some 2.3 MB a second); a disk that fails ends the file
@@ -424,7 +424,7 @@ impl Mux {
                 self.fail(format!("closing {} failed: {e}", open.path.display()));
                 self.events.error(
                     format!(
-                        "{} could not be ended; every whole second in it plays",
+                        "{} could not be ended; all but its last third of a second plays",
                         open.path.display()
                     ),
                     format!(

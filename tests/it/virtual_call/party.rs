@@ -274,6 +274,7 @@ impl Party {
     pub fn leave(&mut self, now: Micros, out: &mut Outbox) {
         self.leaving = Some(now);
         self.talk.peer = None;
+        self.live.leave();
         self.mesh.leave(now);
         self.settle(now, out);
     }
@@ -339,6 +340,7 @@ impl Party {
                 self.ear.feeds[usize::from(peer.0)].restart();
                 self.eye = Some(Eye::new(now));
                 self.talk.peer = Some(TalkPeer::new(*address, sealer));
+                self.live.join();
                 self.live.keyframe_wanted = true;
                 self.peer = Some(*peer);
             }
@@ -350,6 +352,7 @@ impl Party {
             MeshEvent::PeerLeft { peer, reason } => {
                 assert_eq!(*reason, LeaveReason::Bye);
                 self.talk.peer = None;
+                self.live.leave();
                 self.demux.remove_peer(*peer);
                 self.ear.feeds[usize::from(peer.0)].stop();
                 self.eye = None;

@@ -1,13 +1,13 @@
 //! One party's sending side: microphone, camera, encoders, and the talk thread's work.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use hyperzoom::audio::{Framer, MAX_AUDIO_PAYLOAD, TalkEncoder, TestSound, write_payload};
-use hyperzoom::protocol::{MAX_DATAGRAM, MAX_FRAGMENT, MediaSealer, fragment, fragments};
+use hyperzoom::protocol::{MAX_DATAGRAM, MediaSealer, fragment, fragments};
 use hyperzoom::units::{Micros, SessionMicros};
+use hyperzoom::video::fanout::{Fanout, Feed, OutFrame, Source};
 use hyperzoom::video::image::I420;
-use hyperzoom::video::pacer::{Admission, Pacer};
 use hyperzoom::video::payload::{self, FramePrefix};
 use hyperzoom::video::scale::Scaler;
 use hyperzoom::video::testcard::TestCard;
@@ -22,10 +22,12 @@ const LIVE: Vp8Config =
     Vp8Config { width: 320, height: 180, fps: 24, kbps: KBPS, keyframe_interval: 48 };
 /// What the camera delivers; the scaler halves it.
 const CAMERA: (u32, u32) = (640, 360);
-/// Header and tag of a video packet.
-const OVERHEAD: usize = MAX_DATAGRAM - MAX_FRAGMENT;
-/// Pictures that wait at most between encoder and talk thread.
-const VIDEO_FRAMES: usize = 8;
+/// IPv4 and UDP.
+const HEADERS: usize = 28;
+/// Microseconds: a picture that would wait longer than this is not encoded.
+const LONGEST_WAIT: u64 = 80_000;
+/// What the path carries, in all and of that the picture, kbit/s.
+const PATH: [u32; 2] = [2_000, 1_500];
 /// Sent pictures that are remembered to compare shown ones with: more than a second of them.
 const REMEMBERED: usize = 64;
 
@@ -73,26 +75,15 @@ impl Mic {
     }
 }
 
-/// An encoded picture on its way to the talk thread.
-struct OutFrame {
-    keyframe: bool,
-    number: u64,
-    data: Vec<u8>,
-}
-
-/// Camera pictures, scaled, encoded and put in the talk thread's queue.
+/// Camera pictures, scaled, encoded and on their way out.
 pub struct Live {
     card: TestCard,
     native: I420,
     small: I420,
     scaler: Scaler,
     encoder: Vp8Encoder,
-    admission: Admission,
-    queue: VecDeque<OutFrame>,
-    next: u64,
+    fan: Fanout,
     next_due: Option<Micros>,
-    backlog: usize,
-    broken: bool,
     /// The peer wants a keyframe, or is new.
     pub keyframe_wanted: bool,
     /// Pictures that were encoded, and keyframes among them.
@@ -112,18 +103,25 @@ impl Live {
             small: I420::black(LIVE.width, LIVE.height),
             scaler: Scaler::new(),
             encoder: Vp8Encoder::new(&LIVE).unwrap(),
-            admission: Admission::new(KBPS),
-            queue: VecDeque::new(),
-            next: 0,
+            fan: Fanout::new(fragments),
             next_due: None,
-            backlog: 0,
-            broken: false,
             keyframe_wanted: false,
             encoded: 0,
             keyframes: 0,
             shed: 0,
             sent: BTreeMap::new(),
         }
+    }
+
+    /// A peer is there, under new keys.
+    pub fn join(&mut self) {
+        self.fan.join(0, KBPS);
+        self.fan.set(0, Some(Feed { source: Source::Main, layers: 2 }), PATH, KBPS);
+    }
+
+    /// It is gone.
+    pub fn leave(&mut self) {
+        self.fan.leave(0);
     }
 
     /// Takes a camera picture, if it is its turn at 24 a second.
@@ -134,14 +132,14 @@ impl Live {
             return;
         }
         self.next_due = Some(due + interval);
-        if !self.admission.has_room(self.backlog) {
+        if self.fan.delay(Source::Main).is_some_and(|delay| delay > LONGEST_WAIT) {
             self.shed += 1;
             return;
         }
         let session = session.unwrap_or_default();
         self.card.draw(number, captured.as_secs_f64().rem_euclid(86_400.0), &mut self.native);
         self.scaler.fit(&self.native, &mut self.small);
-        let force = self.broken | std::mem::take(&mut self.keyframe_wanted);
+        let force = std::mem::take(&mut self.keyframe_wanted);
         let mut data = Vec::new();
         payload::write(
             &FramePrefix { layer: 0, base: 0, disposable: false, captured: session },
@@ -156,12 +154,7 @@ impl Live {
         if self.sent.len() > REMEMBERED {
             self.sent.pop_first();
         }
-        self.broken = self.queue.len() == VIDEO_FRAMES;
-        if !self.broken {
-            self.backlog += data.len();
-            self.queue.push_back(OutFrame { keyframe, number: self.next, data });
-        }
-        self.next += 1;
+        self.fan.push(Source::Main, Box::new(OutFrame { keyframe, disposable: false, data }));
     }
 }
 
@@ -170,12 +163,11 @@ pub struct TalkPeer {
     pub address: SocketAddr,
     sealer: MediaSealer,
     audio_base: Option<u64>,
-    video_base: Option<u64>,
 }
 
 impl TalkPeer {
     pub fn new(address: SocketAddr, sealer: MediaSealer) -> Self {
-        Self { address, sealer, audio_base: None, video_base: None }
+        Self { address, sealer, audio_base: None }
     }
 }
 
@@ -183,9 +175,7 @@ impl TalkPeer {
 pub struct Talk {
     framer: Framer,
     encoder: TalkEncoder,
-    pacer: Pacer,
     pub peer: Option<TalkPeer>,
-    leaving: Option<(OutFrame, u8)>,
     /// Audio packets that left.
     pub said: u64,
 }
@@ -195,9 +185,7 @@ impl Talk {
         Self {
             framer: Framer::new(),
             encoder: TalkEncoder::new(32_000).unwrap(),
-            pacer: Pacer::new(KBPS),
             peer: None,
-            leaving: None,
             said: 0,
         }
     }
@@ -227,35 +215,22 @@ impl Talk {
         }
     }
 
-    /// Lets video out, as much as the pacer allows.
+    /// Lets video out, as much as may leave now.
     pub fn show(&mut self, live: &mut Live, now: Micros, timestamp: u32, out: &mut Outbox) {
-        loop {
-            let next = self.leaving.take().or_else(|| Some((live.queue.pop_front()?, 0)));
-            let Some((frame, next)) = next else { break };
-            let count = fragments(frame.data.len()).expect("a live picture fits");
-            let part = fragment(&frame.data, next);
-            if part.len() + OVERHEAD > self.pacer.budget(now) {
-                self.leaving = Some((frame, next));
-                break;
-            }
-            self.pacer.sent(part.len() + OVERHEAD);
-            live.backlog -= part.len();
-            if let Some(peer) = &mut self.peer {
-                if peer.video_base.is_none() && frame.keyframe && next == 0 {
-                    peer.video_base = Some(frame.number);
-                }
-                if let Some(base) = peer.video_base {
-                    let (key, number) = (frame.keyframe, frame.number - base);
-                    let mut datagram = [0; MAX_DATAGRAM];
-                    let (seal, to) = (&mut peer.sealer, &mut datagram);
-                    let len = seal.video(key, number, next, count, timestamp, part, to);
-                    assert!(len > 0);
-                    out.push((peer.address, datagram[..len].to_vec()));
-                }
-            }
-            if next + 1 < count {
-                self.leaving = Some((frame, next + 1));
-            }
+        while let Some(next) = live.fan.next(now) {
+            let peer = self.peer.as_mut().expect("pictures are for somebody");
+            assert!(!next.again, "nobody asks for fragments");
+            // 0/0 = not fragmented (PRD 5.4).
+            let (id, total) =
+                if next.fragments == 1 { (0, 0) } else { (next.fragment, next.fragments) };
+            let (part, mut datagram) = (fragment(next.data, next.fragment), [0; MAX_DATAGRAM]);
+            let (key, number, to) = (next.keyframe, next.sequence, &mut datagram);
+            let len = peer.sealer.video(key, number, id, total, timestamp, part, to);
+            assert!(len > 0);
+            out.push((peer.address, datagram[..len].to_vec()));
+            live.fan.sent(0, false, len + HEADERS, now);
         }
+        while live.fan.spent().is_some() {}
+        live.keyframe_wanted |= live.fan.wants_keyframe(0).is_some();
     }
 }
