@@ -91,18 +91,23 @@ pub fn examine<R: Read + Seek>(
     if let Some(index) = index.as_ref().filter(|index| index.summary.finalised) {
         return Ok(Examined::Finished(Box::new(index.summary.clone())));
     }
-    let ours = index.as_ref().filter(|index| is_ours(index));
+    let begins_well = index.as_ref().is_some_and(is_ours);
+    // Where the beginning alone is damaged, the journal beside it says whose file it is, and the
+    // index of what was committed is as good as ever.
+    let ours = index.as_ref().filter(|_| begins_well || journal.parameters.is_some());
     // What was damaged in them may still read, and make no file.
     let sound = |parameters: &MovieParameters| parameters.check().is_ok();
-    let known = ours.and_then(|index| index.parameters.clone()).filter(sound);
+    // A beginning that is written anew has to have its length to the byte: the journal's has.
+    let known = ours.filter(|_| begins_well).and_then(|index| index.parameters.clone());
+    let known = known.filter(sound);
     let told = || journal.parameters.clone().filter(sound);
     let Some(parameters) = known.or_else(told) else {
         // What was begun and never committed lacks its timecode.
         let begun = ours.is_some_and(|index| index.summary.fragments == 0);
         return Err(if begun { RecoverError::Empty } else { RecoverError::Foreign });
     };
-    let in_place = ours.is_some_and(|index| index.tail != Tail::Damaged);
-    let beginning = ours.is_none().then(|| beginning(&parameters));
+    let in_place = begins_well && ours.is_some_and(|index| index.tail != Tail::Damaged);
+    let beginning = (!begins_well).then(|| beginning(&parameters));
 
     let committed = ours.map_or_else(Default::default, committed);
     let committed_counts = committed.each_ref().map(Vec::len);
