@@ -6,15 +6,12 @@
 //! planes ([`super::recolour`]). Runs on whichever thread asks; one converter a thread.
 
 use turbojpeg::{Decompressor, Image, PixelFormat as JpegFormat, Subsamp, YuvImage};
-use yuv::{
-    BufferStoreMut, YuvConversionMode, YuvPackedImage, YuvPlanarImageMut, YuvRange,
-    YuvStandardMatrix,
-};
 
 use super::error::VideoError;
 use super::frame::{Codes, Frame, PixelFormat};
 use super::image::{I420, MAX_SIDE};
 use super::recolour::{Recolour, split};
+use super::rgb;
 
 /// Converts frames; keeps its decompressor and its buffers between them.
 #[derive(Default)]
@@ -64,14 +61,13 @@ impl Converter {
                 recolour.nv12(y, uv, out);
             }
             (PixelFormat::Yuyv, recolour) => {
-                let packed = YuvPackedImage { yuy: data, yuy_stride: width * 2, width, height };
-                yuv::yuyv422_to_yuv420(&mut planar(out), &packed).map_err(refused)?;
+                rgb::from_yuyv(data, out);
                 if let Some(recolour) = recolour {
                     recolour.in_place(out);
                 }
             }
             // RGB codes are full range whatever the frame says.
-            (PixelFormat::Bgr24, _) => return bgr_to_i420(data, out, 3),
+            (PixelFormat::Bgr24, _) => rgb::from_bgr::<3>(data, out),
             (PixelFormat::Mjpeg, _) => unreachable!("handled above"),
         }
         Ok(())
@@ -157,7 +153,8 @@ impl Converter {
                     format: JpegFormat::BGRX,
                 };
                 whole(jpeg.decompress(&frame.data, rgb))?;
-                return bgr_to_i420(&self.decoded, out, 4);
+                rgb::from_bgr::<4>(&self.decoded, out);
+                return Ok(());
             }
         }
         if let Some(recolour) = recolour(&mut self.recolour, Codes::JFIF) {
@@ -222,40 +219,6 @@ fn halve_rows(from: &[u8], to: &mut [u8], row: usize) {
 
 fn damaged(error: turbojpeg::Error) -> VideoError {
     VideoError::Jpeg(error.to_string())
-}
-
-fn refused(error: yuv::YuvError) -> VideoError {
-    VideoError::Convert(error.to_string())
-}
-
-/// The picture's planes as the `yuv` crate wants them.
-fn planar(image: &mut I420) -> YuvPlanarImageMut<'_, u8> {
-    let (width, height, chroma) = (image.width, image.height, image.chroma_width());
-    let (y, u, v) = image.planes_mut();
-    YuvPlanarImageMut {
-        y_plane: BufferStoreMut::Borrowed(y),
-        y_stride: width,
-        u_plane: BufferStoreMut::Borrowed(u),
-        u_stride: chroma,
-        v_plane: BufferStoreMut::Borrowed(v),
-        v_stride: chroma,
-        width,
-        height,
-    }
-}
-
-fn bgr_to_i420(data: &[u8], out: &mut I420, bytes: u32) -> Result<(), VideoError> {
-    let stride = out.width * bytes;
-    let convert = if bytes == 4 { yuv::bgra_to_yuv420 } else { yuv::bgr_to_yuv420 };
-    convert(
-        &mut planar(out),
-        data,
-        stride,
-        YuvRange::Limited,
-        YuvStandardMatrix::Bt709,
-        YuvConversionMode::Balanced,
-    )
-    .map_err(refused)
 }
 
 fn split_nv12(data: &[u8], out: &mut I420) {

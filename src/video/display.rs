@@ -1,8 +1,7 @@
 //! From the working picture to a window's pixels: 32 bits, 0RGB, full range.
 
-use yuv::{YuvPlanarImage, YuvRange, YuvStandardMatrix};
-
 use super::image::I420;
+use super::rgb;
 use super::scale::{Rect, Scaler, fit_rect};
 
 /// Pixels of a window or a part of one: 0x00RRGGBB, row by row.
@@ -33,7 +32,7 @@ impl Canvas<'_> {
 pub struct Painter {
     scaler: Scaler,
     scaled: I420,
-    bgra: Vec<u8>,
+    row: Vec<u32>,
 }
 
 impl Painter {
@@ -66,41 +65,24 @@ impl Painter {
         }
         canvas.fill(target, 0);
         self.scaler.stretch(image, place.width, place.height, &mut self.scaled);
-        let (width, height) = (place.width as usize, place.height as usize);
-        self.bgra.resize(width * height * 4, 0);
-        let scaled = &self.scaled;
-        let planar = YuvPlanarImage {
-            y_plane: scaled.y(),
-            y_stride: scaled.width,
-            u_plane: scaled.u(),
-            u_stride: scaled.chroma_width(),
-            v_plane: scaled.v(),
-            v_stride: scaled.chroma_width(),
-            width: scaled.width,
-            height: scaled.height,
-        };
-        yuv::yuv420_to_bgra(
-            &planar,
-            &mut self.bgra,
-            place.width * 4,
-            YuvRange::Limited,
-            YuvStandardMatrix::Bt709,
-        )
-        .expect("the buffer has the picture's size");
         let landed = Rect {
             x: target.x + place.x,
             y: target.y + place.y,
             width: place.width,
             height: place.height,
         };
+        let (width, half) = (place.width as usize, self.scaled.chroma_width() as usize);
+        self.row.resize(width, 0);
         let rows = canvas.pixels.chunks_exact_mut(canvas.width as usize).skip(landed.y as usize);
-        for (row, source) in rows.zip(self.bgra.chunks_exact(width * 4)) {
+        for (n, (row, luma)) in rows.zip(self.scaled.y().chunks_exact(width)).enumerate() {
             let row = &mut row[landed.x as usize..][..width];
-            let pixels = source.chunks_exact(4).map(|p| u32::from_le_bytes([p[0], p[1], p[2], 0]));
+            let [u, v] =
+                [self.scaled.u(), self.scaled.v()].map(|plane| &plane[n / 2 * half..][..half]);
             if mirror {
-                row.iter_mut().rev().zip(pixels).for_each(|(to, pixel)| *to = pixel);
+                rgb::row_to_0rgb(luma, u, v, &mut self.row);
+                row.iter_mut().rev().zip(&self.row).for_each(|(to, pixel)| *to = *pixel);
             } else {
-                row.iter_mut().zip(pixels).for_each(|(to, pixel)| *to = pixel);
+                rgb::row_to_0rgb(luma, u, v, row);
             }
         }
         landed

@@ -1,7 +1,8 @@
 //! Scaling: into a fixed size with black bars, or down to a largest size.
 
-use fast_image_resize::images::{CroppedImageMut, Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedCroppedImageMut, TypedImage, TypedImageRef};
+use fast_image_resize::pixels::U8;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 
 use super::image::I420;
 
@@ -122,12 +123,14 @@ impl Scaler {
 
     fn plane(&mut self, src: &[u8], from: (u32, u32), dst: &mut [u8], to: (u32, u32), rect: Rect) {
         let planes_fit = "planes have the length that their image's size says";
-        let src = ImageRef::new(from.0, from.1, src, PixelType::U8).expect(planes_fit);
-        let mut dst = Image::from_slice_u8(to.0, to.1, dst, PixelType::U8).expect(planes_fit);
-        let mut window = CroppedImageMut::new(&mut dst, rect.x, rect.y, rect.width, rect.height)
+        // By the type of its pixels: the call that looks at it at run time brings the code of a
+        // dozen types into the program.
+        let src = TypedImageRef::<U8>::from_buffer(from.0, from.1, src).expect(planes_fit);
+        let dst = TypedImage::<U8>::from_buffer(to.0, to.1, dst).expect(planes_fit);
+        let mut window = TypedCroppedImageMut::new(dst, rect.x, rect.y, rect.width, rect.height)
             .expect("fit_rect lies inside the picture");
         let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
-        self.resizer.resize(&src, &mut window, &options).expect("both planes are 8 bit");
+        self.resizer.resize_typed(&src, &mut window, &options).expect("nothing is cropped");
     }
 }
 

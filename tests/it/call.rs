@@ -1,6 +1,6 @@
 //! Calls and recordings of real processes over loopback, in real time.
 //!
-//! Each test here holds [`real_time`]'s lock: the machine may be small.
+//! Each test here takes [`real_time`]'s or [`crate::support::process::side_by_side`]'s places.
 
 mod bad_input;
 mod commands;

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::call::{assert_format, party};
 use crate::support::disk::FaultyDisk;
 use crate::support::media::{ffprobe, number, plays, stream};
-use crate::support::process::{Finished, Guard, Program, real_time, run};
+use crate::support::process::{Finished, Guard, Program, real_time, run, side_by_side};
 
 const PLENTY: u64 = 500_000_000_000;
 
@@ -29,7 +29,7 @@ fn seconds(stats: &Value) -> f64 {
 
 #[test]
 fn a_disk_that_stalls_for_5_s_costs_no_picture_and_no_sample() {
-    let _one = real_time();
+    let _place = side_by_side();
     let Some(disk) = FaultyDisk::mount(PLENTY) else { return };
     let mut program = record(disk.path());
     program.recorded(1.0);
@@ -56,7 +56,7 @@ fn a_disk_that_stalls_for_5_s_costs_no_picture_and_no_sample() {
 
 #[test]
 fn a_disk_that_fails_in_any_way_leaves_a_file_that_opens_and_the_call_goes_on() {
-    let _one = real_time();
+    let _place = side_by_side();
     let mut disks = Vec::new();
     for (code, words) in [
         (libc::ENOSPC, "space"),
@@ -98,7 +98,7 @@ fn a_disk_that_fails_in_any_way_leaves_a_file_that_opens_and_the_call_goes_on() 
 
 #[test]
 fn a_disk_or_quota_that_is_full_leaves_a_file_that_was_ended_with_all_that_fitted() {
-    let _one = real_time();
+    let _place = side_by_side();
     let mut disks = Vec::new();
     for code in [libc::ENOSPC, libc::EDQUOT] {
         let Some(disk) = FaultyDisk::mount(PLENTY) else { return };
@@ -127,7 +127,7 @@ fn a_disk_or_quota_that_is_full_leaves_a_file_that_was_ended_with_all_that_fitte
 
 #[test]
 fn a_disk_that_hangs_while_the_file_is_closed_early_holds_up_neither_commands_nor_figures() {
-    let _one = real_time();
+    let _place = side_by_side();
     let Some(disk) = FaultyDisk::mount(PLENTY) else { return };
     let mut program = record(disk.path());
     program.recorded(1.2);
@@ -147,7 +147,7 @@ fn a_disk_that_hangs_while_the_file_is_closed_early_holds_up_neither_commands_no
 
 #[test]
 fn a_folder_that_is_deleted_while_it_is_recorded_to_is_told_of_and_the_recording_saved_again() {
-    let _one = real_time();
+    let _place = side_by_side();
     let room = tempfile::tempdir().expect("a folder");
     let mut program = record(room.path());
     program.recorded(1.2);
@@ -173,7 +173,7 @@ fn a_folder_that_is_deleted_while_it_is_recorded_to_is_told_of_and_the_recording
 
 #[test]
 fn little_space_is_told_at_the_start_and_the_file_is_closed_while_it_still_can_be() {
-    let _one = real_time();
+    let _place = side_by_side();
     let Some(disk) = FaultyDisk::mount(10_000_000_000) else { return };
     let mut program = record(disk.path());
     program.wait_for("warning", |e| says(e, "10.0 GB are free"));
@@ -209,7 +209,7 @@ fn other_programs_on_all_cores_for_a_minute_cost_no_picture_and_no_sample() {
         eprintln!("skipped: a minute of full load; it runs with HYPERZOOM_SOAK=1 (make soak)");
         return;
     }
-    let _one = real_time();
+    let _place = real_time();
     let room = tempfile::tempdir().expect("a folder");
     let cores = std::thread::available_parallelism().map_or(2, |n| n.get());
     let mut args = vec!["record".to_owned()];

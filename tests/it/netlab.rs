@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::process::{Program, real_time};
+use crate::support::process::{Program, side_by_side};
 
 /// Two homes behind two routers.
 struct Homes {
@@ -145,7 +145,7 @@ const R: &str = "relay";
 
 #[test]
 fn two_homes_without_port_mapping_open_to_each_other_and_local_members_stay_local() {
-    let _one = real_time();
+    let _place = side_by_side();
     // Only the host's port is forwarded, by hand; the others open their NATs at the same time.
     let Some(homes) = Homes::up("nla", &["--portmap", "none", "--nat-a", "open"]) else { return };
     let flags = ["host", "--public", "11.1.1.2", "--no-port-mapping", "--record-now"];
@@ -161,7 +161,7 @@ fn two_homes_without_port_mapping_open_to_each_other_and_local_members_stay_loca
 
 #[test]
 fn symmetric_on_both_sides_goes_through_a_member() {
-    let _one = real_time();
+    let _place = side_by_side();
     // The host is on the internet itself; two homes whose routers take another port for everybody.
     let Some(homes) = Homes::up("nlb", &["--portmap", "none", "--nat", "symmetric"]) else {
         return;
@@ -193,7 +193,7 @@ fn four_in_two_homes_with_upnp_and_each_kind_of_end_gives_the_ports_back() {
     if !soak() {
         return;
     }
-    let _one = real_time();
+    let _place = side_by_side();
     let Some(homes) = Homes::up("nlc", &["--portmap", "upnp"]) else { return };
     let host = homes.start("host_a", "Ann", &["host", "--record-now"]);
     let outside = mapped_invite(&host);
@@ -232,7 +232,7 @@ fn nat_pmp_alone_and_one_symmetric_side_are_enough() {
     if !soak() {
         return;
     }
-    let _one = real_time();
+    let _place = side_by_side();
     for (name, options) in [
         ("nld", &["--portmap", "natpmp"][..]),
         ("nle", &["--portmap", "upnp", "--nat-b", "symmetric"][..]),
@@ -305,7 +305,7 @@ fn ip(words: &[&str]) -> bool {
 
 #[test]
 fn a_call_over_ipv6_alone_and_one_that_loses_its_ipv4_addresses() {
-    let _one = real_time();
+    let _place = side_by_side();
     let six = ["2001:db8:7::1/64", "2001:db8:7::2/64"];
     let Some(cable) = Cable::plug("nlf", [&[six[0]], &[six[1]]]) else { return };
     let host = cable.start(0, "Ann", &["host", "--record-now"]);

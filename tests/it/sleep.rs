@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::call::{host, party};
 use crate::support::media::{ffprobe, number, plays, stream};
-use crate::support::process::{Finished, Program, real_time, run};
+use crate::support::process::{Finished, Program, run, side_by_side};
 use crate::support::schema::check_metadata;
 
 /// A computer that can be put to sleep.
@@ -86,7 +86,7 @@ fn verified(folder: &Path) {
 
 #[test]
 fn a_short_sleep_is_filled_and_behind_a_long_one_another_file_begins() {
-    let _one = real_time();
+    let _place = side_by_side();
     let Some(mut computer) = Sleeper::new() else { return };
     let room = tempfile::tempdir().expect("a folder");
     let mut args = vec!["record".to_owned()];
@@ -225,7 +225,7 @@ fn asleep_in_a_call(who_sleeps: &str) -> [Finished; 2] {
 #[test]
 fn a_guest_and_a_host_that_sleep_in_a_call_are_back_on_the_sessions_clock_and_the_others_are_told()
 {
-    let _one = real_time();
+    let _place = side_by_side();
     if Sleeper::new().is_none() {
         return;
     }

@@ -4,7 +4,7 @@ use std::net::UdpSocket;
 use std::path::Path;
 
 use super::{host, party};
-use crate::support::process::{file, real_time, run};
+use crate::support::process::{file, run, side_by_side};
 
 /// Runs the program; it must end with that code and one line that has those words.
 #[track_caller]
@@ -58,7 +58,7 @@ fn devices_files_and_folders_that_cannot_be_used_are_told_before_anything_starts
 
 #[test]
 fn calls_that_cannot_come_about_are_told() {
-    let _one = real_time();
+    let _place = side_by_side();
     let room = tempfile::tempdir().expect("a folder");
     let flags = party("off", "off", "off", room.path());
     let mut hosting = flags.clone();

@@ -4,11 +4,11 @@ use hyperzoom::video::testcard::read_number;
 
 use super::{assert_format, guest, host, party};
 use crate::support::media::{babble, pictures, read_wav, sound, write_wav};
-use crate::support::process::{Program, file, real_time};
+use crate::support::process::{Program, file, side_by_side};
 
 #[test]
 fn muted_is_silent_and_camera_off_is_black_in_the_file() {
-    let _one = real_time();
+    let _place = side_by_side();
     let room = tempfile::tempdir().expect("a folder");
     let wav = room.path().join("voice.wav");
     write_wav(&wav, &babble(5, 30.0));
@@ -78,7 +78,7 @@ fn muted_is_silent_and_camera_off_is_black_in_the_file() {
 
 #[test]
 fn what_is_said_while_muted_is_recorded_when_that_was_asked_for() {
-    let _one = real_time();
+    let _place = side_by_side();
     let room = tempfile::tempdir().expect("a folder");
     let mut args = vec!["record".to_owned()];
     args.extend(party("test", "off", "off", room.path()));
@@ -93,7 +93,7 @@ fn what_is_said_while_muted_is_recorded_when_that_was_asked_for() {
 
 #[test]
 fn who_is_made_softer_or_muted_here_is_heard_so_and_recorded_as_ever() {
-    let _one = real_time();
+    let _place = side_by_side();
     let room = tempfile::tempdir().expect("a folder");
     let heard = room.path().join("heard.wav");
     let (mut host, invite) = host(party("off", "off", &file(&heard), room.path()));

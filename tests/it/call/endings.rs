@@ -8,11 +8,11 @@ use portable_pty::{CommandBuilder, PtySize, native_pty_system};
 
 use super::{assert_format, guest, host, party};
 use crate::support::media::{ffprobe, number, plays, stream};
-use crate::support::process::{LIMIT, Program, real_time};
+use crate::support::process::{LIMIT, Program, side_by_side};
 
 #[test]
 fn each_signal_and_the_end_command_say_bye_and_finalise() {
-    let _one = real_time();
+    let _place = side_by_side();
     let room = tempfile::tempdir().expect("a folder");
     let (mut host, invite) = host(party("test", "off", "off", room.path()));
     let signals = [("Int", libc::SIGINT), ("Term", libc::SIGTERM), ("Hup", libc::SIGHUP)];
@@ -103,7 +103,7 @@ impl Drop for Terminal {
 
 #[test]
 fn the_end_key_and_the_duration_say_bye_and_finalise() {
-    let _one = real_time();
+    let _place = side_by_side();
     let room = tempfile::tempdir().expect("a folder");
     // The dashboard's invite is for people; here port and key are known beforehand.
     let free = UdpSocket::bind("127.0.0.1:0").expect("a free port");
@@ -149,7 +149,7 @@ fn the_end_key_and_the_duration_say_bye_and_finalise() {
 
 #[test]
 fn a_second_interrupt_aborts_and_the_file_still_plays() {
-    let _one = real_time();
+    let _place = side_by_side();
     let room = tempfile::tempdir().expect("a folder");
     let mut args = vec!["record".to_owned()];
     args.extend(party("test", "test:320x180", "off", room.path()));

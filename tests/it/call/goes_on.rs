@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{assert_format, guest, host, party};
 use crate::support::media::{babble, pictures, sound, write_wav};
-use crate::support::process::{Finished, Program, file, real_time};
+use crate::support::process::{Finished, Program, file, side_by_side};
 
 /// A Y4M file of test pictures, 320x180, 30 fps.
 fn write_y4m(path: &Path, count: u64) {
@@ -31,7 +31,7 @@ fn says(event: &Value, words: &str) -> bool {
 
 #[test]
 fn files_that_end_and_a_peer_that_vanishes_leave_the_recording_whole() {
-    let _one = real_time();
+    let _place = side_by_side();
     let room = tempfile::tempdir().expect("a folder");
     let (y4m, wav) = (room.path().join("camera.y4m"), room.path().join("voice.wav"));
     write_y4m(&y4m, 75);
@@ -71,7 +71,7 @@ fn files_that_end_and_a_peer_that_vanishes_leave_the_recording_whole() {
 
 #[test]
 fn a_folder_that_is_deleted_under_the_recording_is_told_and_does_not_end_it() {
-    let _one = real_time();
+    let _place = side_by_side();
     let room = tempfile::tempdir().expect("a folder");
     let output = room.path().join("gone");
     let mut args = vec!["record".to_owned()];

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::party;
 use crate::support::media::{ffprobe, number, plays, stream};
-use crate::support::process::{Program, real_time, run};
+use crate::support::process::{Program, run, side_by_side};
 use crate::support::sim::SimRng;
 
 /// Kills in `make test` and in `make soak`, in rounds of so many at once.
@@ -28,7 +28,7 @@ struct Killed {
 
 #[test]
 fn a_recording_killed_at_any_moment_opens_and_is_recovered_to_the_last_picture() {
-    let _one = real_time();
+    let _place = side_by_side();
     let soak = std::env::var_os("HYPERZOOM_SOAK").is_some();
     let kills = if soak { SOAK_KILLS } else { KILLS };
     let mut rng = SimRng::new(20_261_122);
@@ -158,7 +158,7 @@ fn check(killed: &Killed, by_others: bool) -> (f64, (u64, u64)) {
 
 #[test]
 fn a_start_tells_how_to_recover_what_an_earlier_run_left_and_leaves_a_running_one_alone() {
-    let _one = real_time();
+    let _place = side_by_side();
     let room = tempfile::tempdir().expect("a folder");
     let output = room.path().join("my recordings");
     let record = |name: &str| {

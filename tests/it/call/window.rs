@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use super::{assert_format, party};
-use crate::support::process::{LIMIT, Program, real_time};
+use crate::support::process::{LIMIT, Program, side_by_side};
 
 /// The process that shows the program's window.
 fn child_of(program: &Program) -> Option<i32> {
@@ -26,7 +26,7 @@ fn window_is_up(display: &str) -> bool {
 #[cfg(target_os = "linux")]
 #[test]
 fn the_call_outlives_its_window_and_its_x_server() {
-    let _one = real_time();
+    let _place = side_by_side();
     let room = tempfile::tempdir().expect("a folder");
     for kill_the_server in [false, true] {
         let Some(mut display) = crate::window::Display::start() else { return };

@@ -1,13 +1,13 @@
 //! The real program as a process of its own: its JSON events, its standard input, its end.
 //!
-//! Tests that run in real time take [`real_time`] first, so that they never run beside each other.
+//! Tests that run in real time take [`real_time`] or [`side_by_side`] first: the machine may be small.
 //! Waits are for events with a generous limit; a failing test prints what the program said and ends
 //! the process.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use hyperzoom::platform::clock;
@@ -17,10 +17,43 @@ use serde_json::Value;
 /// Longest wait for anything: a loaded machine takes seconds where an idle one takes none.
 pub const LIMIT: Duration = Duration::from_secs(60);
 
-/// One real-time test at a time. A test that failed in here leaves nothing broken behind.
-pub fn real_time() -> MutexGuard<'static, ()> {
-    static ONE: Mutex<()> = Mutex::new(());
-    ONE.lock().unwrap_or_else(|e| e.into_inner())
+/// How many tests that wait more than they work may run beside each other.
+const SIDE_BY_SIDE: usize = 3;
+
+/// Places for real-time tests: whoever needs the whole machine takes all of them.
+static TAKEN: Mutex<usize> = Mutex::new(0);
+static LEFT: Condvar = Condvar::new();
+
+/// Places that a real-time test holds. One that failed leaves nothing broken behind.
+#[must_use]
+pub struct RealTime(usize);
+
+impl RealTime {
+    fn take(places: usize) -> Self {
+        let taken = TAKEN.lock().unwrap_or_else(|e| e.into_inner());
+        let full = |taken: &mut usize| *taken + places > SIDE_BY_SIDE;
+        let mut taken = LEFT.wait_while(taken, full).unwrap_or_else(|e| e.into_inner());
+        *taken += places;
+        Self(places)
+    }
+}
+
+impl Drop for RealTime {
+    fn drop(&mut self) {
+        *TAKEN.lock().unwrap_or_else(|e| e.into_inner()) -= self.0;
+        LEFT.notify_all();
+    }
+}
+
+/// For a real-time test that looks at sound or pictures by the millisecond, or keeps the machine
+/// busy: no other real-time test runs beside it.
+pub fn real_time() -> RealTime {
+    RealTime::take(SIDE_BY_SIDE)
+}
+
+/// For a real-time test of small pictures that mostly waits: some others run beside it.
+pub fn side_by_side() -> RealTime {
+    RealTime::take(1)
 }
 
 /// What a program said.
