@@ -29,6 +29,7 @@ Register-ArgumentCompleter -Native -CommandName 'hyperzoom' -ScriptBlock {
             [CompletionResult]::new('join', 'join', [CompletionResultType]::ParameterValue, 'Join a call')
             [CompletionResult]::new('record', 'record', [CompletionResultType]::ParameterValue, 'Record camera and microphone, without a call')
             [CompletionResult]::new('devices', 'devices', [CompletionResultType]::ParameterValue, 'List microphones, speakers and cameras with the ids that the flags take')
+            [CompletionResult]::new('doctor', 'doctor', [CompletionResultType]::ParameterValue, 'Look this machine over: devices, priorities, encoder, disk, network; and say what to do')
             [CompletionResult]::new('recover', 'recover', [CompletionResultType]::ParameterValue, 'End interrupted recordings, so that they hold all that was recorded')
             [CompletionResult]::new('verify', 'verify', [CompletionResultType]::ParameterValue, 'Check recordings: counts, constant rate, gaps, lengths, timecode, tones, content')
             [CompletionResult]::new('man', 'man', [CompletionResultType]::ParameterValue, 'Write the man pages into a folder')
@@ -141,6 +142,16 @@ Register-ArgumentCompleter -Native -CommandName 'hyperzoom' -ScriptBlock {
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'As one JSON object')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'hyperzoom;doctor' {
+            [CompletionResult]::new('--mic', '--mic', [CompletionResultType]::ParameterName, 'Microphone to look at, as for a call')
+            [CompletionResult]::new('--speaker', '--speaker', [CompletionResultType]::ParameterName, 'Speaker to look at, as for a call')
+            [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'Folder for recordings (default: HyperZoom/recordings in your home folder)')
+            [CompletionResult]::new('--no-port-mapping', '--no-port-mapping', [CompletionResultType]::ParameterName, 'Do not ask the router for a port')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'As one JSON object')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             break
         }
         'hyperzoom;recover' {

@@ -22,6 +22,9 @@ _hyperzoom() {
             hyperzoom,devices)
                 cmd="hyperzoom__subcmd__devices"
                 ;;
+            hyperzoom,doctor)
+                cmd="hyperzoom__subcmd__doctor"
+                ;;
             hyperzoom,host)
                 cmd="hyperzoom__subcmd__host"
                 ;;
@@ -50,7 +53,7 @@ _hyperzoom() {
 
     case "${cmd}" in
         hyperzoom)
-            opts="-h -V --help --version host join record devices recover verify man completions window"
+            opts="-h -V --help --version host join record devices doctor recover verify man completions window"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -84,6 +87,35 @@ _hyperzoom() {
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hyperzoom__subcmd__doctor)
+            opts="-h --mic --speaker --output --no-port-mapping --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --mic)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --speaker)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;

@@ -26,6 +26,7 @@ set edit:completion:arg-completer[hyperzoom] = {|@words|
             cand join 'Join a call'
             cand record 'Record camera and microphone, without a call'
             cand devices 'List microphones, speakers and cameras with the ids that the flags take'
+            cand doctor 'Look this machine over: devices, priorities, encoder, disk, network; and say what to do'
             cand recover 'End interrupted recordings, so that they hold all that was recorded'
             cand verify 'Check recordings: counts, constant rate, gaps, lengths, timecode, tones, content'
             cand man 'Write the man pages into a folder'
@@ -134,6 +135,15 @@ set edit:completion:arg-completer[hyperzoom] = {|@words|
             cand --json 'As one JSON object'
             cand -h 'Print help'
             cand --help 'Print help'
+        }
+        &'hyperzoom;doctor'= {
+            cand --mic 'Microphone to look at, as for a call'
+            cand --speaker 'Speaker to look at, as for a call'
+            cand --output 'Folder for recordings (default: HyperZoom/recordings in your home folder)'
+            cand --no-port-mapping 'Do not ask the router for a port'
+            cand --json 'As one JSON object'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
         }
         &'hyperzoom;recover'= {
             cand --to 'Leave the recording alone and put a whole copy there: a new file, or a folder that exists'

@@ -30,6 +30,7 @@ complete -c hyperzoom -n "__fish_hyperzoom_needs_command" -f -a "host" -d 'Begin
 complete -c hyperzoom -n "__fish_hyperzoom_needs_command" -f -a "join" -d 'Join a call'
 complete -c hyperzoom -n "__fish_hyperzoom_needs_command" -f -a "record" -d 'Record camera and microphone, without a call'
 complete -c hyperzoom -n "__fish_hyperzoom_needs_command" -f -a "devices" -d 'List microphones, speakers and cameras with the ids that the flags take'
+complete -c hyperzoom -n "__fish_hyperzoom_needs_command" -f -a "doctor" -d 'Look this machine over: devices, priorities, encoder, disk, network; and say what to do'
 complete -c hyperzoom -n "__fish_hyperzoom_needs_command" -f -a "recover" -d 'End interrupted recordings, so that they hold all that was recorded'
 complete -c hyperzoom -n "__fish_hyperzoom_needs_command" -f -a "verify" -d 'Check recordings: counts, constant rate, gaps, lengths, timecode, tones, content'
 complete -c hyperzoom -n "__fish_hyperzoom_needs_command" -f -a "man" -d 'Write the man pages into a folder'
@@ -128,6 +129,12 @@ complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l json -d '
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand devices" -l json -d 'As one JSON object'
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand devices" -s h -l help -d 'Print help'
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand doctor" -l mic -d 'Microphone to look at, as for a call' -r
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand doctor" -l speaker -d 'Speaker to look at, as for a call' -r
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand doctor" -l output -d 'Folder for recordings (default: HyperZoom/recordings in your home folder)' -r -f -a "(__fish_complete_directories)"
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand doctor" -l no-port-mapping -d 'Do not ask the router for a port'
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand doctor" -l json -d 'As one JSON object'
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand recover" -l to -d 'Leave the recording alone and put a whole copy there: a new file, or a folder that exists' -r -F
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand recover" -l json -d 'One JSON object for each recording'
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand recover" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -207,7 +207,7 @@ impl CommonArgs {
 }
 
 /// `~/HyperZoom/recordings`, on Windows below `%USERPROFILE%` (PRD section 7).
-fn default_output() -> Option<PathBuf> {
+pub(super) fn default_output() -> Option<PathBuf> {
     let home = if cfg!(windows) { "USERPROFILE" } else { "HOME" };
     let home = std::env::var_os(home).filter(|home| !home.is_empty())?;
     Some(PathBuf::from(home).join("HyperZoom").join("recordings"))

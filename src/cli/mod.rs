@@ -10,6 +10,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 pub mod args;
 mod completions;
 mod devices;
+mod doctor;
 mod error;
 mod host;
 mod join;
@@ -62,6 +63,8 @@ pub enum Commands {
     Record(record::RecordArgs),
     /// List microphones, speakers and cameras with the ids that the flags take
     Devices(devices::DevicesArgs),
+    /// Look this machine over: devices, priorities, encoder, disk, network; and say what to do
+    Doctor(doctor::DoctorArgs),
     /// End interrupted recordings, so that they hold all that was recorded
     Recover(recover::RecoverArgs),
     /// Check recordings: counts, constant rate, gaps, lengths, timecode, tones, content
@@ -103,6 +106,7 @@ fn dispatch(command: Commands) -> Result<ExitCode, CliError> {
         Commands::Join(args) => join::run(args),
         Commands::Record(args) => record::run(args),
         Commands::Devices(args) => devices::run(&args),
+        Commands::Doctor(args) => doctor::run(args),
         Commands::Recover(args) => recover::run(&args),
         Commands::Verify(args) => verify::run(&args),
         Commands::Man(args) => man::run(&args),

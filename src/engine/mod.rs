@@ -27,6 +27,7 @@ mod congestion;
 mod control;
 mod devices;
 mod disk;
+pub mod doctor;
 mod door;
 mod error;
 mod events;

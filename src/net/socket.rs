@@ -93,6 +93,14 @@ impl CallSocket {
         self.local
     }
 
+    /// Bytes of the buffers for receiving and for sending that the system granted.
+    pub fn buffers(&self) -> io::Result<(usize, usize)> {
+        let socket = socket2::SockRef::from(&self.socket);
+        // Linux tells twice what it was asked for: its own bookkeeping is in there (socket(7)).
+        let share = if cfg!(target_os = "linux") { 2 } else { 1 };
+        Ok((socket.recv_buffer_size()? / share, socket.send_buffer_size()? / share))
+    }
+
     /// Whether IPv4 and IPv6 peers both reach it.
     pub fn dual_stack(&self) -> bool {
         self.v6 && self.local.ip().is_unspecified()

@@ -28,8 +28,16 @@ fn refuses(args: &[&str]) -> String {
 
 #[test]
 fn help_works_everywhere_and_names_every_flag() {
-    for sub in [&[][..], &["host"], &["join"], &["record"], &["devices"], &["recover"], &["verify"]]
-    {
+    for sub in [
+        &[][..],
+        &["host"],
+        &["join"],
+        &["record"],
+        &["devices"],
+        &["doctor"],
+        &["recover"],
+        &["verify"],
+    ] {
         for flag in ["--help", "-h"] {
             let args: Vec<&str> = sub.iter().copied().chain([flag]).collect();
             let output = hyperzoom(&args);
@@ -153,5 +161,43 @@ fn devices_are_one_json_object_with_the_three_kinds() {
         serde_json::from_slice(&output.stdout).expect("one JSON object and nothing else");
     for kind in ["microphones", "speakers", "cameras"] {
         assert!(list[kind].is_array(), "{kind}: {list}");
+    }
+}
+
+#[test]
+fn the_doctor_finds_what_is_wrong_and_says_what_to_do() {
+    let room = tempfile::tempdir().expect("a folder");
+    let output = room.path().to_str().expect("a plain name");
+    let common = ["doctor", "--speaker", "off", "--no-port-mapping"];
+    let doctor = |more: &[&str]| hyperzoom(&[&common[..], more].concat());
+    let report = doctor(&["--mic", "test", "--output", output, "--json"]);
+    assert_eq!(report.status.code(), Some(0), "{}", text(&report.stdout));
+    let report: serde_json::Value = serde_json::from_slice(&report.stdout).expect("JSON");
+    assert_eq!((&report["ok"], &report["problems"]), (&true.into(), &0.into()));
+    let findings = report["findings"].as_array().expect("findings");
+    for (area, name) in [
+        ("sound", "microphone"),
+        ("sound", "speaker"),
+        ("camera", "camera"),
+        ("encoder", "trial"),
+        ("disk", "space"),
+        ("disk", "speed"),
+        ("system", "priority"),
+        ("network", "addresses"),
+        ("network", "socket"),
+        ("terminal", "terminal"),
+    ] {
+        let found = findings.iter().find(|f| f["area"] == area && f["name"] == name);
+        let found = found.unwrap_or_else(|| panic!("{area} {name}: {report}"));
+        assert_eq!(found["state"] != "ok", found["try"].is_string(), "{found}");
+    }
+
+    // A folder that takes nothing and a microphone that is not there.
+    let report = doctor(&["--mic", "no such microphone", "--output", "/proc/self"]);
+    assert_eq!(report.status.code(), Some(1));
+    let report = text(&report.stdout);
+    for words in ["PROBLEM  microphone", "PROBLEM  speed", "another --output folder", "problems, "]
+    {
+        assert!(report.contains(words), "no '{words}' in\n{report}");
     }
 }

@@ -1,0 +1,143 @@
+//! The disk that recordings go to: space, and speed with every byte on it.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use super::Finding;
+use crate::platform::clock;
+use crate::recording::h264::VideoParameters;
+use crate::ui::format;
+
+/// What is written, in pieces that are synced one by one as the recorder's are.
+const PIECE: usize = 1 << 20;
+const PIECES: usize = 16;
+/// Free bytes below which a person is warned (PRD section 7), and below which nothing goes.
+const LITTLE: u64 = 20_000_000_000;
+const TOO_LITTLE: u64 = 1_000_000_000;
+/// Sound beside the picture, bit/s.
+const SOUND: u64 = 192_000;
+
+/// Bytes that a recording takes in a second.
+fn needed() -> f64 {
+    (u64::from(VideoParameters::for_size(1920, 1080).bitrate_bps) + SOUND) as f64 / 8.0
+}
+
+pub fn look(output: &Path, found: &mut dyn FnMut(Finding)) {
+    let folder = existing(output);
+    found(space(&folder, fs4::available_space(&folder)));
+    found(match written(&folder) {
+        Ok((rate, slowest)) => speed(&folder, rate, slowest),
+        Err(e) => Finding::problem(
+            "disk",
+            "speed",
+            format!("nothing can be written to {}: {e}", folder.display()),
+            "use another --output folder",
+        ),
+    });
+}
+
+/// The folder, or the nearest around it that is there already: nothing is made by looking.
+fn existing(folder: &Path) -> PathBuf {
+    let there = folder.ancestors().find(|f| f.is_dir());
+    there.unwrap_or(Path::new(".")).to_owned()
+}
+
+fn space(folder: &Path, free: std::io::Result<u64>) -> Finding {
+    let remedy = "delete something, or use another --output folder";
+    let free = match free {
+        Ok(free) => free,
+        Err(e) => return Finding::warning("disk", "space", format!("not known: {e}"), remedy),
+    };
+    let lasts = format::about(free as f64 / needed());
+    let detail =
+        format!("{} free in {}, good for {lasts} of 1080p", format::bytes(free), folder.display());
+    match free {
+        LITTLE.. => Finding::ok("disk", "space", detail),
+        TOO_LITTLE.. => Finding::warning("disk", "space", detail, remedy),
+        _ => Finding::problem("disk", "space", detail, remedy),
+    }
+}
+
+/// Bytes a second, and the longest wait for a piece in seconds.
+fn written(folder: &Path) -> std::io::Result<(f64, f64)> {
+    // Without a name: it is gone whatever happens.
+    let mut file = tempfile::tempfile_in(folder)?;
+    // What cannot be made smaller by a file system that tries.
+    let mut piece = vec![0; PIECE];
+    getrandom::fill(&mut piece).map_err(|e| std::io::Error::other(e.to_string()))?;
+    let start = clock::now();
+    let mut slowest = 0;
+    for _ in 0..PIECES {
+        let before = clock::now();
+        file.write_all(&piece)?;
+        file.sync_data()?;
+        slowest = slowest.max(clock::now().since(before));
+    }
+    let seconds = clock::now().since(start).max(1) as f64 / 1e6;
+    Ok(((PIECE * PIECES) as f64 / seconds, slowest as f64 / 1e6))
+}
+
+fn speed(folder: &Path, rate: f64, slowest: f64) -> Finding {
+    let times = rate / needed();
+    let detail = format!(
+        "{} a second with every byte on the disk ({}), {times:.0} times what 1080p needs; \
+         the longest wait {:.0} ms",
+        format::bytes(rate as u64),
+        folder.display(),
+        slowest * 1e3
+    );
+    let remedy = "use an internal disk or SSD as --output; stalls of up to a minute cost nothing, a \
+                  disk that is too slow all the time does";
+    if times >= 4.0 && slowest < 2.0 {
+        Finding::ok("disk", "speed", detail)
+    } else if times >= 1.5 {
+        Finding::warning("disk", "speed", detail, remedy)
+    } else {
+        Finding::problem("disk", "speed", detail, remedy)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Verdict;
+    use super::*;
+
+    #[test]
+    fn space_and_speed_are_judged_by_what_a_recording_takes() {
+        let here = Path::new("/here");
+        for (free, state) in [
+            (500_000_000_000, Verdict::Ok),
+            (19_000_000_000, Verdict::Warning),
+            (900_000_000, Verdict::Problem),
+        ] {
+            assert_eq!(space(here, Ok(free)).state, state, "{free}");
+        }
+        assert!(space(here, Ok(500_000_000_000)).detail.contains("61 h"));
+        for (rate, slowest, state) in [
+            (100e6, 0.1, Verdict::Ok),
+            (100e6, 3.0, Verdict::Warning),
+            (5e6, 0.1, Verdict::Warning),
+            (2e6, 0.1, Verdict::Problem),
+        ] {
+            assert_eq!(speed(here, rate, slowest).state, state, "{rate} {slowest}");
+        }
+    }
+
+    #[test]
+    fn looking_makes_no_folder_and_leaves_no_file() {
+        let room = tempfile::tempdir().unwrap();
+        let mut findings = Vec::new();
+        look(&room.path().join("not/yet/there"), &mut |finding| findings.push(finding));
+        assert_eq!(findings.len(), 2);
+        assert!(findings[1].detail.contains("longest wait"), "{findings:?}");
+        assert_eq!(std::fs::read_dir(room.path()).unwrap().count(), 0);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_place_that_takes_nothing_is_a_problem() {
+        let mut findings = Vec::new();
+        look(Path::new("/proc/self"), &mut |finding| findings.push(finding));
+        assert_eq!(findings[1].state, Verdict::Problem, "{findings:?}");
+    }
+}

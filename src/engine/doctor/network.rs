@@ -1,0 +1,156 @@
+//! Addresses, the socket's buffers, the router. Nobody outside is asked: there is no server that
+//! could answer.
+
+use std::net::IpAddr;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use super::super::net;
+use super::Finding;
+use crate::net::CallSocket;
+use crate::net::interfaces;
+use crate::net::portmap::{self, Mapping, News, Notes, PortMapper, Reach};
+
+/// The call's port; another where it is taken.
+const PORT: u16 = 7000;
+/// What a second of three peers' sound and pictures takes; less is a risk when a thread is late.
+const ENOUGH_BUFFER: usize = 200_000;
+/// No router is waited for longer.
+const PATIENCE: Duration = Duration::from_secs(8);
+
+pub fn look(port_mapping: bool, found: &mut dyn FnMut(Finding)) {
+    let addresses = interfaces::local_addresses();
+    found(local(&addresses));
+    let socket = CallSocket::bind(None, PORT).or_else(|_| CallSocket::bind(None, 0));
+    let socket = match socket {
+        Ok(socket) => socket,
+        Err(e) => {
+            let remedy = "end what holds the ports, or change the firewall's settings";
+            return found(Finding::problem("network", "socket", e.to_string(), remedy));
+        }
+    };
+    let port = socket.local_addr().port();
+    match socket.buffers() {
+        Ok((receive, send)) => found(buffers(port, socket.dual_stack(), receive, send)),
+        Err(e) => found(Finding::warning("network", "socket", e.to_string(), "please report this")),
+    }
+    if port_mapping && !addresses.is_empty() {
+        found(router(port, &addresses, ask(port)));
+    }
+}
+
+fn local(addresses: &[IpAddr]) -> Finding {
+    if addresses.is_empty() {
+        let remedy = "look at the cable or the Wi-Fi; without one only this machine can be called";
+        return Finding::problem("network", "addresses", "no interface has an address", remedy);
+    }
+    let list: Vec<String> = addresses.iter().map(IpAddr::to_string).collect();
+    Finding::ok("network", "addresses", list.join(", "))
+}
+
+fn buffers(port: u16, dual: bool, receive: usize, send: usize) -> Finding {
+    let families = if dual { "IPv4 and IPv6" } else { "IPv4 alone" };
+    let detail = format!(
+        "UDP port {port}, {families}, buffers {} kB in and {} kB out",
+        receive / 1000,
+        send / 1000
+    );
+    if receive >= ENOUGH_BUFFER {
+        return Finding::ok("network", "socket", detail);
+    }
+    let remedy = if cfg!(target_os = "macos") {
+        "run sudo sysctl -w kern.ipc.maxsockbuf=2097152"
+    } else {
+        "run sudo sysctl -w net.core.rmem_max=1048576"
+    };
+    Finding::warning("network", "socket", format!("{detail}: little for a late moment"), remedy)
+}
+
+/// What the router says of a port, which is given back at once.
+fn ask(port: u16) -> Result<Mapping, String> {
+    let (tell, told) = mpsc::channel();
+    let random = || u16::from_be_bytes(net::random());
+    let mapper = PortMapper::start(port, Notes::here(), random, move |news| {
+        // Nobody waits any more after the first.
+        let _ = tell.send(news);
+    });
+    let mapper = mapper.map_err(|e| e.to_string())?;
+    let news = told.recv_timeout(PATIENCE);
+    drop(mapper);
+    match news {
+        Ok(News::Mapped(mapping) | News::Removed(mapping)) => Ok(mapping),
+        Ok(News::Failed(why)) => Err(why),
+        Err(_) => Err("the router does not answer".to_owned()),
+    }
+}
+
+fn router(port: u16, addresses: &[IpAddr], answer: Result<Mapping, String>) -> Finding {
+    let public = addresses.iter().find(|ip| portmap::reach(**ip) == Reach::Public);
+    match answer {
+        Ok(mapping) => {
+            let reach = portmap::reach(mapping.external.ip());
+            let detail = format!("{} leads here, by {}", mapping.external, mapping.method.name());
+            match portmap::advice(reach, port) {
+                None => Finding::ok("network", "router", format!("{detail}; you can host")),
+                Some((what, remedy)) => {
+                    Finding::warning("network", "router", format!("{detail}; {what}"), remedy)
+                }
+            }
+        }
+        // A machine with a public address of its own needs no router's help.
+        Err(_) if public.is_some() => {
+            let detail = "no port mapping, but this machine has a public address; a firewall must \
+                          let UDP in for you to host";
+            Finding::ok("network", "router", detail)
+        }
+        Err(why) => Finding::warning(
+            "network",
+            "router",
+            format!("{why}; guests from outside cannot reach you as a host"),
+            format!(
+                "let another one host, or forward UDP port {port} on the router to this \
+                 computer and start with --public ADDRESS"
+            ),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Verdict;
+    use super::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().expect("an address")
+    }
+
+    #[test]
+    fn the_routers_answer_is_put_into_words_that_help() {
+        let mapped = |external: &str| {
+            Ok(Mapping {
+                method: portmap::Method::NatPmp,
+                external: external.parse().expect("an address"),
+                permanent: false,
+            })
+        };
+        let home = [ip("192.168.1.4")];
+        let at = |answer| router(7000, &home, answer);
+        let fine = at(mapped("203.0.113.5:7000"));
+        assert_eq!(fine.state, Verdict::Ok, "{fine:?}");
+        assert!(fine.detail.contains("203.0.113.5:7000"));
+        assert!(at(mapped("100.64.3.4:7000")).detail.contains("carrier-grade"));
+        assert!(at(mapped("10.0.0.4:7000")).detail.contains("another router"));
+        let none = at(Err("no router answered".into()));
+        assert_eq!(none.state, Verdict::Warning);
+        assert!(none.remedy.is_some_and(|remedy| remedy.contains("--public")));
+        let server = router(7000, &[ip("2001:db8::5")], Err("no router answered".into()));
+        assert_eq!(server.state, Verdict::Ok, "{server:?}");
+    }
+
+    #[test]
+    fn small_buffers_and_no_address_are_told() {
+        assert_eq!(buffers(7000, true, 1 << 20, 1 << 18).state, Verdict::Ok);
+        assert_eq!(buffers(7000, false, 100_000, 1 << 18).state, Verdict::Warning);
+        assert_eq!(local(&[]).state, Verdict::Problem);
+    }
+}
