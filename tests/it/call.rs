@@ -8,6 +8,7 @@ mod endings;
 mod goes_on;
 mod killed;
 mod tones;
+#[cfg(target_os = "linux")]
 mod window;
 
 use std::path::Path;

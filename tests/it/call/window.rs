@@ -63,7 +63,6 @@ fn outlives(kill_the_server: bool) {
     assert_format(&finished, 320, 180);
 }
 
-#[cfg(target_os = "linux")]
 #[test]
 fn the_call_outlives_its_window_and_its_x_server() {
     let _place = side_by_side();
