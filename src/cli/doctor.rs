@@ -67,10 +67,9 @@ pub fn run(args: DoctorArgs) -> Result<ExitCode, CliError> {
     let (problems, warnings) = (count(Verdict::Problem), count(Verdict::Warning));
     let last = match args.json {
         true => {
-            let ok = problems == 0;
-            let counts = (problems, warnings);
             let report = serde_json::json!({
-                "ok": ok, "problems": counts.0, "warnings": counts.1, "findings": findings,
+                "ok": problems == 0, "problems": problems, "warnings": warnings,
+                "findings": findings,
             });
             format!("{report}\n")
         }

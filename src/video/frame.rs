@@ -43,7 +43,7 @@ pub enum Matrix {
 
 impl Matrix {
     /// The shares of red and blue (H.273's K_R and K_B).
-    pub fn weights(self) -> (f64, f64) {
+    pub const fn weights(self) -> (f64, f64) {
         match self {
             Self::Bt601 => (0.299, 0.114),
             Self::Bt709 => (0.2126, 0.0722),

@@ -4,14 +4,15 @@
 //! (H.273, equations 38 to 44). Chroma of 4:2:0 is the mean of its two or four pixels. Written for
 //! the compiler's vectors, row by row.
 
+use super::frame::Matrix;
 use super::image::I420;
 
 /// Fraction bits of all factors.
 const BITS: u32 = 16;
 const HALF: i32 = 1 << (BITS - 1);
 
-const KR: f64 = 0.2126;
-const KB: f64 = 0.0722;
+const KR: f64 = Matrix::Bt709.weights().0;
+const KB: f64 = Matrix::Bt709.weights().1;
 const KG: f64 = 1.0 - KR - KB;
 /// Codes from black to white and between the ends of a colour difference, of 255.
 const LUMA: f64 = 219.0 / 255.0;

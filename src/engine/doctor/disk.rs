@@ -5,21 +5,20 @@ use std::path::{Path, PathBuf};
 
 use super::Finding;
 use crate::platform::clock;
+use crate::recording::aac;
 use crate::recording::h264::VideoParameters;
+use crate::recording::space::{LITTLE_SPACE, seconds_left};
 use crate::ui::format;
 
 /// What is written, in pieces that are synced one by one as the recorder's are.
 const PIECE: usize = 1 << 20;
 const PIECES: usize = 16;
-/// Free bytes below which a person is warned (PRD section 7), and below which nothing goes.
-const LITTLE: u64 = 20_000_000_000;
-const TOO_LITTLE: u64 = 1_000_000_000;
-/// Sound beside the picture, bit/s.
-const SOUND: u64 = 192_000;
+/// Less than this, in seconds, is no time to record in.
+const SHORTEST: f64 = 300.0;
 
-/// Bytes that a recording takes in a second.
-fn needed() -> f64 {
-    (u64::from(VideoParameters::for_size(1920, 1080).bitrate_bps) + SOUND) as f64 / 8.0
+/// What a recording of the largest picture takes, bit/s.
+fn needed() -> u64 {
+    u64::from(VideoParameters::for_size(1920, 1080).bitrate_bps) + u64::from(aac::BITRATE)
 }
 
 pub fn look(output: &Path, found: &mut dyn FnMut(Finding)) {
@@ -48,13 +47,16 @@ fn space(folder: &Path, free: std::io::Result<u64>) -> Finding {
         Ok(free) => free,
         Err(e) => return Finding::warning("disk", "space", format!("not known: {e}"), remedy),
     };
-    let lasts = format::about(free as f64 / needed());
+    let seconds = seconds_left(free, 0, 0.0, needed());
+    let lasts = format::about(seconds);
     let detail =
         format!("{} free in {}, good for {lasts} of 1080p", format::bytes(free), folder.display());
-    match free {
-        LITTLE.. => Finding::ok("disk", "space", detail),
-        TOO_LITTLE.. => Finding::warning("disk", "space", detail, remedy),
-        _ => Finding::problem("disk", "space", detail, remedy),
+    if free >= LITTLE_SPACE {
+        Finding::ok("disk", "space", detail)
+    } else if seconds >= SHORTEST {
+        Finding::warning("disk", "space", detail, remedy)
+    } else {
+        Finding::problem("disk", "space", detail, remedy)
     }
 }
 
@@ -78,7 +80,7 @@ fn written(folder: &Path) -> std::io::Result<(f64, f64)> {
 }
 
 fn speed(folder: &Path, rate: f64, slowest: f64) -> Finding {
-    let times = rate / needed();
+    let times = rate * 8.0 / needed() as f64;
     let detail = format!(
         "{} a second with every byte on the disk ({}), {times:.0} times what 1080p needs; \
          the longest wait {:.0} ms",
@@ -108,7 +110,7 @@ mod tests {
         for (free, state) in [
             (500_000_000_000, Verdict::Ok),
             (19_000_000_000, Verdict::Warning),
-            (900_000_000, Verdict::Problem),
+            (500_000_000, Verdict::Problem),
         ] {
             assert_eq!(space(here, Ok(free)).state, state, "{free}");
         }
