@@ -5,7 +5,7 @@
 
 use std::io;
 
-use v4l::v4l_sys::{v4l2_format, v4l2_pix_format};
+use v4l::sys::{v4l2_format, v4l2_pix_format};
 use v4l::{Device, FourCC, v4l2};
 
 use crate::video::frame::{Codes, ColorRange, Frame, Matrix, PixelFormat};
