@@ -19,7 +19,8 @@ use hyperzoom::units::{Micros, SessionMicros};
 use hyperzoom::video::convert::Converter;
 use hyperzoom::video::frame::{Codes, Frame, PixelFormat};
 use hyperzoom::video::image::I420;
-use hyperzoom::video::scale::Scaler;
+use hyperzoom::video::reduce::Ratio;
+use hyperzoom::video::scale::{LARGEST, Scaler};
 
 const WIDTH: u32 = 1920;
 const HEIGHT: u32 = 1080;
@@ -163,16 +164,35 @@ fn main() {
         ("I420, BT.601", PixelFormat::I420, Codes::UVC, full),
         ("I420, BT.709", PixelFormat::I420, Codes::RECORDED, full),
         ("MJPEG, 2560x1440", PixelFormat::Mjpeg, Codes::JFIF, (2560, 1440)),
+        ("MJPEG, 3840x2160", PixelFormat::Mjpeg, Codes::JFIF, (3840, 2160)),
+        ("YUYV, BT.601, 2560x1440", PixelFormat::Yuyv, Codes::UVC, (2560, 1440)),
         ("NV12, BT.709, 2560x1440", PixelFormat::Nv12, Codes::RECORDED, (2560, 1440)),
+        ("NV12, BT.601, 2560x1440", PixelFormat::Nv12, Codes::UVC, (2560, 1440)),
+        ("YUYV, BT.601, 3840x2160", PixelFormat::Yuyv, Codes::UVC, (3840, 2160)),
+        ("NV12, BT.709, 3840x2160", PixelFormat::Nv12, Codes::RECORDED, (3840, 2160)),
         ("NV12, BT.601, 3840x2160", PixelFormat::Nv12, Codes::UVC, (3840, 2160)),
     ] {
-        let frames = frames(format, codes, size);
-        let copy = each(|n| drop(black_box(frames[n % PICTURES].data.to_vec())));
-        let (mut converter, mut out) = (Converter::new(), I420::default());
+        let mut frames = frames(format, codes, size);
+        let reduction = Ratio::of(format, size, LARGEST);
+        let copy = each(|n| {
+            let bytes = &frames[n % PICTURES].data;
+            match reduction {
+                Some(ratio) => drop(black_box(ratio.apply(format, size, 0, bytes))),
+                None => drop(black_box(bytes.to_vec())),
+            }
+        });
+        if let Some(ratio) = reduction {
+            for frame in &mut frames {
+                let small = ratio.apply(format, size, 0, &frame.data).expect("a whole frame");
+                (frame.width, frame.height) = ratio.size(size);
+                (frame.format, frame.data) = (PixelFormat::I420, Arc::new(small));
+            }
+        }
+        let (mut converter, mut out) = (Converter::down_to(WIDTH, HEIGHT), I420::default());
         let prepare = each(|n| {
             converter.prepare(&frames[n % PICTURES], &mut out).expect("a whole frame");
         });
-        let scale = if size == full {
+        let scale = if (out.width, out.height) == full {
             0.0
         } else {
             converter.to_i420(&frames[0], &mut out).expect("a whole frame");
@@ -182,7 +202,10 @@ fn main() {
         let decode = match format {
             PixelFormat::Mjpeg => {
                 let mut jpeg = turbojpeg::Decompressor::new().expect("turbojpeg is bundled");
-                let (width, height) = (size.0 as usize, size.1 as usize);
+                let eighths = if size == (3840, 2160) { 4 } else { 8 };
+                let factor = turbojpeg::ScalingFactor::new(eighths, 8);
+                jpeg.set_scaling_factor(factor).expect("eighths are there");
+                let [width, height] = [size.0, size.1].map(|n| factor.scale(n as usize));
                 let mut pixels = vec![0; width * height * 2];
                 each(|n| {
                     let image = turbojpeg::YuvImage {

@@ -193,7 +193,7 @@ impl Stream {
 impl LiveVideo {
     /// Runs until the call stops.
     pub fn run(mut self) {
-        let mut converter = Converter::new();
+        let mut converter = Converter::down_to(WIDTH, HEIGHT);
         let mut scaler = Scaler::new();
         let mut native = I420::black(2, 2);
         let mut small = I420::black(WIDTH, HEIGHT);

@@ -5,13 +5,15 @@
 //! way of RGB for others. What is not the recording's already changes matrix and range within its
 //! planes ([`super::recolour`]). Runs on whichever thread asks; one converter a thread.
 
-use turbojpeg::{Decompressor, Image, PixelFormat as JpegFormat, Subsamp, YuvImage};
+use turbojpeg::{Decompressor, Image, PixelFormat as JpegFormat, ScalingFactor, Subsamp, YuvImage};
 
 use super::error::VideoError;
 use super::frame::{Codes, Frame, PixelFormat};
 use super::image::{I420, MAX_SIDE};
 use super::recolour::{Recolour, split};
+use super::reduce::{Ratio, Rows};
 use super::rgb;
+use super::scale::down_to;
 
 /// Converts frames; keeps its decompressor and its buffers between them.
 #[derive(Default)]
@@ -19,8 +21,12 @@ pub struct Converter {
     jpeg: Option<Decompressor>,
     /// A decoded JPEG: RGB, or planes of 4:2:2.
     decoded: Vec<u8>,
+    /// Chroma of a picture of 4:2:2 that is reduced too.
+    halved: Vec<u8>,
     /// For the codes that came last.
     recolour: Option<Recolour>,
+    /// What a JPEG's picture is scaled down to afterwards.
+    largest: Option<(u32, u32)>,
 }
 
 impl Converter {
@@ -29,8 +35,16 @@ impl Converter {
         Self::default()
     }
 
-    /// Converts one frame; `out` takes the frame's size. On an error `out` is undefined, but
-    /// whole.
+    /// A converter for pictures that are scaled into `width` x `height` afterwards: a larger JPEG is
+    /// decoded at a half, a quarter or an eighth (of its blocks' eighths those that the decoder has
+    /// vector code for: six eighths take it twice as long as all eight), or reduced before its
+    /// colours are converted ([`super::reduce`]), never to less than it will be.
+    pub fn down_to(width: u32, height: u32) -> Self {
+        Self { largest: Some((width, height)), ..Self::default() }
+    }
+
+    /// Converts one frame; `out` takes the frame's size, or for a JPEG that is decoded smaller
+    /// ([`Converter::down_to`]) that. On an error `out` is undefined, but whole.
     pub fn to_i420(&mut self, frame: &Frame, out: &mut I420) -> Result<(), VideoError> {
         let (width, height) = (frame.width, frame.height);
         if !(1..=MAX_SIDE).contains(&width) || !(1..=MAX_SIDE).contains(&height) {
@@ -118,7 +132,10 @@ impl Converter {
                 expected_height: height,
             });
         }
-        out.resize(width, height);
+        let factor = fraction((width, height), self.largest);
+        jpeg.set_scaling_factor(factor).map_err(damaged)?;
+        let header = header.scaled(factor);
+        out.resize(factor.scale(width as usize) as u32, factor.scale(height as usize) as u32);
         let planes = |pixels| YuvImage {
             pixels,
             width: header.width,
@@ -126,21 +143,43 @@ impl Converter {
             height: header.height,
             subsamp: header.subsamp,
         };
-        match header.subsamp {
-            Subsamp::Sub2x2 => {
+        let size = (header.width as u32, header.height as u32);
+        let reduction = self.largest.and_then(|to| Ratio::of(PixelFormat::I420, size, to));
+        match (header.subsamp, reduction) {
+            (Subsamp::Sub2x2, None) => {
                 whole(jpeg.decompress_to_yuv(&frame.data, planes(&mut out.data[..])))?;
             }
-            Subsamp::Sub2x1 => {
-                let (luma, half) = (out.y().len(), out.chroma_width() as usize * header.height);
-                self.decoded.resize(luma + 2 * half, 0);
+            (Subsamp::Sub2x2 | Subsamp::Sub2x1, reduction) => {
+                let flat = header.subsamp == Subsamp::Sub2x2;
+                let (row, rows) = (out.chroma_width() as usize, out.chroma_height() as usize);
+                let (luma, chroma) = (out.y().len(), row * if flat { rows } else { header.height });
+                self.decoded.resize(luma + 2 * chroma, 0);
                 whole(jpeg.decompress_to_yuv(&frame.data, planes(&mut self.decoded[..])))?;
-                let (y, chroma) = self.decoded.split_at(luma);
-                let (u, v) = chroma.split_at(half);
-                let row = out.chroma_width() as usize;
+                let (y, chromas) = self.decoded.split_at(luma);
+                if let Some(ratio) = reduction {
+                    let (width, height) = ratio.size(size);
+                    out.resize(width, height);
+                }
                 let (to_y, to_u, to_v) = out.planes_mut();
-                to_y.copy_from_slice(y);
-                halve_rows(u, to_u, row);
-                halve_rows(v, to_v, row);
+                let reduce = |bytes: &[u8], count, row, to: &mut [u8]| match reduction {
+                    Some(ratio) => {
+                        let rows = Rows { bytes, count, row, stride: row };
+                        ratio.plane(rows, to).expect("the plane was decoded whole");
+                    }
+                    None => to.copy_from_slice(bytes),
+                };
+                reduce(y, header.height, header.width, to_y);
+                for (bytes, to) in chromas.chunks_exact(chroma).zip([to_u, to_v]) {
+                    match (flat, reduction) {
+                        (true, _) => reduce(bytes, rows, row, to),
+                        (false, None) => halve_rows(bytes, to, row),
+                        (false, Some(_)) => {
+                            self.halved.resize(row * rows, 0);
+                            halve_rows(bytes, &mut self.halved, row);
+                            reduce(&self.halved, rows, row, to);
+                        }
+                    }
+                }
             }
             _ => {
                 let pitch = header.width * 4;
@@ -196,6 +235,20 @@ fn recolour(kept: &mut Option<Recolour>, codes: Codes) -> Option<&mut Recolour> 
         *kept = Recolour::new(codes);
     }
     kept.as_mut()
+}
+
+/// The smallest size of a JPEG that a picture of `largest` can be made of without scaling up.
+fn fraction((width, height): (u32, u32), largest: Option<(u32, u32)>) -> ScalingFactor {
+    let Some((most_wide, most_high)) = largest else { return ScalingFactor::ONE };
+    let (to_width, to_height) = down_to(width, height, most_wide, most_high);
+    [1, 2, 4]
+        .into_iter()
+        .map(|n| ScalingFactor::new(n, 8))
+        .find(|factor| {
+            factor.scale(width as usize) >= to_width as usize
+                && factor.scale(height as usize) >= to_height as usize
+        })
+        .unwrap_or(ScalingFactor::ONE)
 }
 
 /// Some cameras pad between markers; such a picture is whole.

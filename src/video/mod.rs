@@ -19,6 +19,7 @@ pub mod image;
 pub mod pacer;
 pub mod payload;
 pub mod recolour;
+pub mod reduce;
 pub mod rgb;
 pub mod scale;
 pub mod squeeze;

@@ -6,6 +6,9 @@ use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 
 use super::image::I420;
 
+/// The recording's largest picture (PRD 4.3.1), width and height in pixels.
+pub const LARGEST: (u32, u32) = (1920, 1080);
+
 /// A rectangle in pixels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rect {

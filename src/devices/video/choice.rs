@@ -1,6 +1,7 @@
 //! Which of a camera's formats to use.
 
 use crate::video::frame::PixelFormat;
+use crate::video::scale::LARGEST;
 
 /// One thing that a camera offers.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -18,9 +19,6 @@ pub struct Mode {
 // Cameras that mean 30 say 30000/1001 as well.
 const FULL: f64 = 29.5;
 const PAL: f64 = 24.5;
-// The recording's largest picture.
-const WIDEST: u32 = 1920;
-const HIGHEST: u32 = 1080;
 
 /// The largest size up to 1080p with at least 30 frames a second, else with at least 25, else the
 /// fastest there is. Of one size and rate: no faster than needed, then uncompressed before MJPEG
@@ -33,9 +31,12 @@ pub fn choose(modes: &[Mode]) -> Option<Mode> {
             && m.height >= 16;
         even && m.fps > 0.0 && m.fps.is_finite()
     };
-    let within: Vec<&Mode> =
-        modes.iter().filter(usable).filter(|m| m.width <= WIDEST && m.height <= HIGHEST).collect();
-    // A camera that only has larger pictures is scaled down later.
+    let within: Vec<&Mode> = modes
+        .iter()
+        .filter(usable)
+        .filter(|m| m.width <= LARGEST.0 && m.height <= LARGEST.1)
+        .collect();
+    // Where a camera has only larger pictures, they are scaled down later.
     let pool: Vec<&Mode> =
         if within.is_empty() { modes.iter().filter(usable).collect() } else { within };
     for least in [FULL, PAL] {

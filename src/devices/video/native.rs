@@ -22,6 +22,8 @@ use crate::devices::{CameraInfo, CameraSink, DeviceError, What};
 use crate::platform::clock;
 use crate::units::Micros;
 use crate::video::frame::{Codes, Frame, PixelFormat};
+use crate::video::reduce::Ratio;
+use crate::video::scale::LARGEST;
 
 const PATIENCE: Duration = Duration::from_millis(100);
 const STUCK: i64 = 5_000_000;
@@ -134,6 +136,7 @@ fn any() -> RequestedFormat<'static> {
 /// An open camera.
 pub struct Camera {
     mode: Mode,
+    reduction: Option<Ratio>,
     pictures: mpsc::Receiver<Result<(Vec<u8>, Micros), String>>,
 }
 
@@ -158,7 +161,8 @@ impl Camera {
             format: mode.format,
             synthetic: false,
         };
-        Ok((info, Self { mode, pictures }))
+        let reduction = Ratio::of(mode.format, (mode.width, mode.height), LARGEST);
+        Ok((info, Self { mode, reduction, pictures }))
     }
 
     pub fn run(self, sink: &mut dyn CameraSink, next_number: &mut u64, stop: &Stop) -> End {
@@ -179,16 +183,23 @@ impl Camera {
                 }
             };
             newest = captured;
-            let Some(data) = whole(self.mode, picture) else { continue };
+            let Some(mut data) = whole(self.mode, picture) else { continue };
+            let mut size = (self.mode.width, self.mode.height);
+            if let Some(ratio) = self.reduction {
+                let Some(small) = ratio.apply(self.mode.format, size, 0, &data) else { continue };
+                data = small;
+                size = ratio.size(size);
+            }
             sink.frame(Frame {
-                format: self.mode.format,
+                // What was reduced is planar.
+                format: self.reduction.map_or(self.mode.format, |_| PixelFormat::I420),
                 // nokhwa tells nothing of them; these are USB's.
                 codes: match self.mode.format {
                     PixelFormat::Mjpeg | PixelFormat::Bgr24 => Codes::JFIF,
                     _ => Codes::UVC,
                 },
-                width: self.mode.width,
-                height: self.mode.height,
+                width: size.0,
+                height: size.1,
                 captured,
                 number: *next_number,
                 data: Arc::new(data),

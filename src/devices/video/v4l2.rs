@@ -24,6 +24,8 @@ use crate::devices::{CameraInfo, CameraSink, DeviceError, What, words};
 use crate::platform::clock;
 use crate::units::Micros;
 use crate::video::frame::{Codes, Frame, PixelFormat};
+use crate::video::reduce::Ratio;
+use crate::video::scale::LARGEST;
 
 mod format;
 
@@ -147,6 +149,7 @@ pub struct Camera {
     mode: Mode,
     stride: u32,
     codes: Codes,
+    reduction: Option<Ratio>,
 }
 
 impl Camera {
@@ -221,7 +224,8 @@ impl Camera {
             synthetic: false,
         };
         let codes = got.told.codes(format);
-        Ok((info, Self { device, mode, stride: got.stride, codes }))
+        let reduction = Ratio::of(format, (got.width, got.height), LARGEST);
+        Ok((info, Self { device, mode, stride: got.stride, codes, reduction }))
     }
 
     pub fn run(self, sink: &mut dyn CameraSink, next_number: &mut u64, stop: &Stop) -> End {
@@ -288,16 +292,18 @@ impl Camera {
             newest = arrival;
             let used = (meta.bytesused as usize).min(bytes.len());
             let Some(picture) = self.picture(&bytes[..used], meta) else { continue };
+            let (width, height) = self.size();
             let first = *first_sequence.get_or_insert(meta.sequence);
             // Drivers that do not count leave 0 in each.
             let number = base + u64::from(meta.sequence.wrapping_sub(first));
             let number = number.max(*next_number);
             *next_number = number + 1;
             sink.frame(Frame {
-                format: self.mode.format,
+                // What was reduced is planar.
+                format: self.reduction.map_or(self.mode.format, |_| PixelFormat::I420),
                 codes: self.codes,
-                width: self.mode.width,
-                height: self.mode.height,
+                width,
+                height,
                 captured: captured(meta, arrival),
                 number,
                 data: Arc::new(picture),
@@ -307,8 +313,9 @@ impl Camera {
 }
 
 impl Camera {
-    /// A whole picture, copied out of the driver's memory, which wants it back; `None` for one that
-    /// the driver itself calls broken or that is cut.
+    /// A whole picture, copied out of the driver's memory, which wants it back, and reduced on the
+    /// way where it is far larger than the recording's; `None` for one that the driver itself calls
+    /// broken or that is cut.
     fn picture(&self, bytes: &[u8], meta: &Metadata) -> Option<Vec<u8>> {
         if meta.flags.contains(Flags::ERROR) {
             return None;
@@ -319,8 +326,17 @@ impl Camera {
             PixelFormat::Mjpeg => {
                 (bytes.len() > 100 && bytes.starts_with(&[0xFF, 0xD8])).then(|| bytes.to_vec())
             }
-            raw => format::packed(raw, width, height, self.stride, bytes),
+            raw => match self.reduction {
+                Some(ratio) => ratio.apply(raw, (width, height), self.stride, bytes),
+                None => format::packed(raw, width, height, self.stride, bytes),
+            },
         }
+    }
+
+    /// Of the pictures that are handed on, pixels.
+    fn size(&self) -> (u32, u32) {
+        let size = (self.mode.width, self.mode.height);
+        self.reduction.map_or(size, |ratio| ratio.size(size))
     }
 }
 

@@ -42,6 +42,7 @@ use crate::recording::h264::{self, VideoEncoder, VideoParameters};
 use crate::recording::metadata::{Event as Note, Kind, Tone};
 use crate::ui::model::RecordingStats;
 use crate::units::{MediaTime, Micros, SessionMicros};
+use crate::video::scale::{LARGEST, down_to};
 
 /// Name of the recording in the session's folder (PRD 7); see [`part::file_name`] for further ones.
 pub const FILE_NAME: &str = "local_recording.mp4";
@@ -459,7 +460,7 @@ impl Recorder {
 
 /// Parameters of the recording for a camera of that size (PRD 4.3.1): never scaled up.
 pub fn video_parameters(width: u32, height: u32) -> VideoParameters {
-    let (width, height) = crate::video::scale::down_to(width, height, 1920, 1080);
+    let (width, height) = down_to(width, height, LARGEST.0, LARGEST.1);
     VideoParameters::for_size(width, height)
 }
 

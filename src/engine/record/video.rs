@@ -219,7 +219,7 @@ impl VideoRecorder {
             switches,
             before: GridCounts::default(),
             known_sleeps: 0,
-            converter: Converter::new(),
+            converter: Converter::down_to(parameters.width, parameters.height),
             unsqueezer: Unsqueezer::default(),
             scaler: Scaler::new(),
             native: I420::default(),
@@ -484,16 +484,20 @@ impl VideoRecorder {
 
     fn convert(&mut self, held: Held) {
         let frame = &held.frame;
-        let same = (frame.width, frame.height) == (self.picture.width, self.picture.height);
-        let into = if same { &mut self.picture } else { &mut self.native };
-        let result = match (held.squeezed, same) {
-            (true, _) => self.unsqueezer.expand(&frame.data, into).map(|()| Left::Nothing),
-            (false, true) => self.converter.prepare(frame, into),
-            (false, false) => self.converter.to_i420(frame, into).map(|()| Left::Nothing),
+        let size = |image: &I420| (image.width, image.height);
+        let wanted = size(&self.picture);
+        // The picture before stays whole until this one is known to be.
+        let into = &mut self.native;
+        let result = match held.squeezed {
+            true => self.unsqueezer.expand(&frame.data, into).map(|()| Left::Nothing),
+            false if (frame.width, frame.height) == wanted => self.converter.prepare(frame, into),
+            false => self.converter.to_i420(frame, into).map(|()| Left::Nothing),
         };
         match result {
             Ok(left) => {
-                if !same {
+                if size(&self.native) == wanted {
+                    std::mem::swap(&mut self.native, &mut self.picture);
+                } else {
                     self.scaler.fit(&self.native, &mut self.picture);
                 }
                 self.shown = (left != Left::Nothing).then_some((held.frame, left));

@@ -175,6 +175,40 @@ fn jpeg_of_every_subsampling_changes_matrix_and_range() {
 }
 
 #[test]
+fn a_jpeg_that_is_scaled_down_afterwards_is_decoded_or_made_smaller_and_has_the_same_colours() {
+    use turbojpeg::Subsamp;
+    for subsamp in [Subsamp::Sub2x2, Subsamp::Sub2x1, Subsamp::None] {
+        let frame = frame(PixelFormat::Mjpeg, Codes::JFIF, jpeg_bars(subsamp));
+        // 4:4:4 goes by way of RGB, at what the decoder gives.
+        let quarters = if subsamp == Subsamp::None { (128, 32) } else { (96, 24) };
+        for (largest, size) in [
+            ((64, 16), (64, 16)),
+            ((96, 24), quarters),
+            ((60, 16), (64, 16)),
+            ((200, 99), (128, 32)),
+        ] {
+            let mut out = I420::default();
+            Converter::down_to(largest.0, largest.1).to_i420(&frame, &mut out).expect("whole");
+            assert_eq!((out.width, out.height), size, "{subsamp:?} {largest:?}");
+            for x in (0..W).filter(|x| (6..10).contains(&(x % 16))) {
+                let wanted = codes_of(bar(x), Codes::RECORDED);
+                let (at, y) = (x * out.width / W, out.height / 2);
+                let chroma = (y / 2 * out.chroma_width() + at / 2) as usize;
+                let luma = out.y()[(y * out.width + at) as usize];
+                for (got, wanted) in
+                    [luma, out.u()[chroma], out.v()[chroma]].into_iter().zip(wanted)
+                {
+                    assert!(
+                        got.abs_diff(wanted) <= 3,
+                        "{subsamp:?} {largest:?} {x}: {got} {wanted}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn a_truncated_jpeg_is_an_error_and_the_next_whole_one_converts() {
     let whole = jpeg_bars(turbojpeg::Subsamp::Sub2x1);
     let mut converter = Converter::new();

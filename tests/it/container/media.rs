@@ -4,16 +4,12 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::OnceLock;
 
+use hyperzoom::recording::h264::{OpenH264, Planes, VideoEncoder, VideoParameters};
 use hyperzoom::recording::journal::{self, Record};
 use hyperzoom::recording::mp4::{
     AudioCoding, AudioTrack, MemoryFile, MovieParameters, Mp4Writer, Operation, RecordingFile,
     Timecode, VideoTrack,
 };
-use openh264::OpenH264API;
-use openh264::encoder::{
-    EncoderConfig, FrameRate, FrameType, IntraFramePeriod, Profile, RateControlMode, UsageType,
-};
-use openh264::formats::YUVBuffer;
 
 pub const WIDTH: u16 = 128;
 pub const HEIGHT: u16 = 96;
@@ -49,43 +45,24 @@ pub fn media() -> &'static Media {
 }
 
 fn encode_video() -> (Vec<u8>, Vec<u8>, Vec<Picture>) {
-    let config = EncoderConfig::new()
-        .skip_frames(false)
-        .usage_type(UsageType::CameraVideoRealTime)
-        .rate_control_mode(RateControlMode::Off)
-        .max_frame_rate(FrameRate::from_hz(30.0))
-        .scene_change_detect(false)
-        .profile(Profile::High)
-        .intra_frame_period(IntraFramePeriod::from_num_frames(30));
-    let mut encoder =
-        openh264::encoder::Encoder::with_api_config(OpenH264API::from_source(), config).unwrap();
     let (width, height) = (usize::from(WIDTH), usize::from(HEIGHT));
-    let (mut sps, mut pps, mut samples) = (Vec::new(), Vec::new(), Vec::new());
+    let parameters = VideoParameters::for_size(WIDTH.into(), HEIGHT.into());
+    let mut encoder = OpenH264::with_threads(&parameters, 1).unwrap();
+    let mut samples = Vec::new();
+    let chroma = vec![128; width * height / 4];
     for frame in 0..FRAMES {
-        let mut yuv = vec![128; width * height * 3 / 2];
-        for (at, luma) in yuv[..width * height].iter_mut().enumerate() {
-            *luma = 40 + ((at % width + at / width + 3 * frame) % 160) as u8;
-        }
-        let stream = encoder.encode(&YUVBuffer::from_vec(yuv, width, height)).unwrap();
-        let keyframe = stream.frame_type() == FrameType::IDR;
-        let mut sample = Vec::new();
-        for layer in (0..stream.num_layers()).filter_map(|i| stream.layer(i)) {
-            for nal in (0..layer.nal_count()).filter_map(|i| layer.nal_unit(i)) {
-                let code = nal.iter().position(|b| *b == 1).expect("a start code");
-                let nal = &nal[code + 1..];
-                match nal[0] & 0x1F {
-                    7 => sps = nal.to_vec(),
-                    8 => pps = nal.to_vec(),
-                    _ => {
-                        sample.extend_from_slice(&(nal.len() as u32).to_be_bytes());
-                        sample.extend_from_slice(nal);
-                    }
-                }
-            }
-        }
-        assert_eq!(keyframe, frame % 30 == 0, "a keyframe each second");
-        samples.push((sample, keyframe));
+        let luma: Vec<u8> = (0..width * height)
+            .map(|at| 40 + ((at % width + at / width + 3 * frame) % 160) as u8)
+            .collect();
+        let planes =
+            Planes { y: &luma, u: &chroma, v: &chroma, stride_y: width, stride_uv: width / 2 };
+        encoder.submit(planes, frame as i64).unwrap();
+        samples.extend(std::iter::from_fn(|| encoder.poll()).map(|s| (s.data, s.keyframe)));
     }
+    for (frame, (_, keyframe)) in samples.iter().enumerate() {
+        assert_eq!(*keyframe, frame % 30 == 0, "a keyframe each second");
+    }
+    let (sps, pps) = encoder.parameter_sets().unwrap();
     (sps, pps, samples)
 }
 
