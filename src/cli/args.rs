@@ -11,6 +11,7 @@ use crate::audio::codec::FrameLength;
 use crate::devices::SoundPath;
 use crate::devices::spec::{CameraSpec, MicSpec, SpeakerSpec};
 use crate::engine::config::{CallConfig, LiveAudio, MOST_AV_OFFSET, Period, Role};
+use crate::platform::folders;
 use crate::recording::sound::SoundFormat;
 
 /// Longest display and session name, in characters: it has to fit a dashboard column, a file name
@@ -208,9 +209,7 @@ impl CommonArgs {
 
 /// `~/HyperZoom/recordings`, on Windows below `%USERPROFILE%` (PRD section 7).
 pub(super) fn default_output() -> Option<PathBuf> {
-    let home = if cfg!(windows) { "USERPROFILE" } else { "HOME" };
-    let home = std::env::var_os(home).filter(|home| !home.is_empty())?;
-    Some(PathBuf::from(home).join("HyperZoom").join("recordings"))
+    folders::home().map(|home| home.join("HyperZoom").join("recordings"))
 }
 
 /// The user's name, made fit; never empty.

@@ -52,7 +52,7 @@ pub fn from_clap(e: &clap::Error) -> Result<ExitCode, CliError> {
 }
 
 /// clap explains over several paragraphs: the first says what, a `tip:` says what to try.
-fn condense(text: &str) -> String {
+pub(super) fn condense(text: &str) -> String {
     let mut what = Vec::new();
     let mut tip = None;
     let mut first = true;

@@ -5,10 +5,11 @@
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub mod args;
 mod completions;
+mod config;
 mod devices;
 mod doctor;
 mod error;
@@ -19,6 +20,7 @@ pub mod man;
 mod record;
 mod recover;
 mod run;
+mod settings;
 mod verify;
 mod window;
 
@@ -69,6 +71,8 @@ pub enum Commands {
     Recover(recover::RecoverArgs),
     /// Check recordings: counts, constant rate, gaps, lengths, timecode, tones, content
     Verify(verify::VerifyArgs),
+    /// Show what is set, by file and variables, and where each value comes from
+    Config(config::ConfigArgs),
     /// Write the man pages into a folder
     #[command(hide = true)]
     Man(man::ManArgs),
@@ -87,16 +91,23 @@ pub fn command() -> clap::Command {
 
 /// Runs the program and prints what went wrong.
 pub fn main() -> ExitCode {
-    let result = match Cli::try_parse() {
-        Ok(cli) => dispatch(cli.command),
-        Err(e) => error::from_clap(&e),
-    };
+    // A shell that asks what may stand here is answered, and that is all.
+    completions::answer();
+    let result = run(std::env::args_os().collect());
     match result {
         Ok(code) => code,
         Err(e) => {
             e.print();
             ExitCode::from(e.exit_code())
         }
+    }
+}
+
+fn run(typed: Vec<std::ffi::OsString>) -> Result<ExitCode, CliError> {
+    let matches = config::underlie(&typed)?.try_get_matches_from(typed);
+    match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
+        Ok(cli) => dispatch(cli.command),
+        Err(e) => error::from_clap(&e),
     }
 }
 
@@ -109,6 +120,7 @@ fn dispatch(command: Commands) -> Result<ExitCode, CliError> {
         Commands::Doctor(args) => doctor::run(args),
         Commands::Recover(args) => recover::run(&args),
         Commands::Verify(args) => verify::run(&args),
+        Commands::Config(args) => config::run(&args),
         Commands::Man(args) => man::run(&args),
         Commands::Completions(args) => completions::run(&args),
         Commands::Window => window::run(),

@@ -2,17 +2,34 @@
 
 use std::path::PathBuf;
 
+fn from(key: &str) -> Option<PathBuf> {
+    std::env::var_os(key).filter(|v| !v.is_empty()).map(PathBuf::from)
+}
+
+/// The person's home folder.
+pub fn home() -> Option<PathBuf> {
+    from(if cfg!(windows) { "USERPROFILE" } else { "HOME" })
+}
+
 /// The person's own folder for the program's state (XDG base directories; Application Support;
 /// LocalAppData), which need not exist yet; `None` where the system names none.
 pub fn state() -> Option<PathBuf> {
-    let from = |key: &str| std::env::var_os(key).filter(|v| !v.is_empty()).map(PathBuf::from);
+    own("LOCALAPPDATA", "XDG_STATE_HOME", ".local/state")
+}
+
+/// The same for what the person configures (XDG; Application Support; roaming AppData).
+pub fn config() -> Option<PathBuf> {
+    own("APPDATA", "XDG_CONFIG_HOME", ".config")
+}
+
+fn own(windows: &str, xdg: &str, below_home: &str) -> Option<PathBuf> {
     if cfg!(windows) {
-        from("LOCALAPPDATA").map(|dir| dir.join("HyperZoom"))
+        from(windows).map(|dir| dir.join("HyperZoom"))
     } else if cfg!(target_os = "macos") {
-        from("HOME").map(|home| home.join("Library/Application Support/HyperZoom"))
+        home().map(|home| home.join("Library/Application Support/HyperZoom"))
     } else {
-        from("XDG_STATE_HOME")
-            .or_else(|| from("HOME").map(|home| home.join(".local/state")))
+        from(xdg)
+            .or_else(|| home().map(|home| home.join(below_home)))
             .map(|dir| dir.join("hyperzoom"))
     }
 }

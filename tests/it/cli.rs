@@ -6,6 +6,7 @@ fn hyperzoom(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_hyperzoom"))
         .args(args)
         .env_remove("HYPERZOOM_INVITE")
+        .env("HYPERZOOM_CONFIG", "")
         .stdin(Stdio::null())
         .output()
         .expect("the program was built and starts")
@@ -148,6 +149,7 @@ fn a_bad_invite_in_the_environment_is_a_usage_error_too() {
     let output = Command::new(env!("CARGO_BIN_EXE_hyperzoom"))
         .arg("join")
         .env("HYPERZOOM_INVITE", "1.2.3.4#SHORT")
+        .env("HYPERZOOM_CONFIG", "")
         .output()
         .expect("the program was built and starts");
     assert_eq!(output.status.code(), Some(2));
@@ -170,10 +172,12 @@ fn the_doctor_finds_what_is_wrong_and_says_what_to_do() {
     let output = room.path().to_str().expect("a plain name");
     let common = ["doctor", "--speaker", "off", "--no-port-mapping"];
     let doctor = |more: &[&str]| hyperzoom(&[&common[..], more].concat());
-    let report = doctor(&["--mic", "test", "--output", output, "--json"]);
-    assert_eq!(report.status.code(), Some(0), "{}", text(&report.stdout));
-    let report: serde_json::Value = serde_json::from_slice(&report.stdout).expect("JSON");
-    assert_eq!((&report["ok"], &report["problems"]), (&true.into(), &0.into()));
+    let ran = doctor(&["--mic", "test", "--output", output, "--json"]);
+    let report: serde_json::Value = serde_json::from_slice(&ran.stdout).expect("JSON");
+    // A machine with other work to do may be too slow to encode, and is told so.
+    let problems = report["problems"].as_u64().expect("a number");
+    assert_eq!(ran.status.code(), Some(i32::from(problems > 0)), "{report}");
+    assert_eq!(report["ok"], problems == 0);
     let findings = report["findings"].as_array().expect("findings");
     for (area, name) in [
         ("sound", "microphone"),
@@ -190,6 +194,7 @@ fn the_doctor_finds_what_is_wrong_and_says_what_to_do() {
         let found = findings.iter().find(|f| f["area"] == area && f["name"] == name);
         let found = found.unwrap_or_else(|| panic!("{area} {name}: {report}"));
         assert_eq!(found["state"] != "ok", found["try"].is_string(), "{found}");
+        assert!(found["state"] != "problem" || name == "trial", "{found}");
     }
 
     // A folder that takes nothing and a microphone that is not there.
@@ -200,4 +205,84 @@ fn the_doctor_finds_what_is_wrong_and_says_what_to_do() {
     {
         assert!(report.contains(words), "no '{words}' in\n{report}");
     }
+}
+
+#[test]
+fn a_file_and_variables_set_what_flags_do_and_config_says_which_counts() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("below/config.toml");
+    let hyperzoom = |args: &[&str], variables: &[(&str, &str)]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hyperzoom"));
+        command.args(args).env("HYPERZOOM_CONFIG", &path).stdin(Stdio::null());
+        command.envs(variables.iter().copied()).output().expect("the program was built and starts")
+    };
+    let output = hyperzoom(&["config", "--init"], &[]);
+    assert_eq!(text(&output.stdout).trim(), path.display().to_string());
+    // Written once, never over what is there.
+    assert_eq!(hyperzoom(&["config", "--init"], &[]).status.code(), Some(1));
+    let template = std::fs::read_to_string(&path).expect("it was written");
+    assert!(template.contains("# video-bitrate = 400\n") && template.contains("# [host]\n"));
+
+    std::fs::write(&path, "camera = \"test:64x64\"\n[record]\nmic = \"test\"\n").unwrap();
+    let output = hyperzoom(&["config", "record", "--json"], &[("HYPERZOOM_NAME", "Ada")]);
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let values = report["values"].as_array().expect("a list");
+    let of = |key: &str| values.iter().find(|v| v["key"] == key).expect(key).clone();
+    let value = |key: &str, value: &str, from: &str, at: serde_json::Value| {
+        assert_eq!(
+            of(key),
+            serde_json::json!({"key": key, "value": value, "from": from, "at": at})
+        );
+    };
+    value("camera", "test:64x64", "file", 1.into());
+    value("mic", "test", "file", 3.into());
+    value("name", "Ada", "environment", "HYPERZOOM_NAME".into());
+    value("speaker", "default", "default", serde_json::Value::Null);
+
+    // A command really runs by it.
+    let output = folder.path().join("recordings");
+    let room = output.to_str().expect("it is text");
+    let args = ["record", "--duration", "300ms", "--json", "--output", room, "--no-window"];
+    let run = hyperzoom(&args, &[("HYPERZOOM_NAME", "Ada"), ("HYPERZOOM_SPEAKER", "off")]);
+    assert_eq!(run.status.code(), Some(0), "{}", text(&run.stderr));
+    let session = std::fs::read_dir(&output).unwrap().next().expect("one session").unwrap();
+    let metadata = std::fs::read_to_string(session.path().join("session_metadata.json")).unwrap();
+    assert!(metadata.contains("\"Ada\"") && metadata.contains("64"), "{metadata}");
+
+    // What is wrong there stops a call before it begins, and nothing that saves a recording.
+    std::fs::write(&path, "mic = \"test\"\nvideo-bitrate = 5\n").unwrap();
+    let refused = hyperzoom(&["host"], &[]);
+    let error = text(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(2), "{error}");
+    let place = format!("error: {}:2: video-bitrate = \"5\": ", path.display());
+    assert!(error.starts_with(&place) && error.contains("; try "), "{error}");
+    assert_eq!(hyperzoom(&["host", "--help"], &[]).status.code(), Some(0));
+    let nothing = hyperzoom(&["recover", room], &[]);
+    assert_ne!(nothing.status.code(), Some(2), "{}", text(&nothing.stderr));
+}
+
+/// As the shell calls it when a person presses the key.
+#[test]
+#[cfg(unix)]
+fn bash_completes_flags_and_devices() {
+    let program = std::path::Path::new(env!("CARGO_BIN_EXE_hyperzoom"));
+    let path = format!("{}:{}", program.parent().expect("a folder").display(), env!("PATH"));
+    let complete = |words: &str, last: usize| {
+        let script = format!(
+            "source completions/hyperzoom.bash; COMP_WORDS=({words}); COMP_CWORD={last}; \
+             _clap_complete_hyperzoom hyperzoom \"${{COMP_WORDS[COMP_CWORD]}}\"; printf '%s\\n' \"${{COMPREPLY[@]}}\""
+        );
+        let output = Command::new("bash")
+            .args(["--norc", "-c", &script])
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .env("PATH", &path)
+            .env("HYPERZOOM_CONFIG", "")
+            .output()
+            .expect("bash is there");
+        text(&output.stdout).lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert!(complete("hyperzoom re", 1).contains(&"record".to_owned()));
+    assert!(complete("hyperzoom host --video", 2).iter().any(|word| word == "--video-bitrate"));
+    let cameras = complete("hyperzoom record --camera ''", 3);
+    assert!(cameras.contains(&"test".to_owned()) && cameras.contains(&"off".to_owned()));
 }

@@ -59,6 +59,7 @@ impl Terminal {
         let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_hyperzoom"));
         command.args(args);
         command.env("TERM", "xterm-256color");
+        command.env("HYPERZOOM_CONFIG", "");
         command.env_remove("DISPLAY");
         command.env_remove("WAYLAND_DISPLAY");
         let child = pty.slave.spawn_command(command).expect("the program starts");

@@ -109,6 +109,8 @@ impl Program {
         let mut command = Command::new(words.next().expect("at least the program"));
         command.args(words).args(args.iter().map(AsRef::as_ref)).arg("--json");
         command.env_remove("HYPERZOOM_INVITE").env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY");
+        // Whatever the person at this machine has configured.
+        command.env("HYPERZOOM_CONFIG", "");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         adjust(&mut command);
         let mut child = command.spawn().expect("the program was built and starts");
@@ -321,6 +323,7 @@ impl Finished {
 pub fn run(args: &[&str], input: &str) -> (Option<i32>, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hyperzoom"));
     command.args(args).env_remove("HYPERZOOM_INVITE").env_remove("DISPLAY");
+    command.env("HYPERZOOM_CONFIG", "");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn().expect("the program was built and starts");
     let mut child = Guard(child);

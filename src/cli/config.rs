@@ -1,0 +1,285 @@
+//! `hyperzoom config`: what is set, and where each value comes from.
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Arg, ArgAction, Args};
+
+use super::error::CliError;
+use super::settings::{COMMANDS, Settings, Source, settable, variable};
+use crate::platform::folders;
+
+/// Flags of `config`.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Flags on the command line count first, then variables (HYPERZOOM_ and the flag's name in capitals, \
+dashes as underscores: HYPERZOOM_VIDEO_BITRATE), then the file's table for the command ([host], \
+[join], [record], [doctor]), then what stands at the top of the file, then the defaults. \
+HYPERZOOM_CONFIG names another file; empty: none.")]
+pub struct ConfigArgs {
+    /// The command whose values to show
+    #[arg(value_name = "COMMAND", value_parser = COMMANDS, default_value = "host")]
+    pub command: String,
+
+    /// Only say where the file is, or would be
+    #[arg(long, conflicts_with_all = ["init", "json"])]
+    pub path: bool,
+
+    /// Write a file with every setting in it, commented out
+    #[arg(long, conflicts_with = "json")]
+    pub init: bool,
+
+    /// As one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Where the file is; `None` for nowhere.
+fn path() -> Option<PathBuf> {
+    match std::env::var_os("HYPERZOOM_CONFIG") {
+        Some(path) if path.is_empty() => None,
+        Some(path) => Some(PathBuf::from(path)),
+        None => folders::config().map(|folder| folder.join("config.toml")),
+    }
+}
+
+/// Reads file and variables. A file that is not there is none; one that cannot be read is an error.
+pub fn read() -> Result<Settings, CliError> {
+    let path = path();
+    let text = match path.as_ref().map(std::fs::read_to_string) {
+        Some(Ok(text)) => Some(text),
+        Some(Err(e)) if e.kind() != std::io::ErrorKind::NotFound => {
+            let path = path.unwrap_or_default();
+            return Err(CliError::usage(format!(
+                "cannot read {}: {e}; try HYPERZOOM_CONFIG= for none",
+                path.display()
+            )));
+        }
+        _ => None,
+    };
+    Ok(Settings::new(path, text.as_deref(), std::env::vars_os(), folders::home()))
+}
+
+/// The command line with what is set under it, for the subcommands that take it.
+pub fn underlie(typed: &[OsString]) -> Result<clap::Command, CliError> {
+    let root = super::command();
+    let subcommand = typed.iter().skip(1).find_map(|arg| arg.to_str());
+    // Help has to be there, whatever the file says.
+    let help = typed.iter().any(|arg| arg == "--help" || arg == "-h");
+    match subcommand {
+        Some(name) if COMMANDS.contains(&name) && !help => read()?.apply(root, name, typed),
+        _ => Ok(root),
+    }
+}
+
+/// Runs the subcommand.
+pub fn run(args: &ConfigArgs) -> Result<ExitCode, CliError> {
+    let Some(path) = path() else {
+        return Err(CliError::usage("HYPERZOOM_CONFIG is empty: no file; try without it"));
+    };
+    let text = if args.path {
+        format!("{}\n", path.display())
+    } else if args.init {
+        init(&path)?;
+        format!("{}\n", path.display())
+    } else {
+        let settings = read()?;
+        // As the command itself would complain.
+        let root = settings.apply(super::command(), &args.command, &[])?;
+        let command = root.find_subcommand(&args.command).expect("clap took it");
+        let values = values(&settings, &args.command, command);
+        match args.json {
+            true => {
+                let values: Vec<_> = values.iter().map(Value::json).collect();
+                let report = serde_json::json!({
+                    "path": path, "exists": path.exists(), "command": args.command,
+                    "values": values,
+                });
+                format!("{report}\n")
+            }
+            false => {
+                let there =
+                    if path.exists() { "" } else { " (not there: hyperzoom config --init)" };
+                format!(
+                    "# hyperzoom {}, by {}{there}\n{}",
+                    args.command,
+                    path.display(),
+                    as_text(&values)
+                )
+            }
+        }
+    };
+    // A closed pipe (`config | head`) is no error of ours.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One setting, as it counts.
+struct Value {
+    key: String,
+    /// `None`: not set, and without a default that could be written.
+    value: Option<String>,
+    flag: bool,
+    source: Option<Source>,
+}
+
+fn values(settings: &Settings, name: &str, command: &clap::Command) -> Vec<Value> {
+    settable(command)
+        .map(|arg| {
+            let key = arg.get_long().unwrap_or_default().to_owned();
+            let flag = matches!(arg.get_action(), ArgAction::SetTrue);
+            let default = arg.get_default_values().first();
+            let default = default.map(|value| value.to_string_lossy().into_owned());
+            let value = default.or(flag.then(|| "false".to_owned()));
+            let source = settings.lookup(name, &key).map(|(_, source)| source);
+            Value { key, value, flag, source }
+        })
+        .collect()
+}
+
+impl Value {
+    fn json(&self) -> serde_json::Value {
+        let (from, at) = match &self.source {
+            None => ("default", serde_json::Value::Null),
+            Some(Source::Environment(name)) => ("environment", name.as_str().into()),
+            Some(Source::File(line)) => ("file", (*line).into()),
+        };
+        serde_json::json!({ "key": self.key, "value": self.value, "from": from, "at": at })
+    }
+
+    /// As the file would have it.
+    fn line(&self) -> String {
+        match &self.value {
+            None => format!("# {} =", self.key),
+            Some(value) if self.flag || value.parse::<f64>().is_ok_and(f64::is_finite) => {
+                format!("{} = {value}", self.key)
+            }
+            Some(value) => format!("{} = {}", self.key, quoted(value)),
+        }
+    }
+}
+
+/// As a string of TOML, whose escapes are JSON's and more.
+fn quoted(value: &str) -> String {
+    serde_json::Value::from(value).to_string()
+}
+
+fn as_text(values: &[Value]) -> String {
+    let width = values.iter().map(|value| value.line().chars().count()).max().unwrap_or(0);
+    let mut text = String::new();
+    for value in values {
+        let from = match &value.source {
+            None if value.value.is_none() => "not set".to_owned(),
+            None => "default".to_owned(),
+            Some(Source::Environment(name)) => name.clone(),
+            Some(Source::File(line)) => format!("line {line}"),
+        };
+        // Writing into a string cannot fail.
+        let _ = writeln!(text, "{:width$}  # {from}", value.line());
+    }
+    text
+}
+
+/// A file of comments.
+fn template() -> String {
+    let mut text = String::from(
+        "# HyperZoom's settings: the long flags' names. `hyperzoom config` shows what counts.\n",
+    );
+    let root = super::command();
+    let mut written: Vec<String> = Vec::new();
+    for name in COMMANDS {
+        let Some(command) = root.find_subcommand(name) else { continue };
+        let own: Vec<&Arg> = settable(command)
+            .filter(|arg| !written.iter().any(|key| Some(key.as_str()) == arg.get_long()))
+            .collect();
+        // What host, join and record share comes first, at the top.
+        let (shared, own): (Vec<&Arg>, Vec<&Arg>) = own.into_iter().partition(|arg| {
+            let has = |name| {
+                root.find_subcommand(name)
+                    .is_some_and(|c| settable(c).any(|a| a.get_long() == arg.get_long()))
+            };
+            has("host") && has("record")
+        });
+        for (heading, args) in [(None, shared), (Some(name), own)] {
+            if args.is_empty() {
+                continue;
+            }
+            if let Some(name) = heading {
+                let _ = write!(text, "\n# [{name}]\n");
+            }
+            for arg in args {
+                let key = arg.get_long().unwrap_or_default().to_owned();
+                let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+                let flag = matches!(arg.get_action(), ArgAction::SetTrue);
+                let default = arg.get_default_values().first();
+                let value = default.map(|value| value.to_string_lossy().into_owned());
+                let value = value.or(flag.then(|| "false".to_owned()));
+                let line = Value { key: key.clone(), value, flag, source: None }.line();
+                let line = line.strip_prefix("# ").unwrap_or(&line);
+                let _ = write!(text, "\n# {help} ({})\n# {line}\n", variable(&key));
+                written.push(key);
+            }
+        }
+    }
+    text
+}
+
+fn init(path: &std::path::Path) -> Result<(), CliError> {
+    let failed = |e: std::io::Error| {
+        let remedy = match e.kind() {
+            std::io::ErrorKind::AlreadyExists => "an editor",
+            _ => "HYPERZOOM_CONFIG=FILE",
+        };
+        CliError::new(1, format!("cannot write {}: {e}; try {remedy}", path.display()))
+    };
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(failed)?;
+    }
+    let mut file = std::fs::File::create_new(path).map_err(failed)?;
+    file.write_all(template().as_bytes()).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn uncommented(template: &str) -> String {
+        let setting = |line: &&str| {
+            let line = line.strip_prefix("# ").unwrap_or("");
+            line.starts_with('[')
+                || line.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '))
+        };
+        let lines: Vec<&str> = template.lines().filter(setting).collect();
+        lines.iter().map(|line| format!("{}\n", &line[2..])).collect()
+    }
+
+    #[test]
+    fn every_line_of_the_example_is_valid_when_its_comment_is_taken_away() {
+        let text = uncommented(&template());
+        assert!(text.contains("mic = \"default\"") && text.contains("[host]"), "{text}");
+        let settings = Settings::new(Some("c".into()), Some(&text), [], None);
+        for name in COMMANDS {
+            let root = settings.apply(super::super::command(), name, &[]);
+            root.unwrap_or_else(|e| panic!("{e}\n{text}"));
+        }
+    }
+
+    #[test]
+    fn what_is_shown_is_a_file_that_sets_the_same() {
+        let text = "name = \"A \\\"B\\\"\"\nmute = true\n[host]\nvideo-bitrate = 500";
+        let settings = Settings::new(Some("c".into()), Some(text), [], None);
+        let shown = |settings: &Settings| {
+            let root = settings.apply(super::super::command(), "host", &[]).expect("valid");
+            let values = values(settings, "host", root.find_subcommand("host").expect("there"));
+            values.into_iter().map(|v| v.line()).collect::<Vec<_>>().join("\n")
+        };
+        let first = shown(&settings);
+        assert!(first.contains("name = \"A \\\"B\\\"\"\n"), "{first}");
+        assert!(first.contains("video-bitrate = 500\n") && first.contains("mute = true\n"));
+        let again = Settings::new(Some("c".into()), Some(&first), [], None);
+        assert_eq!(shown(&again), first);
+    }
+}
