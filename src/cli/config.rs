@@ -278,7 +278,10 @@ mod tests {
         };
         let first = shown(&settings);
         assert!(first.contains("name = \"A \\\"B\\\"\"\n"), "{first}");
-        assert!(first.contains("video-bitrate = 500\n") && first.contains("mute = true\n"));
+        assert!(
+            first.contains("video-bitrate = 500\n") && first.contains("mute = true\n"),
+            "{first}"
+        );
         let again = Settings::new(Some("c".into()), Some(&first), [], None);
         assert_eq!(shown(&again), first);
     }

@@ -83,21 +83,21 @@ impl Settings {
         self.check(&root)?;
         let said = PAIR.iter().any(|key| typed.iter().any(|arg| *arg == *format!("--{key}")));
         let Some(command) = root.find_subcommand_mut(subcommand) else { return Ok(root) };
-        let mut changed = command.clone();
+        let mut set = Vec::new();
         for arg in settable(command) {
             let key = arg.get_long().unwrap_or_default();
             let Some((value, source)) = self.lookup(subcommand, key) else { continue };
             let value = self.valid(arg, &value, &source)?;
-            if said && PAIR.contains(&key) {
-                continue;
+            if !(said && PAIR.contains(&key)) {
+                set.push((arg.get_id().clone(), value));
             }
-            changed = changed.mut_arg(arg.get_id(), |arg| {
-                let flag = matches!(arg.get_action(), ArgAction::SetTrue);
-                // What the file says is no default to advertise in the help.
-                let arg = arg.default_value(OsStr::from(value.clone())).hide_default_value(true);
-                if flag { arg.hide_possible_values(true) } else { arg.required(false) }
-            });
         }
+        // `mut_arg` would put the argument behind all others.
+        let changed =
+            command.clone().mut_args(|arg| match set.iter().find(|(id, _)| id == arg.get_id()) {
+                Some((_, value)) => arg.default_value(OsStr::from(value.clone())),
+                None => arg,
+            });
         *command = changed;
         Ok(root)
     }

@@ -11,6 +11,8 @@ mod devices;
 #[cfg(target_os = "linux")]
 mod disk;
 mod encoders;
+#[cfg(target_os = "linux")]
+mod examples;
 mod generated;
 mod lab;
 mod layering;

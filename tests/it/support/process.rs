@@ -210,6 +210,12 @@ impl Program {
         said.events.iter().map(|(_, e)| e).filter(|e| e["event"] == name).cloned().collect()
     }
 
+    /// All that it said so far, as it said it.
+    pub fn everything(&self) -> Vec<Value> {
+        let said = self.heard.said.lock().expect("no panic");
+        said.events.iter().map(|(_, e)| e.clone()).collect()
+    }
+
     /// Waits until standard error has that text.
     #[track_caller]
     pub fn wait_for_stderr(&self, text: &str) {
