@@ -3,11 +3,14 @@
 //! The names, the flags and the exit codes are a contract with scripts: extend it, never break it.
 //! Only [`main`] prints errors.
 
+use std::io::{IsTerminal, Write as _};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+mod after;
 pub mod args;
+mod before;
 mod completions;
 mod devices;
 mod doctor;
@@ -31,12 +34,12 @@ pub use error::CliError;
 /// and microphone are recorded on their own machine, in full quality, from first to last frame.
 #[derive(Debug, Parser)]
 #[command(name = "hyperzoom", version, max_term_width = 100)]
-#[command(arg_required_else_help = true, disable_help_subcommand = true)]
+#[command(disable_help_subcommand = true)]
 #[command(after_long_help = EXIT_CODES)]
 pub struct Cli {
-    /// What to do.
+    /// What to do; without it a screen asks, on a terminal.
     #[command(subcommand)]
-    pub command: Commands,
+    pub command: Option<Commands>,
 }
 
 const EXIT_CODES: &str = "\
@@ -88,7 +91,8 @@ pub fn command() -> clap::Command {
 /// Runs the program and prints what went wrong.
 pub fn main() -> ExitCode {
     let result = match Cli::try_parse() {
-        Ok(cli) => dispatch(cli.command),
+        Ok(Cli { command: Some(command) }) => dispatch(command),
+        Ok(Cli { command: None }) => alone(),
         Err(e) => error::from_clap(&e),
     };
     match result {
@@ -98,6 +102,22 @@ pub fn main() -> ExitCode {
             ExitCode::from(e.exit_code())
         }
     }
+}
+
+/// Without a subcommand: the screen before the call where somebody can answer it, else the help.
+fn alone() -> Result<ExitCode, CliError> {
+    if std::io::stdout().is_terminal() && std::io::stdin().is_terminal() {
+        // Defaults are where all of them are: at the subcommand.
+        return match Cli::try_parse_from(["hyperzoom", "host"]) {
+            Ok(Cli { command: Some(Commands::Host(args)) }) => host::either(args),
+            Ok(_) => Ok(ExitCode::from(2)),
+            Err(e) => error::from_clap(&e),
+        };
+    }
+    let help = Cli::command().render_help();
+    // What cannot be printed there has nowhere else to go.
+    let _ = writeln!(std::io::stderr(), "{help}");
+    Ok(ExitCode::from(2))
 }
 
 fn dispatch(command: Commands) -> Result<ExitCode, CliError> {

@@ -1,6 +1,7 @@
 //! Numbers and events as people read them. Pure.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use super::model::{Event, Finished, LeaveReason, PathKind, PeerStats, Snapshot, Stats};
 use crate::units::RECORDING_FPS;
@@ -96,6 +97,19 @@ impl Names {
 /// The text with control characters left out: a peer's name must not steer the terminal.
 pub fn printable(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).collect()
+}
+
+/// A path as a shell takes it.
+pub fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/\\:._-~".contains(c);
+    if text.chars().all(plain) {
+        text
+    } else if cfg!(windows) {
+        format!("\"{text}\"")
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
 }
 
 /// One event as one line for a person; `None` for what only programs care about.

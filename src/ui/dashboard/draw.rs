@@ -11,6 +11,7 @@ use ratatui::widgets::{Block, Clear, Paragraph};
 use super::sections;
 use super::state::DashboardState;
 use super::table::table;
+use crate::ui::cells;
 use crate::ui::model::Snapshot;
 
 /// How much there is room for.
@@ -49,7 +50,7 @@ pub fn draw(frame: &mut Frame, snapshot: &Snapshot, state: &DashboardState) {
             0 => "Log".to_owned(),
             n => format!("Log, {n} lines up"),
         };
-        lines.push(sections::rule(&title, width, &state.palette));
+        lines.push(cells::rule(&title, width, &state.palette));
         let mut log = sections::log(state, room - 1, width);
         log.resize(room - 1, Line::default());
         lines.extend(log);
@@ -60,6 +61,9 @@ pub fn draw(frame: &mut Frame, snapshot: &Snapshot, state: &DashboardState) {
     frame.render_widget(Paragraph::new(Text::from(lines)), area);
     if state.help {
         draw_help(frame, area);
+    }
+    if state.palette.ascii {
+        cells::to_ascii(frame.buffer_mut());
     }
 }
 
@@ -78,7 +82,7 @@ fn above_the_log(
             lines.push(Line::default());
         }
         if normal {
-            lines.push(sections::rule(title, width, palette));
+            lines.push(cells::rule(title, width, palette));
         }
     };
     if let Some(invite) = &s.invite_line {
@@ -110,7 +114,7 @@ fn above_the_log(
     heading(&mut lines, "Recording");
     lines.extend(sections::trouble(s, width, palette));
     if normal && !s.recording_path.is_empty() {
-        let path = sections::fit_end(&s.recording_path, width.saturating_sub(2));
+        let path = cells::fit_end(&s.recording_path, width.saturating_sub(2));
         lines.push(Line::raw(format!("  {path}")));
     }
     lines.push(sections::file(s, palette));

@@ -10,22 +10,18 @@ use crossterm::event::{self as terminal_event, KeyEventKind};
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 
-use super::format::summary;
 use super::inputs::{EndControl, Input, NO_SUSPENDING, Signal, Step};
 use super::model::{Command, Event};
-use super::output::LineOutput;
+use super::palette::Palette;
 use super::terminal::{self, TakenTerminal};
 use super::{EndReason, Next, Session, Watched};
 use crate::platform::clock;
 use crate::units::Micros;
 use keys::Action;
-use palette::Palette;
 use state::DashboardState;
 
 mod draw;
 mod keys;
-mod meter;
-mod palette;
 mod sections;
 mod state;
 mod table;
@@ -33,6 +29,8 @@ mod table;
 mod terminal_tests;
 #[cfg(test)]
 mod tests;
+
+pub use sections::unfinished;
 
 /// How long a key may wait for its turn; also how often the engine's events are fetched.
 const TURN: Duration = Duration::from_millis(25);
@@ -50,9 +48,6 @@ pub fn watch(session: &impl Session, inputs: &Receiver<Input>) -> io::Result<Wat
     drop(to_log);
     let result = Dashboard::new(session)?.run(inputs, &captured);
     drop(taken);
-    if let Some(finished) = result.as_ref().ok().and_then(|watched| watched.finished.as_ref()) {
-        LineOutput::stdout().line(summary(finished));
-    }
     result
 }
 
@@ -71,7 +66,7 @@ impl<'a, S: Session> Dashboard<'a, S> {
         Ok(Self {
             session,
             terminal: Terminal::new(CrosstermBackend::new(io::stdout()))?,
-            state: DashboardState::new(Palette::from_environment()),
+            state: DashboardState::new(Palette::here()),
             control: EndControl::default(),
             watched: Watched::default(),
             lost: false,
@@ -204,12 +199,9 @@ impl<'a, S: Session> Dashboard<'a, S> {
                 Next::Closed => return false,
                 Next::Event(stamped) => {
                     *dirty = true;
-                    match stamped.event {
-                        Event::RecordingFinished(finished) => {
-                            self.watched.finished = Some(finished);
-                        }
-                        Event::Ended { .. } => return false,
-                        _ => {}
+                    self.watched.learn(&stamped);
+                    if matches!(stamped.event, Event::Ended { .. }) {
+                        return false;
                     }
                 }
             }

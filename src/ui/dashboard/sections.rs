@@ -3,79 +3,17 @@
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
-use super::meter::meter;
-use super::palette::Palette;
 use super::state::DashboardState;
+use crate::ui::cells::{cells, fit, fit_end};
 use crate::ui::format::{about, bytes, clock_frames, finishing, grouped, level, printable};
+use crate::ui::meter::meter;
 use crate::ui::model::{ClockView, PeerView, RecordingStats, Snapshot, UnfinishedView};
+use crate::ui::palette::Palette;
 
 /// Cells of the labels at the left.
 const LABEL: usize = 10;
 /// Free space that is worth a look: a quarter of an hour at some 18 Mbit/s.
 const LITTLE_SPACE: u64 = 2_000_000_000;
-
-/// Cells that a text takes.
-pub fn cells(text: &str) -> usize {
-    Span::raw(text).width()
-}
-
-/// The text in exactly `width` cells: cut with an ellipsis, or padded at its right.
-pub fn fit(text: &str, width: usize) -> String {
-    let total = cells(text);
-    if total <= width {
-        return format!("{text}{}", " ".repeat(width - total));
-    }
-    let mut cut = String::new();
-    let mut used = 0;
-    for c in text.chars() {
-        let w = cells(c.encode_utf8(&mut [0; 4]));
-        if used + w + 1 > width {
-            break;
-        }
-        used += w;
-        cut.push(c);
-    }
-    if width > 0 {
-        cut.push('…');
-        used += 1;
-    }
-    cut + &" ".repeat(width - used)
-}
-
-/// The end of the text where it does not fit: of a path, that part tells more.
-pub fn fit_end(text: &str, width: usize) -> String {
-    if cells(text) <= width {
-        return text.to_owned();
-    }
-    let mut kept = Vec::new();
-    let mut used = 1;
-    for c in text.chars().rev() {
-        let w = cells(c.encode_utf8(&mut [0; 4]));
-        if used + w > width {
-            break;
-        }
-        used += w;
-        kept.push(c);
-    }
-    kept.push('…');
-    kept.iter().rev().collect()
-}
-
-/// The text at the right end of `width` cells.
-pub fn pad_left(text: &str, width: usize) -> String {
-    let room = width.saturating_sub(cells(text));
-    format!("{}{text}", " ".repeat(room))
-}
-
-/// A heading with a thin line to the right edge.
-pub fn rule(title: &str, width: usize, palette: &Palette) -> Line<'static> {
-    let rest = width.saturating_sub(cells(title) + 4);
-    Line::from(vec![
-        Span::styled("── ", palette.quiet),
-        Span::styled(title.to_owned(), palette.strong),
-        Span::styled(format!(" {}", "─".repeat(rest)), palette.quiet),
-    ])
-}
 
 /// Who, what happens, what is off; at the right the recording clock.
 pub fn header(s: &Snapshot, width: usize, palette: &Palette) -> Line<'static> {
@@ -175,20 +113,16 @@ pub fn mic(s: &Snapshot, state: &DashboardState, width: usize) -> Line<'static> 
     let numbers = vec![
         Span::raw(format!("{:>5} dB", level(f64::from(s.mic_peak_db)))),
         Span::styled("  peak ", palette.quiet),
-        Span::raw(format!("{:>4}", level(held(state)))),
+        Span::raw(format!("{:>4}", level(state.held.shown()))),
         Span::styled("  clipped ", palette.quiet),
         Span::styled(grouped(s.clipped), palette.must_be_zero(s.clipped)),
     ];
     let taken: usize = numbers.iter().map(Span::width).sum();
     let mut spans = vec![label("Mic", palette)];
     let room = width.saturating_sub(LABEL + taken + 2).min(60);
-    spans.extend(meter(s.mic_peak_db, Some(state.held_db), room, palette));
+    spans.extend(meter(s.mic_peak_db, Some(state.held.db), room, palette));
     spans.extend(numbers);
     Line::from(spans)
-}
-
-fn held(state: &DashboardState) -> f64 {
-    if state.held_db <= super::state::FLOOR_DB { -120.0 } else { f64::from(state.held_db) }
 }
 
 /// The devices with what was got from them.

@@ -3,19 +3,13 @@
 
 use std::collections::VecDeque;
 
-use super::palette::Palette;
+use crate::ui::meter::Held;
 use crate::ui::model::Snapshot;
+use crate::ui::palette::Palette;
 use crate::units::Micros;
 
 /// Lines of the log that can be scrolled back to.
 const LOG_LINES: usize = 500;
-/// How long the meter holds a peak, microseconds; long enough to read it off.
-const HOLD: i64 = 1_500_000;
-/// How fast a held peak then falls, decibels per second (IEC 60268-18 asks for 20 dB in 1.7 s).
-const FALL: f32 = 11.8;
-/// The meter's lower end, dBFS.
-pub const FLOOR_DB: f32 = -60.0;
-
 /// Everything that is drawn beside the snapshot.
 #[derive(Debug)]
 pub struct DashboardState {
@@ -31,10 +25,8 @@ pub struct DashboardState {
     pub asking: bool,
     /// The end was asked for.
     pub ending: bool,
-    /// Level that the meter holds, dBFS.
-    pub held_db: f32,
-    held_at: Micros,
-    updated: Micros,
+    /// The own meter's peak.
+    pub held: Held,
     /// The engine's log as of the last snapshot.
     seen: Vec<String>,
 }
@@ -49,9 +41,7 @@ impl DashboardState {
             help: false,
             asking: false,
             ending: false,
-            held_db: FLOOR_DB,
-            held_at: Micros(0),
-            updated: Micros(0),
+            held: Held::default(),
             seen: Vec::new(),
         }
     }
@@ -65,15 +55,7 @@ impl DashboardState {
             }
             self.seen.clone_from(&snapshot.log);
         }
-        let level = snapshot.mic_peak_db.clamp(FLOOR_DB, 0.0);
-        if level >= self.held_db {
-            self.held_db = level;
-            self.held_at = now;
-        } else if now.since(self.held_at) > HOLD {
-            let seconds = now.since(self.updated).clamp(0, 1_000_000) as f32 / 1e6;
-            self.held_db = (self.held_db - FALL * seconds).max(level);
-        }
-        self.updated = now;
+        self.held.absorb(snapshot.mic_peak_db, now);
     }
 
     /// Adds a line to the log. A log that is scrolled up keeps showing what it shows.
@@ -131,26 +113,6 @@ mod tests {
         state.note("!".into());
         state.absorb(&Snapshot { log: lines("cde"), ..Snapshot::default() }, Micros(0));
         assert_eq!(Vec::from(state.log), lines("abcd!e"));
-    }
-
-    #[test]
-    fn a_peak_is_held_and_then_falls_to_the_level() {
-        let mut state = DashboardState::new(Palette::PLAIN);
-        let at = |state: &mut DashboardState, millis: i64, db| {
-            let snapshot = Snapshot { mic_peak_db: db, ..Snapshot::default() };
-            state.absorb(&snapshot, Micros(millis * 1000));
-            state.held_db
-        };
-        assert_eq!(at(&mut state, 0, -6.0), -6.0);
-        assert_eq!(at(&mut state, 1_000, -40.0), -6.0);
-        assert_eq!(at(&mut state, 1_500, -40.0), -6.0);
-        let falling = at(&mut state, 2_000, -40.0);
-        assert!((-12.0..-11.0).contains(&falling), "{falling}");
-        assert_eq!(at(&mut state, 2_100, -3.0), -3.0);
-        for n in 0..100 {
-            at(&mut state, 4_000 + n * 100, -40.0);
-        }
-        assert_eq!(state.held_db, -40.0);
     }
 
     #[test]

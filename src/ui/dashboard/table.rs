@@ -3,11 +3,11 @@
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
-use super::meter::meter;
-use super::palette::Palette;
-use super::sections::{fit, pad_left};
+use crate::ui::cells::{fit, pad_left};
 use crate::ui::format::printable;
+use crate::ui::meter::meter;
 use crate::ui::model::{PathKind, PeerView};
+use crate::ui::palette::Palette;
 
 /// Cells for a name at least.
 const NAME: usize = 12;

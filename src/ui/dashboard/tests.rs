@@ -7,12 +7,12 @@ use ratatui::style::Color;
 
 use super::draw::draw;
 use super::keys::{Action, action};
-use super::palette::Palette;
 use super::state::DashboardState;
 use crate::ui::model::{
     ClockView, Command, DiskStats, LatencyParts, PeerStats, PeerVideo, PeerView, RecordingStats,
     SentVideo, Snapshot,
 };
+use crate::ui::palette::Palette;
 use crate::units::Micros;
 
 const INVITE: &str = "hyperzoom join '203.0.113.57:7000#AAAQEAYEAUDAOCAJBIFQYDIOB4'";
