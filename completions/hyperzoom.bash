@@ -124,7 +124,7 @@ _hyperzoom() {
             return 0
             ;;
         hyperzoom__subcmd__host)
-            opts="-h --listen --admit --key --public --no-port-mapping --record-now --name --session --output --mic --camera --speaker --period --sound --loop-files --frame --audio-bitrate --video-bitrate --mute --camera-off --duration --record-while-muted --audio-format --raw-audio --av-offset --no-tone --encoder --window --no-window --no-tui --json --log --help"
+            opts="-h --listen --admit --key --public --no-port-mapping --record-now --name --session --output --mic --camera --speaker --period --sound --loop-files --frame --audio-bitrate --video-bitrate --mute --camera-off --duration --record-while-muted --audio-format --raw-audio --av-offset --no-tone --encoder --window --no-window --no-tui --json --yes --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -232,7 +232,7 @@ _hyperzoom() {
             return 0
             ;;
         hyperzoom__subcmd__join)
-            opts="-h --listen --no-port-mapping --name --session --output --mic --camera --speaker --period --sound --loop-files --frame --audio-bitrate --video-bitrate --mute --camera-off --duration --record-while-muted --audio-format --raw-audio --av-offset --no-tone --encoder --window --no-window --no-tui --json --log --help"
+            opts="-h --listen --no-port-mapping --name --session --output --mic --camera --speaker --period --sound --loop-files --frame --audio-bitrate --video-bitrate --mute --camera-off --duration --record-while-muted --audio-format --raw-audio --av-offset --no-tone --encoder --window --no-window --no-tui --json --yes --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -342,7 +342,7 @@ _hyperzoom() {
             return 0
             ;;
         hyperzoom__subcmd__record)
-            opts="-h --name --session --output --mic --camera --speaker --period --sound --loop-files --frame --audio-bitrate --video-bitrate --mute --camera-off --duration --record-while-muted --audio-format --raw-audio --av-offset --no-tone --encoder --window --no-window --no-tui --json --log --help"
+            opts="-h --name --session --output --mic --camera --speaker --period --sound --loop-files --frame --audio-bitrate --video-bitrate --mute --camera-off --duration --record-while-muted --audio-format --raw-audio --av-offset --no-tone --encoder --window --no-window --no-tui --json --yes --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -165,7 +165,10 @@ pub fn describe(event: &Event, names: &Names) -> Option<String> {
         Event::PeerSlept { id, seconds } => {
             format!("{}'s computer was asleep for {seconds:.1} s", names.of(*id))
         }
-        Event::Marker { number } => format!("marker {number}"),
+        Event::Marker { number, note: None } => format!("marker {number}"),
+        Event::Marker { number, note: Some(note) } => {
+            format!("marker {number}: {}", printable(note))
+        }
         Event::PortMapping { state, method, external, invite } => {
             let method = method.map_or(String::new(), |m| format!(" by {m}"));
             let external = external.as_ref().map_or(String::new(), |e| format!(": {e}"));

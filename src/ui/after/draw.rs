@@ -102,8 +102,8 @@ fn file(facts: &Facts, width: usize, palette: &Palette) -> Vec<Line<'static>> {
         (clock_frames(f.seconds), palette.strong),
         (bytes(f.bytes), palette.strong),
         (format!("{} frames", grouped(frames)), palette.strong),
-        (format!("captured {}", grouped(f.frames_captured)), palette.quiet),
         (format!("dropped {}", grouped(f.frames_dropped)), palette.must_be_zero(f.frames_dropped)),
+        (format!("captured {}", grouped(f.frames_captured)), palette.quiet),
     ];
     let mut spans = Vec::new();
     let mut room = width;
@@ -139,8 +139,7 @@ fn check(checked: &Checked, width: usize, palette: &Palette) -> Vec<Line<'static
             ])]
         }
         Checked::Holds(count) => {
-            let text =
-                format!("  everything holds: {count} checks of the file against its metadata");
+            let text = format!("  everything holds: {count} checks of what an editor relies on");
             vec![Line::styled(fit(&text, width), palette.good)]
         }
         Checked::Fails(faults) => faults
@@ -200,7 +199,7 @@ fn footer(screen: &Screen, width: usize) -> Line<'static> {
         spans.push(Span::styled(format!(" {key} "), palette.badge));
         spans.push(Span::raw(format!(" {what}  ")));
     }
-    spans.push(Span::styled("any other key leaves", palette.quiet));
+    spans.push(Span::styled("other keys leave", palette.quiet));
     let used: usize = spans.iter().map(Span::width).sum();
     if !screen.note.is_empty() && width > used + 4 {
         spans.push(Span::styled(

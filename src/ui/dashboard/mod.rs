@@ -10,6 +10,8 @@ use crossterm::event::{self as terminal_event, KeyEventKind};
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 
+use super::clipboard;
+use super::entry::Entry;
 use super::inputs::{EndControl, Input, NO_SUSPENDING, Signal, Step};
 use super::model::{Command, Event};
 use super::palette::Palette;
@@ -20,7 +22,9 @@ use crate::units::Micros;
 use keys::Action;
 use state::DashboardState;
 
+mod detail;
 mod draw;
+mod help;
 mod keys;
 mod sections;
 mod state;
@@ -130,6 +134,11 @@ impl<'a, S: Session> Dashboard<'a, S> {
                     let action = keys::action(key, &self.state, &self.session.snapshot());
                     self.act(action);
                 }
+                Ok(terminal_event::Event::Paste(text)) => {
+                    if let Some((entry, _)) = &mut self.state.note {
+                        entry.paste(&text);
+                    }
+                }
                 Ok(_) => {}
                 Err(e) => {
                     self.lose(&e);
@@ -154,6 +163,34 @@ impl<'a, S: Session> Dashboard<'a, S> {
             Action::Suspend => self.input(Input::Signal(Signal::Suspend)),
             Action::Help(shown) => self.state.help = shown,
             Action::Scroll(lines) => self.state.scroll_by(lines),
+            Action::Select(id) => self.state.chosen = Some(id),
+            Action::Detail(shown) => self.state.detail = shown,
+            Action::CopyInvite => self.copy_invite(),
+            Action::WriteNote => self.state.note = Some((Entry::default(), clock::now())),
+            Action::DropNote => self.state.note = None,
+            Action::Type(code) => {
+                if let Some((entry, _)) = &mut self.state.note {
+                    entry.press(code);
+                }
+            }
+            Action::Mark => {
+                if let Some((entry, begun)) = self.state.note.take() {
+                    // The instant that the key was pressed at, not the one that the note was done.
+                    let ago_ms = (clock::now().since(begun) / 1_000) as u32;
+                    self.session.command(Command::Marker { note: Some(entry.text()), ago_ms });
+                }
+            }
+        }
+    }
+
+    fn copy_invite(&mut self) {
+        let snapshot = self.session.snapshot();
+        let Some(line) = &snapshot.invite_line else { return };
+        match clipboard::copy(line) {
+            Ok(()) => {
+                self.state.say("the invite line is copied, if this terminal allows it".into())
+            }
+            Err(e) => self.lose(&e),
         }
     }
 
@@ -165,7 +202,7 @@ impl<'a, S: Session> Dashboard<'a, S> {
                 match self.control.interrupt(self.session) {
                     Step::Ending => {}
                     Step::Aborting => {
-                        self.state.note("aborting; the file stays recoverable".to_owned());
+                        self.state.say("aborting; the file stays recoverable".to_owned());
                     }
                     Step::Abandon => self.watched.abandoned = true,
                 }
@@ -174,18 +211,18 @@ impl<'a, S: Session> Dashboard<'a, S> {
                 self.state.ending = true;
                 self.control.end(self.session, EndReason::Signal);
             }
-            Input::Signal(Signal::Suspend) => self.state.note(NO_SUSPENDING.to_owned()),
+            Input::Signal(Signal::Suspend) => self.state.say(NO_SUSPENDING.to_owned()),
             Input::Command(Command::End) => {
                 self.control.end(self.session, EndReason::Command);
             }
             Input::Command(command) => self.session.command(command),
             Input::NoCommand { what, remedy } => {
-                self.state.note(format!("warning: {what}; try {remedy}"));
+                self.state.say(format!("warning: {what}; try {remedy}"));
             }
             Input::Stderr(line) => {
                 tracing::warn!("stderr: {line}");
                 self.session.log(&format!("stderr: {line}"));
-                self.state.note(line);
+                self.state.say(line);
             }
         }
     }

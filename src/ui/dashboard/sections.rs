@@ -5,6 +5,7 @@ use ratatui::text::{Line, Span};
 
 use super::state::DashboardState;
 use crate::ui::cells::{cells, fit, fit_end};
+use crate::ui::entry::Entry;
 use crate::ui::format::{about, bytes, clock_frames, finishing, grouped, level, printable};
 use crate::ui::meter::meter;
 use crate::ui::model::{ClockView, PeerView, RecordingStats, Snapshot, UnfinishedView};
@@ -110,13 +111,17 @@ fn label(text: &str, palette: &Palette) -> Span<'static> {
 /// The own microphone's meter.
 pub fn mic(s: &Snapshot, state: &DashboardState, width: usize) -> Line<'static> {
     let palette = &state.palette;
-    let numbers = vec![
+    let mut numbers = vec![
         Span::raw(format!("{:>5} dB", level(f64::from(s.mic_peak_db)))),
         Span::styled("  peak ", palette.quiet),
         Span::raw(format!("{:>4}", level(state.held.shown()))),
         Span::styled("  clipped ", palette.quiet),
         Span::styled(grouped(s.clipped), palette.must_be_zero(s.clipped)),
     ];
+    if let Some(floor) = state.floor.db().filter(|_| width >= 72) {
+        numbers.push(Span::styled("  room ", palette.quiet));
+        numbers.push(Span::raw(level(f64::from(floor))));
+    }
     let taken: usize = numbers.iter().map(Span::width).sum();
     let mut spans = vec![label("Mic", palette)];
     let room = width.saturating_sub(LABEL + taken + 2).min(60);
@@ -301,6 +306,9 @@ pub fn footer(s: &Snapshot, state: &DashboardState, width: usize) -> Line<'stati
     if let Some((done, total)) = finishing(s) {
         return progress(done, total, width, palette);
     }
+    if let Some((entry, _)) = &state.note {
+        return note(entry, width, palette);
+    }
     if state.asking {
         let question = " End the call?  q or y ends, any other key goes on ";
         return Line::from(Span::styled(fit(question, width), palette.badge));
@@ -308,15 +316,46 @@ pub fn footer(s: &Snapshot, state: &DashboardState, width: usize) -> Line<'stati
     if state.ending {
         return Line::styled("  Finishing; Ctrl-C again aborts", palette.strong);
     }
-    let mut spans = vec![Span::raw(" ")];
+    let mut keys = Vec::new();
     let mute = if s.muted { "unmute" } else { "mute" };
     let camera = if s.camera_off { "camera on" } else { "camera off" };
     let window = if s.window_open { "close window" } else { "window" };
-    for (key, what) in [("m", mute), ("c", camera), ("w", window), ("?", "help"), ("q", "end")] {
+    keys.extend([("m", mute), ("c", camera), ("w", window), ("?", "help"), ("q", "end")]);
+    keys.push(("b", "marker"));
+    if !s.peers.is_empty() {
+        keys.push(("d", "details"));
+        keys.push(("+ -", "volume"));
+    }
+    if s.invite_line.is_some() {
+        keys.push(("i", "copy the invite"));
+    }
+    let mut spans = vec![Span::raw(" ")];
+    let mut room = width.saturating_sub(1);
+    for (key, what) in keys {
+        let taken = cells(key) + cells(what) + 5;
+        // The last one needs no gap behind it.
+        if taken > room + 2 {
+            break;
+        }
+        room = room.saturating_sub(taken);
         spans.push(Span::styled(format!(" {key} "), palette.badge));
         spans.push(Span::raw(format!(" {what}  ")));
     }
     Line::from(spans)
+}
+
+/// The line that a marker's note is written in.
+fn note(entry: &Entry, width: usize, palette: &Palette) -> Line<'static> {
+    let (title, keys) = (" Marker: ", "  Enter marks, Esc does not ");
+    let room = width.saturating_sub(cells(title) + cells(keys));
+    let (before, under, after) = entry.window(room);
+    Line::from(vec![
+        Span::styled(title, palette.badge),
+        Span::styled(before, palette.strong),
+        Span::styled(under, palette.badge),
+        Span::styled(after, palette.strong),
+        Span::styled(keys, palette.quiet),
+    ])
 }
 
 fn progress(done: u64, total: u64, width: usize, palette: &Palette) -> Line<'static> {

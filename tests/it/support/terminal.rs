@@ -34,8 +34,7 @@ impl Terminal {
         let child = pty.slave.spawn_command(command).expect("the program starts");
         drop(pty.slave);
         let (rows, columns) = (ROWS.try_into(), COLUMNS.try_into());
-        let parser =
-            vt100::Parser::new(rows.expect("not 0"), columns.expect("not 0"), 0);
+        let parser = vt100::Parser::new(rows.expect("not 0"), columns.expect("not 0"), 0);
         let screen = Arc::new((Mutex::new(parser), Condvar::new()));
         let theirs = screen.clone();
         let mut reader = pty.master.try_clone_reader().expect("the master can be read");
@@ -83,6 +82,14 @@ impl Terminal {
     pub fn press(&mut self, keys: &str) {
         self.keys.write_all(keys.as_bytes()).expect("the terminal takes keys");
         self.keys.flush().expect("the terminal takes keys");
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: i32) {
+        let id = self.child.process_id().expect("it runs");
+        let id = i32::try_from(id).expect("process ids are small");
+        // SAFETY: a plain system call; the process is our child and not yet waited for.
+        assert_eq!(unsafe { libc::kill(id, signal) }, 0);
     }
 
     /// Waits for the program's end.
