@@ -99,6 +99,11 @@ impl SharedMeter {
         self.clipped.fetch_add(block.clipped, Ordering::Relaxed);
     }
 
+    /// Clipped samples from the start.
+    pub fn clipped(&self) -> u64 {
+        self.clipped.load(Ordering::Relaxed)
+    }
+
     /// The level since the last call. `clipped` counts from the start and is not reset.
     pub fn take(&self) -> Level {
         let samples = self.samples.swap(0, Ordering::Relaxed);

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use clap::{Args, ValueHint};
 
+use super::before::can_ask;
 use super::error::CliError;
 use crate::audio::codec::FrameLength;
 use crate::devices::SoundPath;
 use crate::devices::spec::{CameraSpec, MicSpec, SpeakerSpec};
 use crate::engine::config::{CallConfig, LiveAudio, MOST_AV_OFFSET, Period, Role};
-use crate::platform::folders;
+use crate::platform::folders::{self, has_display};
 use crate::recording::sound::SoundFormat;
 
 /// Longest display and session name, in characters: it has to fit a dashboard column, a file name
@@ -139,6 +140,10 @@ pub struct CommonArgs {
     #[arg(long, help_heading = "Output")]
     pub json: bool,
 
+    /// Neither the screen before the call nor the one after it: begin and end without a key
+    #[arg(long, help_heading = "Output")]
+    pub yes: bool,
+
     /// Also write what happens to this file
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Output")]
     pub log: Option<PathBuf>,
@@ -165,6 +170,11 @@ impl CommonArgs {
         } else {
             OutputMode::Dashboard
         }
+    }
+
+    /// Whether the screen before the call is shown.
+    pub fn asks(&self, mode: OutputMode) -> bool {
+        !self.yes && can_ask(mode)
     }
 
     /// The validated configuration.
@@ -203,6 +213,7 @@ impl CommonArgs {
             av_offset: self.av_offset,
             tone: !self.no_tone,
             window,
+            find_unfinished: true,
         })
     }
 }
@@ -225,15 +236,6 @@ fn default_name() -> String {
 fn clean_name(name: &str) -> String {
     let printable: String = name.chars().filter(|c| !c.is_control()).take(LONGEST_NAME).collect();
     printable.trim().to_owned()
-}
-
-fn has_display() -> bool {
-    let set = |key| std::env::var_os(key).is_some_and(|value| !value.is_empty());
-    if cfg!(any(windows, target_os = "macos")) {
-        !set("SSH_CONNECTION")
-    } else {
-        set("DISPLAY") || set("WAYLAND_DISPLAY")
-    }
 }
 
 fn parse_name(s: &str) -> Result<String, String> {

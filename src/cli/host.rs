@@ -7,8 +7,10 @@ use clap::{Args, ValueEnum};
 
 use super::args::{CommonArgs, OutputMode};
 use super::error::CliError;
+use super::run::Show;
 use crate::engine::config::{Admit, HostConfig, Role};
 use crate::protocol::invite::{Invite, InviteKey};
+use crate::ui::precall::Asked;
 
 /// Flags of `host`.
 #[derive(Debug, Args)]
@@ -55,7 +57,18 @@ pub enum AdmitArg {
 
 /// Runs the subcommand.
 pub fn run(args: HostArgs) -> Result<ExitCode, CliError> {
+    begin(args, Asked::Host, String::new())
+}
+
+/// `hyperzoom` alone: the screen before the call asks whether to host or to join.
+pub fn either(args: HostArgs) -> Result<ExitCode, CliError> {
+    begin(args, Asked::Either, std::env::var("HYPERZOOM_INVITE").unwrap_or_default())
+}
+
+fn begin(args: HostArgs, asked: Asked, address: String) -> Result<ExitCode, CliError> {
     let mode = args.common.output_mode();
+    let stays = args.common.asks(mode);
+    let before = stays.then_some((asked, address));
     let log = args.common.log.clone();
     let role = Role::Host(HostConfig {
         listen: args.listen,
@@ -71,7 +84,7 @@ pub fn run(args: HostArgs) -> Result<ExitCode, CliError> {
         record_now: args.record_now,
         port_mapping: !args.no_port_mapping,
     });
-    super::run::run(args.common.into_config(role)?, mode, log.as_deref())
+    super::run::run(args.common.into_config(role)?, Show { mode, log, before, stays })
 }
 
 /// `ADDR:PORT`, numeric.

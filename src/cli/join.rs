@@ -9,8 +9,10 @@ use clap::Args;
 use super::args::CommonArgs;
 use super::error::CliError;
 use super::host::parse_listen;
+use super::run::Show;
 use crate::engine::config::{GuestConfig, Role};
-use crate::protocol::invite::{Invite, MalformedInvite};
+use crate::protocol::invite::{DEFAULT_PORT, Invite, MalformedInvite, in_line};
+use crate::ui::precall::Asked;
 
 /// Longest invite read from standard input: the longest host name (253), a port and a key, with
 /// room for quotes; whatever is longer is some other file.
@@ -21,7 +23,7 @@ const LONGEST_INVITE: u64 = 1024;
 pub struct JoinArgs {
     /// The host's invite, ADDRESS[:PORT][#KEY], or - to read it from standard input
     #[arg(value_name = "ADDRESS", env = "HYPERZOOM_INVITE", hide_env_values = true)]
-    pub address: String,
+    pub address: Option<String>,
 
     /// Address and port to listen on (default: any free port on all addresses)
     #[arg(long, value_name = "ADDR:PORT", value_parser = parse_listen)]
@@ -38,17 +40,30 @@ pub struct JoinArgs {
 
 /// Runs the subcommand.
 pub fn run(args: JoinArgs) -> Result<ExitCode, CliError> {
-    let text = if args.address == "-" {
-        if std::io::stdin().is_terminal() {
-            eprint!("Invite: ");
-        }
-        read_line(std::io::stdin().lock())?
-    } else {
-        args.address
-    };
-    let invite: Invite =
-        text.parse().map_err(|e: MalformedInvite| CliError::usage(e.to_string()))?;
     let mode = args.common.output_mode();
+    let asks = args.common.asks(mode);
+    let text = match args.address {
+        Some(address) if address == "-" => {
+            if std::io::stdin().is_terminal() {
+                eprint!("Invite: ");
+            }
+            read_line(std::io::stdin().lock())?
+        }
+        Some(address) => address,
+        None if asks => String::new(),
+        None => {
+            return Err(CliError::usage(
+                "there is no address to join; try hyperzoom join 'ADDRESS:PORT#KEY'",
+            ));
+        }
+    };
+    let invite = match in_line(&text).parse() {
+        Ok(invite) => invite,
+        // The screen before the call says what is wrong with it.
+        Err(_) if asks => Invite { address: String::new(), port: DEFAULT_PORT, key: None },
+        Err(e) => return Err(CliError::usage(MalformedInvite::to_string(&e))),
+    };
+    let before = asks.then_some((Asked::Join, text));
     let log = args.common.log.clone();
     let role = Role::Guest(GuestConfig {
         address: invite.address,
@@ -57,7 +72,7 @@ pub fn run(args: JoinArgs) -> Result<ExitCode, CliError> {
         listen: args.listen,
         port_mapping: !args.no_port_mapping,
     });
-    super::run::run(args.common.into_config(role)?, mode, log.as_deref())
+    super::run::run(args.common.into_config(role)?, Show { mode, log, before, stays: asks })
 }
 
 /// One line and no more: with `--json`, commands follow on the same standard input.

@@ -3,11 +3,15 @@
 //! The names, the flags and the exit codes are a contract with scripts: extend it, never break it.
 //! Only [`main`] prints errors.
 
+use std::ffi::OsString;
+use std::io::{IsTerminal, Write as _};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+mod after;
 pub mod args;
+mod before;
 mod completions;
 mod config;
 mod devices;
@@ -33,12 +37,12 @@ pub use error::CliError;
 /// and microphone are recorded on their own machine, in full quality, from first to last frame.
 #[derive(Debug, Parser)]
 #[command(name = "hyperzoom", version, max_term_width = 100)]
-#[command(arg_required_else_help = true, disable_help_subcommand = true)]
+#[command(disable_help_subcommand = true)]
 #[command(after_long_help = EXIT_CODES)]
 pub struct Cli {
-    /// What to do.
+    /// What to do; without it a screen asks, on a terminal.
     #[command(subcommand)]
-    pub command: Commands,
+    pub command: Option<Commands>,
 }
 
 const EXIT_CODES: &str = "\
@@ -103,12 +107,34 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(typed: Vec<std::ffi::OsString>) -> Result<ExitCode, CliError> {
-    let matches = config::underlie(&typed)?.try_get_matches_from(typed);
-    match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
-        Ok(cli) => dispatch(cli.command),
+fn run(typed: Vec<OsString>) -> Result<ExitCode, CliError> {
+    match parse(typed)? {
+        Ok(Cli { command: Some(command) }) => dispatch(command),
+        Ok(Cli { command: None }) => alone(),
         Err(e) => error::from_clap(&e),
     }
+}
+
+/// What is typed, with what is set under it.
+fn parse(typed: Vec<OsString>) -> Result<Result<Cli, clap::Error>, CliError> {
+    let matches = config::underlie(&typed)?.try_get_matches_from(typed);
+    Ok(matches.and_then(|matches| Cli::from_arg_matches(&matches)))
+}
+
+/// Without a subcommand: the screen before the call where somebody can answer it, else the help.
+fn alone() -> Result<ExitCode, CliError> {
+    if std::io::stdout().is_terminal() && std::io::stdin().is_terminal() {
+        // Defaults are where all of them are: at the subcommand.
+        return match parse(["hyperzoom", "host"].map(OsString::from).to_vec())? {
+            Ok(Cli { command: Some(Commands::Host(args)) }) => host::either(args),
+            Ok(_) => Ok(ExitCode::from(2)),
+            Err(e) => error::from_clap(&e),
+        };
+    }
+    let help = Cli::command().render_help();
+    // What cannot be printed there has nowhere else to go.
+    let _ = writeln!(std::io::stderr(), "{help}");
+    Ok(ExitCode::from(2))
 }
 
 fn dispatch(command: Commands) -> Result<ExitCode, CliError> {

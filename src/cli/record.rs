@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::args::CommonArgs;
 use super::error::CliError;
+use super::run::Show;
 use crate::engine::config::Role;
 
 /// Flags of `record`.
@@ -19,6 +20,7 @@ pub struct RecordArgs {
 /// Runs the subcommand.
 pub fn run(args: RecordArgs) -> Result<ExitCode, CliError> {
     let mode = args.common.output_mode();
+    let stays = args.common.asks(mode);
     let log = args.common.log.clone();
-    super::run::run(args.common.into_config(Role::Alone)?, mode, log.as_deref())
+    super::run::run(args.common.into_config(Role::Alone)?, Show { mode, log, before: None, stays })
 }

@@ -2,56 +2,92 @@
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
+use super::after;
 use super::args::OutputMode;
+use super::before::{self, Before, Held};
 use super::error::CliError;
 use super::logging;
 use crate::engine::call::Call;
 use crate::engine::config::CallConfig;
+use crate::engine::exit;
 use crate::ui::inputs::{self, Input};
 use crate::ui::model::{Command, Event, Snapshot, Stamped};
 use crate::ui::output::LineOutput;
+use crate::ui::precall::Asked;
 use crate::ui::{EndReason, Next, Session, Watched, dashboard, json, plain};
 
-/// Exit code after a second Ctrl-C: 128 and SIGINT's number, as shells say it.
-const ABORTED: u8 = 130;
+/// How a call is shown.
+pub struct Show {
+    /// Where its events go.
+    pub mode: OutputMode,
+    /// A log file of the person's own.
+    pub log: Option<PathBuf>,
+    /// What the screen before it asks, and the address it begins with; `None` for no such screen.
+    pub before: Option<(Asked, String)>,
+    /// The screen after it may wait for a key.
+    pub stays: bool,
+}
 
 /// Starts the call, shows it until it has ended, and tells the exit code.
-pub fn run(config: CallConfig, mode: OutputMode, log: Option<&Path>) -> Result<ExitCode, CliError> {
-    if let Some(path) = log {
+pub fn run(config: CallConfig, show: Show) -> Result<ExitCode, CliError> {
+    let Show { mode, log, before, stays } = show;
+    if let Some(path) = &log {
         logging::start(path)?;
     }
-    let call = Call::start(config).map_err(|e| {
+    let (config, held) = match before {
+        Some((asked, address)) => match before::ask(config, asked, address)? {
+            Before::Call(config, held) => (*config, Some(held)),
+            Before::Over(code) => return Ok(code),
+        },
+        None => (config, None),
+    };
+    let (terminal, inputs) = match held {
+        Some(Held { terminal, inputs }) => (Some(terminal), Some(inputs)),
+        None => (None, None),
+    };
+    let name = config.name.clone();
+    let started = Call::start(config);
+    // Whatever is printed from here on has to be read.
+    drop(terminal);
+    let call = started.map_err(|e| {
         let e = CliError::new(e.exit_code(), e.to_string());
         if mode == OutputMode::Json {
             tell_script(&e);
         }
         e
     })?;
-    // Before the call runs, signals keep their default effect: there is nothing to finalise yet.
-    let (sender, inputs) = inputs::channel();
-    if let Err(e) = inputs::watch_signals(sender.clone()) {
-        call.command(Command::End);
-        call.join();
-        return Err(CliError::new(1, format!("cannot watch for signals: {e}; try again")));
-    }
+    let (sender, inputs) = match inputs {
+        Some(watched) => watched,
+        // Until here signals have had their default effect: there was nothing to finalise.
+        None => {
+            let (sender, inputs) = inputs::channel();
+            if let Err(e) = inputs::watch_signals(sender.clone()) {
+                call.command(Command::End);
+                call.join();
+                return Err(CliError::new(1, format!("cannot watch for signals: {e}; try again")));
+            }
+            (sender, inputs)
+        }
+    };
     if mode == OutputMode::Json {
         inputs::watch_commands(sender);
     }
     let session = CallSession { call, asked: Cell::new(None) };
     let watched = watch(&session, mode, &inputs);
     if watched.abandoned {
-        return Ok(ExitCode::from(ABORTED));
+        return Ok(ExitCode::from(exit::ABORTED));
     }
     let outcome = session.call.join();
     if watched.aborted {
-        return Ok(ExitCode::from(ABORTED));
+        return Ok(ExitCode::from(exit::ABORTED));
     }
+    after::tell(watched, &name, mode, stays, &inputs);
     match outcome.refused {
         Some((what, remedy)) => Err(CliError::new(outcome.exit_code, format!("{what}; {remedy}"))),
         None => Ok(ExitCode::from(outcome.exit_code)),

@@ -280,7 +280,8 @@ mod tests {
         let root =
             settings.apply(crate::cli::command(), args[1], &typed).map_err(|e| e.to_string())?;
         let matches = root.try_get_matches_from(args).map_err(|e| e.to_string())?;
-        Ok(Cli::from_arg_matches(&matches).map_err(|e| e.to_string())?.command)
+        let cli = Cli::from_arg_matches(&matches).map_err(|e| e.to_string())?;
+        cli.command.ok_or_else(|| "no command".to_owned())
     }
 
     const FILE: &str = r#"

@@ -1,6 +1,5 @@
 //! `hyperzoom verify`: checks recordings and says what holds.
 
-use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -10,8 +9,8 @@ use serde_json::{Value, json};
 
 use super::error::CliError;
 use super::recover::{Bar, find};
-use crate::recording::metadata::Metadata;
-use crate::recording::verify::{Report, Verdict, verify};
+use crate::engine::verification;
+use crate::recording::verify::{Report, Verdict};
 use crate::ui::format;
 
 /// Flags of `verify`.
@@ -48,21 +47,10 @@ pub fn run(args: &VerifyArgs) -> Result<ExitCode, CliError> {
 }
 
 fn check(path: &Path) -> Result<Report, String> {
-    let mut file = File::open(path).map_err(|e| e.to_string())?;
-    let beside = path.with_file_name("session_metadata.json");
-    let metadata = match fs::read_to_string(&beside) {
-        Ok(text) => Some(
-            Metadata::from_json(&text)
-                .map_err(|e| format!("session_metadata.json cannot be read: {e}"))?,
-        ),
-        Err(_) => None,
-    };
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut bar = Bar::new(path);
-    let mut progress = |done, total| bar.show(done, total);
-    let report = verify(&mut file, &name, metadata.as_ref(), &mut progress);
+    let report = verification::check(path, &mut |done, total| bar.show(done, total));
     bar.clear();
-    report.map_err(|e| e.to_string())
+    report
 }
 
 fn word(verdict: Verdict) -> &'static str {

@@ -37,6 +37,7 @@ use crate::platform::timers::FineTimers;
 use crate::platform::{clock, priority};
 use crate::protocol::handshake::SessionStart;
 use crate::protocol::mesh::Mesh;
+use crate::ui::format::quoted;
 use crate::ui::model::{Command, Event, Snapshot, Stamped};
 use crate::units::{MAX_PARTICIPANTS, ParticipantId, SessionMicros};
 use crate::video::vp8::Vp8Encoder;
@@ -66,7 +67,9 @@ impl Call {
         let (events, event_end) = Events::new(shared.clone());
         let log = events.clone();
         let offer = Arc::new(Offer::default());
-        tell_of_unfinished(&config.output, &events, offer.clone());
+        if config.find_unfinished {
+            tell_of_unfinished(&config.output, &events, offer.clone());
+        }
         let result =
             assemble(config, shared.clone(), events, offer).and_then(|(supervisor, commands)| {
                 let snapshot = supervisor.snapshot.clone();
@@ -142,19 +145,6 @@ fn tell_of_unfinished(output: &Path, events: &Events, offer: Arc<Offer>) {
     };
     // Without the thread nobody is told this time; nothing is lost by it.
     let _ = spawn("hz-find", priority::Role::Low, look);
-}
-
-/// A path as a shell takes it.
-fn quoted(path: &Path) -> String {
-    let text = path.display().to_string();
-    let plain = |c: char| c.is_alphanumeric() || "/\\:._-~".contains(c);
-    if text.chars().all(plain) {
-        text
-    } else if cfg!(windows) {
-        format!("\"{text}\"")
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
-    }
 }
 
 /// Runs the supervisor. Whatever becomes of it, whoever waits for the end hears of it.

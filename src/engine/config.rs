@@ -131,4 +131,6 @@ pub struct CallConfig {
     pub tone: bool,
     /// Show the preview window from the start.
     pub window: bool,
+    /// Look for recordings that earlier runs could not end; not where that was asked before.
+    pub find_unfinished: bool,
 }

@@ -4,16 +4,13 @@ use std::sync::{Arc, mpsc};
 
 use chrono::Timelike;
 
-use super::capture::MicTap;
 use super::config::{CallConfig, Period};
 use super::error::EngineError;
-use super::playback::Playback;
-use super::record::CameraTap;
 use crate::audio::test_sound::TestSound;
 use crate::devices::spec::CameraSpec;
 use crate::devices::{
-    Camera, CameraOptions, DeviceEvent, DeviceEvents, MicOptions, Microphone, Speaker,
-    SpeakerOptions, TestPicture,
+    Camera, CameraOptions, CameraSink, DeviceEvent, DeviceEvents, MicOptions, MicSink, Microphone,
+    Speaker, SpeakerOptions, SpeakerSource, TestPicture,
 };
 use crate::platform::clock;
 use crate::video::image::I420;
@@ -47,7 +44,7 @@ fn voice(config: &CallConfig) -> u8 {
 /// Opens the microphone.
 pub fn open_microphone(
     config: &CallConfig,
-    tap: MicTap,
+    tap: impl MicSink + 'static,
     events: DeviceEvents,
 ) -> Result<Microphone, EngineError> {
     let sound = TestSound::new(voice(config));
@@ -64,7 +61,7 @@ pub fn open_microphone(
 /// Opens the speaker.
 pub fn open_speaker(
     config: &CallConfig,
-    source: Playback,
+    source: impl SpeakerSource + 'static,
     events: DeviceEvents,
 ) -> Result<Speaker, EngineError> {
     let options = SpeakerOptions { period: period(config), path: config.sound };
@@ -89,7 +86,7 @@ fn test_picture(camera: &CameraSpec) -> Option<TestPicture> {
 /// Opens the camera; `None` for `--camera off`.
 pub fn open_camera(
     config: &CallConfig,
-    tap: CameraTap,
+    tap: impl CameraSink + 'static,
     events: DeviceEvents,
 ) -> Result<Option<Camera>, EngineError> {
     if config.camera == CameraSpec::Off {

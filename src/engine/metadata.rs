@@ -297,6 +297,7 @@ mod tests {
             av_offset: None,
             tone: true,
             window: false,
+            find_unfinished: false,
         }
     }
 

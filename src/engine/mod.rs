@@ -13,6 +13,8 @@
 //! hz-sync: the disk's syncs and each fragment's commit, for hz-mux
 //! hz-find: at a start, recordings that earlier runs left; hz-recover: ends them, when told to
 //! hz-supervise: commands, snapshot, statistics, the end; hz-close: the files' end
+//! hz-before, hz-before-*: devices, disk and router while the screen before the call is up
+//! hz-check: the finished recording, read again when all is over
 //! hz-log: the session's log; hz-disk: free space and the small files; hz-portmap: the router
 //! ```
 //!
@@ -41,6 +43,7 @@ mod offer;
 mod paths;
 mod playback;
 mod portmap;
+pub mod precall;
 mod receive;
 mod record;
 pub mod recovery;
@@ -50,6 +53,7 @@ mod stats;
 mod supervise;
 mod talk;
 mod threads;
+pub mod verification;
 mod view;
 mod window;
 

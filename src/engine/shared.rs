@@ -325,7 +325,7 @@ impl Shared {
             Command::ToggleWindow
             | Command::Recover
             | Command::LeaveUnfinished
-            | Command::Marker
+            | Command::Marker { .. }
             | Command::End
             | Command::Admit { .. }
             | Command::Refuse { .. }

@@ -30,6 +30,7 @@ use crate::platform::priority::Role;
 use crate::protocol::demux::DropCounters;
 use crate::recording::metadata::Kind;
 use crate::recording::space::{LEAST_SPACE, LITTLE_SPACE};
+use crate::ui::format;
 use crate::ui::model::{Command, Event, Finished, Snapshot};
 use crate::ui::window::process::WindowEvent;
 use crate::units::{ParticipantId, SessionMicros};
@@ -121,6 +122,15 @@ impl End {
     fn now(reason: &'static str, exit_code: u8) -> Self {
         Self { reason, exit_code, at: None }
     }
+}
+
+/// Longest note of a marker, characters: a line for the editor.
+const LONGEST_NOTE: usize = 200;
+
+/// A note as it goes into files that programs read by lines.
+fn marker_note(text: &str) -> String {
+    let text: String = format::printable(text).chars().take(LONGEST_NOTE).collect();
+    text.trim().to_owned()
 }
 
 impl Supervisor {
@@ -288,10 +298,12 @@ impl Supervisor {
     }
 
     fn obey(&mut self, command: &Command) {
-        if *command == Command::Marker {
+        if let Command::Marker { note, ago_ms } = command {
             if let Some(now) = self.shared.session_now() {
-                let number = self.record.mark(now);
-                self.events.send(Event::Marker { number });
+                let note = note.as_deref().map(marker_note).filter(|note| !note.is_empty());
+                let at = SessionMicros(now.0 - i64::from(*ago_ms) * 1_000);
+                let number = self.record.mark(at, note.as_deref());
+                self.events.send(Event::Marker { number, note });
             }
             return;
         }

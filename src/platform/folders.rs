@@ -1,6 +1,8 @@
-//! Where the system keeps what a program remembers between its runs.
+//! Where the system keeps what a program remembers between its runs, and folders shown to the person.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 fn from(key: &str) -> Option<PathBuf> {
     std::env::var_os(key).filter(|v| !v.is_empty()).map(PathBuf::from)
@@ -31,5 +33,31 @@ fn own(windows: &str, xdg: &str, below_home: &str) -> Option<PathBuf> {
         from(xdg)
             .or_else(|| home().map(|home| home.join(below_home)))
             .map(|dir| dir.join("hyperzoom"))
+    }
+}
+
+/// Shows a folder in the desktop's own program for that, which goes on without us.
+pub fn show(folder: &Path) -> io::Result<()> {
+    let opener = if cfg!(windows) {
+        "explorer"
+    } else if cfg!(target_os = "macos") {
+        "open"
+    } else {
+        "xdg-open"
+    };
+    let mut command = Command::new(opener);
+    command.arg(folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = command.spawn()?;
+    // Somebody has to take its exit code; nobody waits for it.
+    std::thread::Builder::new().name("show-folder".to_owned()).spawn(move || child.wait()).map(drop)
+}
+
+/// There is a desktop that folders and windows can be shown on.
+pub fn has_display() -> bool {
+    let set = |key| std::env::var_os(key).is_some_and(|value| !value.is_empty());
+    if cfg!(any(windows, target_os = "macos")) {
+        !set("SSH_CONNECTION")
+    } else {
+        set("DISPLAY") || set("WAYLAND_DISPLAY")
     }
 }

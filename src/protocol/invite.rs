@@ -133,6 +133,28 @@ impl FromStr for Invite {
     }
 }
 
+/// The invite in what was copied: alone, in quotes, or in the whole `hyperzoom join '…'` that a host
+/// shows, with whatever the chat put in front of it.
+pub fn in_line(text: &str) -> &str {
+    let text = text.trim();
+    let place = match text.find("hyperzoom join ") {
+        Some(at) => text[at + "hyperzoom join ".len()..].trim_start(),
+        None => text,
+    };
+    for quote in ['\'', '"', '`', '\u{2018}', '\u{201c}'] {
+        if let Some(rest) = place.strip_prefix(quote) {
+            // Word processors put their own quotes in the place of plain ones.
+            let end = rest.find(['\'', '"', '`', '\u{2019}', '\u{201d}']).unwrap_or(rest.len());
+            return rest[..end].trim();
+        }
+    }
+    match place.len() == text.len() {
+        true => text,
+        // Flags follow.
+        false => place.split_whitespace().next().unwrap_or(""),
+    }
+}
+
 /// An IPv6 address, with or without a zone (`fe80::1%eth0`).
 fn is_ipv6(text: &str) -> bool {
     let (address, zone) = match text.split_once('%') {
@@ -227,6 +249,25 @@ mod tests {
         }
     }
 
+    #[test]
+    fn an_invite_is_found_in_the_line_that_was_copied() {
+        for line in [
+            "1.2.3.4:7000#KEY",
+            "  1.2.3.4:7000#KEY\n",
+            "'1.2.3.4:7000#KEY'",
+            "hyperzoom join '1.2.3.4:7000#KEY'",
+            "$ hyperzoom join \"1.2.3.4:7000#KEY\" --name Bob",
+            "come: hyperzoom join 1.2.3.4:7000#KEY --name Bob",
+            "\u{2018}1.2.3.4:7000#KEY\u{2019}",
+            "hyperzoom join '1.2.3.4:7000#KEY",
+        ] {
+            assert_eq!(in_line(line), "1.2.3.4:7000#KEY", "{line}");
+        }
+        assert_eq!(in_line("hyperzoom join "), "hyperzoom join");
+        assert_eq!(in_line("a b"), "a b", "what is wrong with it is told of the whole");
+        assert_eq!(in_line("'"), "");
+    }
+
     proptest! {
         #[test]
         fn an_invite_comes_back_from_its_text(bytes: [u8; 16], port in 1u16.., v6: bool, with_key: bool) {
@@ -240,7 +281,7 @@ mod tests {
 
         #[test]
         fn no_text_panics(text in "\\PC{0,60}") {
-            let _ = text.parse::<Invite>();
+            let _ = in_line(&text).parse::<Invite>();
         }
     }
 }

@@ -20,6 +20,11 @@ pub fn seconds_left(free: u64, bytes: u64, seconds: f64, aimed_bps: u64) -> f64 
     usable / rate
 }
 
+/// Bytes of an hour at that rate, bit/s.
+pub fn hour(bps: u64) -> u64 {
+    bps.saturating_mul(3_600) / 8
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -32,5 +37,6 @@ mod tests {
         assert_eq!(seconds_left(free, 45_000_000, 10.0, 18_000_000), 2_000.0);
         assert_eq!(seconds_left(LEAST_SPACE - 1, 0, 0.0, 18_000_000), 0.0);
         assert!(seconds_left(free, 0, 20.0, 0).is_finite());
+        assert_eq!(hour(18_000_000), 8_100_000_000);
     }
 }

@@ -1,6 +1,7 @@
 //! Numbers and events as people read them. Pure.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use super::model::{Event, Finished, LeaveReason, PathKind, PeerStats, Snapshot, Stats};
 use crate::units::RECORDING_FPS;
@@ -98,6 +99,19 @@ pub fn printable(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).collect()
 }
 
+/// A path as a shell takes it.
+pub fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/\\:._-~".contains(c);
+    if text.chars().all(plain) {
+        text
+    } else if cfg!(windows) {
+        format!("\"{text}\"")
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
 /// One event as one line for a person; `None` for what only programs care about.
 pub fn describe(event: &Event, names: &Names) -> Option<String> {
     Some(match event {
@@ -151,7 +165,10 @@ pub fn describe(event: &Event, names: &Names) -> Option<String> {
         Event::PeerSlept { id, seconds } => {
             format!("{}'s computer was asleep for {seconds:.1} s", names.of(*id))
         }
-        Event::Marker { number } => format!("marker {number}"),
+        Event::Marker { number, note: None } => format!("marker {number}"),
+        Event::Marker { number, note: Some(note) } => {
+            format!("marker {number}: {}", printable(note))
+        }
         Event::PortMapping { state, method, external, invite } => {
             let method = method.map_or(String::new(), |m| format!(" by {m}"));
             let external = external.as_ref().map_or(String::new(), |e| format!(": {e}"));

@@ -5,17 +5,25 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Command, Finished, Snapshot, Stamped};
+use format::{Names, clock, describe};
+use model::{Command, Event, Finished, Snapshot, Stamped};
 
+pub mod after;
+pub mod cells;
+pub mod clipboard;
 pub mod dashboard;
+pub mod entry;
 #[cfg(test)]
 mod fake;
 pub mod format;
 pub mod inputs;
 pub mod json;
+pub mod meter;
 pub mod model;
 pub mod output;
+pub mod palette;
 pub mod plain;
+pub mod precall;
 #[cfg(unix)]
 pub mod stderr_pipe;
 pub mod terminal;
@@ -79,4 +87,28 @@ pub struct Watched {
     pub aborted: bool,
     /// A third one was: do not even wait for the threads.
     pub abandoned: bool,
+    /// The `ended` event's reason.
+    pub reason: String,
+    /// Warnings and errors as lines, oldest first.
+    pub warnings: Vec<String>,
+}
+
+/// Warnings kept for the end: the first ones, because the later ones tend to follow from them.
+const MOST_WARNINGS: usize = 50;
+
+impl Watched {
+    /// Keeps what has to be told again at the end.
+    fn learn(&mut self, stamped: &Stamped) {
+        match &stamped.event {
+            Event::RecordingFinished(finished) => self.finished = Some(finished.clone()),
+            Event::Ended { reason } => self.reason.clone_from(reason),
+            event @ (Event::Warning { .. } | Event::Error { .. })
+                if self.warnings.len() < MOST_WARNINGS =>
+            {
+                let text = describe(event, &Names::default()).unwrap_or_default();
+                self.warnings.push(format!("{} {text}", clock(stamped.t.max(0.0))));
+            }
+            _ => {}
+        }
+    }
 }

@@ -2,7 +2,11 @@
 //!
 //! The JSON form of [`Event`] and [`Command`] is a contract with scripts: extend it, never break it.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+
+mod command;
+
+pub use command::{Command, Volume, decibels};
 
 /// An [`Event`] and when it happened.
 #[derive(Clone, Debug, Serialize)]
@@ -108,6 +112,9 @@ pub enum Event {
     Marker {
         /// 1 for the first.
         number: u64,
+        /// What it is, where that was said.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        note: Option<String>,
     },
     /// This computer was asleep, and is awake again.
     Slept {
@@ -519,88 +526,6 @@ pub struct FinishedPart {
     pub samples: u64,
     /// BLAKE2s-256 of the media in it, in hexadecimal.
     pub media_blake2s: String,
-}
-
-/// What a key, a line on standard input or the window asks for.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(tag = "do", rename_all = "snake_case")]
-pub enum Command {
-    /// Silence the own microphone, live and in the file.
-    Mute,
-    /// Take that back.
-    Unmute,
-    /// Show the own camera again.
-    CameraOn,
-    /// Black in the file, nothing sent.
-    CameraOff,
-    /// Mark this instant for the edit.
-    Marker,
-    /// End the call as the end key does.
-    End,
-    /// Let in who knocks.
-    Admit {
-        /// From the `knock` event.
-        id: u32,
-    },
-    /// Do not.
-    Refuse {
-        /// From the `knock` event.
-        id: u32,
-    },
-    /// Remove a member from the call; it needs a new invite to come again.
-    Remove {
-        /// Participant id.
-        id: u8,
-    },
-    /// Recover what earlier runs could not end, as far as it was found at the start.
-    Recover,
-    /// Leave that as it is.
-    #[serde(skip)]
-    LeaveUnfinished,
-    /// How loud a member is heard here; nobody else hears a difference, and no file does.
-    Volume {
-        /// Participant id.
-        id: u8,
-        /// The factor.
-        volume: Volume,
-    },
-    /// Do not hear a member here.
-    MutePeer {
-        /// Participant id.
-        id: u8,
-    },
-    /// Hear it again, as loud as before.
-    UnmutePeer {
-        /// Participant id.
-        id: u8,
-    },
-    /// Start the preview window, or close it.
-    #[serde(skip)]
-    ToggleWindow,
-}
-
-/// A factor of loudness from 0 (silent) to 4 (+12 dB), in thousandths.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "f64")]
-pub struct Volume(u16);
-
-impl Volume {
-    /// The factor.
-    pub fn factor(self) -> f32 {
-        f32::from(self.0) / 1_000.0
-    }
-}
-
-impl TryFrom<f64> for Volume {
-    type Error = String;
-
-    fn try_from(factor: f64) -> Result<Self, String> {
-        // Not a number is in no range.
-        if (0.0..=4.0).contains(&factor) {
-            return Ok(Self((factor * 1_000.0).round() as u16));
-        }
-        Err(format!("{factor} is no volume; use 0 to 4, 1 is as it was said"))
-    }
 }
 
 /// All that the dashboard and the window draw. Made by the engine, some 20 times a second.

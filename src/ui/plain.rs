@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::format::{Names, clock, describe, finishing, summary};
+use super::format::{Names, clock, describe, finishing};
 use super::inputs::{EndControl, Input, NO_SUSPENDING, Signal, Step};
 use super::model::{Command, Event, Stamped};
 use super::output::LineOutput;
@@ -32,6 +32,7 @@ fn watch_to(out: &LineOutput, session: &impl Session, inputs: &Receiver<Input>) 
     loop {
         match session.next_event(TURN) {
             Next::Event(stamped) => {
+                watched.learn(&stamped);
                 let Stamped { event, t } = *stamped;
                 names.learn(&event);
                 let text = describe(&event, &names).map(|text| format!("{}  {text}", clock(t)));
@@ -45,10 +46,8 @@ fn watch_to(out: &LineOutput, session: &impl Session, inputs: &Receiver<Input>) 
                     (Some(text), _) => out.line(text),
                     (None, _) => {}
                 }
-                match event {
-                    Event::RecordingFinished(finished) => watched.finished = Some(finished),
-                    Event::Ended { .. } => break,
-                    _ => {}
+                if matches!(event, Event::Ended { .. }) {
+                    break;
                 }
             }
             Next::Quiet => show_progress(session, &mut bar),
@@ -88,9 +87,6 @@ fn watch_to(out: &LineOutput, session: &impl Session, inputs: &Receiver<Input>) 
     if let Some(bar) = bar {
         bar.finish_and_clear();
     }
-    if let Some(finished) = &watched.finished {
-        out.line(summary(finished));
-    }
     watched.aborted = control.aborted();
     watched
 }
@@ -123,6 +119,8 @@ mod tests {
             session.push(Event::Stats(Box::default()), f64::from(second));
         }
         session.push(Event::PeerLeft { id: 1, reason: LeaveReason::Bye }, 3_600.0);
+        let (what, remedy) = ("the disk is full".into(), "another one".into());
+        session.push(Event::Warning { what, remedy }, 3_601.0);
         let finished = Finished {
             path: "/r/a.mp4".into(),
             folder: "/r".into(),
@@ -135,16 +133,16 @@ mod tests {
         let (_sender, receiver) = inputs::channel();
         let watched = watch_to(&LineOutput::new(memory.clone()), &session, &receiver);
         assert!(watched.finished.is_some());
+        assert_eq!(watched.reason, "duration");
+        assert_eq!(watched.warnings, ["01:00:01 warning: the disk is full; try another one"]);
         insta::assert_snapshot!(memory.text(), @r"
         00:00:01  Bob joined
         00:00:09  mic 0 dB | cpu 0 % 0 MB
         00:00:19  mic 0 dB | cpu 0 % 0 MB
         01:00:00  Bob left
+        01:00:01  warning: the disk is full; try another one
         01:00:01  recording finished: /r/a.mp4: 00:00:10, 0 B, 0 frames, 0 dropped
         01:00:02  ended (duration)
-        Recorded 00:00:10:15  0 B  0 frames (0 captured, 0 dropped)
-          file    /r/a.mp4
-          folder  /r
         ");
     }
 

@@ -5,6 +5,7 @@
 mod bad_input;
 mod commands;
 mod endings;
+mod evening;
 mod goes_on;
 mod killed;
 mod tones;

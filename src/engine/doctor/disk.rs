@@ -23,7 +23,7 @@ fn needed() -> u64 {
 
 pub fn look(output: &Path, found: &mut dyn FnMut(Finding)) {
     let folder = existing(output);
-    found(space(&folder, fs4::available_space(&folder)));
+    found(free(output));
     found(match written(&folder) {
         Ok((rate, slowest)) => speed(&folder, rate, slowest),
         Err(e) => Finding::problem(
@@ -33,6 +33,12 @@ pub fn look(output: &Path, found: &mut dyn FnMut(Finding)) {
             "use another --output folder",
         ),
     });
+}
+
+/// The space that is free where a folder is or would be.
+pub fn free(output: &Path) -> Finding {
+    let folder = existing(output);
+    space(&folder, fs4::available_space(&folder))
 }
 
 /// The folder, or the nearest around it that is there already: nothing is made by looking.

@@ -6,11 +6,13 @@
 
 mod disk;
 mod encoder;
+pub mod hearing;
 mod network;
 mod sound;
 mod system;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 use serde::Serialize;
 
@@ -80,6 +82,18 @@ pub struct Options {
     pub output: PathBuf,
     /// The router is asked.
     pub port_mapping: bool,
+}
+
+/// The space that recordings in a folder have.
+pub fn space(output: &Path) -> Finding {
+    disk::free(output)
+}
+
+/// Whether guests get through the router to a host on that port. It is asked about another one,
+/// which is given back, so that a call that begins meanwhile keeps its own. Until `stop` it takes
+/// seconds at most.
+pub fn reachable(port: u16, stop: &AtomicBool) -> Option<Finding> {
+    network::reachable(port, stop)
 }
 
 /// Makes all checks; `found` is told of each as soon as it is known.

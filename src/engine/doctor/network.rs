@@ -2,21 +2,25 @@
 //! could answer.
 
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc;
 use std::time::Duration;
 
 use super::super::net;
-use super::Finding;
+use super::{Finding, Verdict};
 use crate::net::CallSocket;
 use crate::net::interfaces;
 use crate::net::portmap::{self, Mapping, News, Notes, PortMapper, Reach};
+use crate::platform::clock;
 
 /// The call's port; another where it is taken.
 const PORT: u16 = 7000;
 /// What a second of three peers' sound and pictures takes; less is a risk when a thread is late.
 const ENOUGH_BUFFER: usize = 200_000;
-/// No router is waited for longer.
-const PATIENCE: Duration = Duration::from_secs(8);
+/// No router is waited for longer, microseconds.
+const PATIENCE: i64 = 8_000_000;
+/// How soon the wait for it is given up.
+const LOOK: Duration = Duration::from_millis(50);
 
 pub fn look(port_mapping: bool, found: &mut dyn FnMut(Finding)) {
     let addresses = interfaces::local_addresses();
@@ -35,7 +39,7 @@ pub fn look(port_mapping: bool, found: &mut dyn FnMut(Finding)) {
         Err(e) => found(Finding::warning("network", "socket", e.to_string(), "please report this")),
     }
     if port_mapping && !addresses.is_empty() {
-        found(router(port, &addresses, ask(port)));
+        found(router(port, &addresses, ask(port, &AtomicBool::new(false))));
     }
 }
 
@@ -66,8 +70,31 @@ fn buffers(port: u16, dual: bool, receive: usize, send: usize) -> Finding {
     Finding::warning("network", "socket", format!("{detail}: little for a late moment"), remedy)
 }
 
+/// See [`super::reachable`].
+pub fn reachable(port: u16, stop: &AtomicBool) -> Option<Finding> {
+    let addresses = interfaces::local_addresses();
+    let found = local(&addresses);
+    if found.state != Verdict::Ok {
+        return Some(found);
+    }
+    let socket = CallSocket::bind(None, 0).ok()?;
+    let answer = ask(socket.local_addr().port(), stop);
+    if stop.load(Relaxed) {
+        return None;
+    }
+    let letting = answer.as_ref().ok().map(|mapping| {
+        let (address, method) = (mapping.external.ip(), mapping.method.name());
+        format!("the router lets guests in, by {method} ({address})")
+    });
+    let found = router(port, &addresses, answer);
+    Some(match letting {
+        Some(detail) if found.state == Verdict::Ok => Finding { detail, ..found },
+        _ => found,
+    })
+}
+
 /// What the router says of a port, which is given back at once.
-fn ask(port: u16) -> Result<Mapping, String> {
+fn ask(port: u16, stop: &AtomicBool) -> Result<Mapping, String> {
     let (tell, told) = mpsc::channel();
     let random = || u16::from_be_bytes(net::random());
     let mapper = PortMapper::start(port, Notes::here(), random, move |news| {
@@ -75,7 +102,14 @@ fn ask(port: u16) -> Result<Mapping, String> {
         let _ = tell.send(news);
     });
     let mapper = mapper.map_err(|e| e.to_string())?;
-    let news = told.recv_timeout(PATIENCE);
+    let start = clock::now();
+    let news = loop {
+        match told.recv_timeout(LOOK) {
+            Err(mpsc::RecvTimeoutError::Timeout)
+                if !stop.load(Relaxed) && clock::now().since(start) < PATIENCE => {}
+            news => break news,
+        }
+    };
     drop(mapper);
     match news {
         Ok(News::Mapped(mapping) | News::Removed(mapping)) => Ok(mapping),

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use super::Finding;
+use super::hearing::extremes;
 use crate::audio::test_sound::TestSound;
 use crate::devices::list::SoundDevice;
 use crate::devices::spec::{MicSpec, SpeakerSpec};
@@ -17,9 +18,6 @@ use crate::units::{Micros, SAMPLE_RATE};
 
 /// How long a device is listened to.
 const LOOK: Duration = Duration::from_secs(1);
-/// Below this a second of an open microphone is no room but a switch, -90 dBFS.
-const SILENCE: f32 = 3.2e-5;
-
 /// What a microphone gave; written by its callback.
 #[derive(Default)]
 struct Heard {
@@ -130,20 +128,8 @@ pub fn microphone(spec: &MicSpec, devices: &[SoundDevice], found: &mut dyn FnMut
         return;
     }
     let level = format!("; loudest sample {:.0} dBFS", 20.0 * peak.max(1e-9).log10());
-    if peak < SILENCE && *spec != MicSpec::Off {
-        found(Finding::warning(
-            "sound",
-            "microphone",
-            format!("{}: nothing but silence comes", described(&info)),
-            "look at its mute switch, and at level and microphone privacy in the system's settings",
-        ));
-    } else if peak >= 0.999 {
-        found(Finding::warning(
-            "sound",
-            "microphone",
-            format!("{}{level}: it is overdriven", described(&info)),
-            "turn down the gain at the microphone or its preamplifier",
-        ));
+    if let Some(finding) = extremes(&described(&info), peak).filter(|_| *spec != MicSpec::Off) {
+        found(finding);
     } else {
         found(judged("microphone", &info, if *spec == MicSpec::Off { "" } else { &level }));
     }

@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 
 use super::Finding;
 use crate::platform::priority::{self, Grant, Role};
+use crate::ui::palette::Abilities;
 
 /// On a thread of its own, because the class stays with the thread.
 fn ask(role: Role) -> Grant {
@@ -64,25 +65,14 @@ pub fn terminal(found: &mut dyn FnMut(Finding)) {
 
 fn of_terminal(size: Option<(u16, u16)>, var: &dyn Fn(&str) -> Option<String>) -> Finding {
     let term = var("TERM").unwrap_or_else(|| "unknown".to_owned());
-    let full = var("COLORTERM").is_some_and(|c| c.contains("truecolor") || c.contains("24bit"));
-    let colours = match () {
-        () if var("NO_COLOR").is_some() => "no colours (NO_COLOR)",
-        () if full || cfg!(windows) => "16 million colours",
-        () if term.contains("256color") => "256 colours",
-        () => "16 colours",
-    };
+    let abilities = Abilities::of(var);
     let Some((columns, rows)) = size else {
         let remedy = "use another terminal, or --no-tui for plain lines";
         return Finding::warning("terminal", "terminal", "its size is not known", remedy);
     };
-    let detail = format!("{term}, {columns}x{rows}, {colours}");
-    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| var(name));
-    let utf8 = |l: &String| {
-        let l = l.to_lowercase();
-        l.contains("utf-8") || l.contains("utf8")
-    };
-    if !cfg!(windows) && !locale.as_ref().is_some_and(utf8) {
-        let detail = format!("{detail}; its locale is not UTF-8: meters may look wrong");
+    let detail = format!("{term}, {columns}x{rows}, {}", abilities.colours);
+    if !abilities.unicode {
+        let detail = format!("{detail}; its locale is not UTF-8: ASCII alone is shown");
         return Finding::warning("terminal", "terminal", detail, "set LANG=C.UTF-8");
     }
     if columns < 80 || rows < 24 {

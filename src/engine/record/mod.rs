@@ -232,14 +232,17 @@ impl RecordShared {
         let note = Note { session_us: at.0, kind, what: what.into() };
         let mut notes = self.notes.lock().unwrap_or_else(|e| e.into_inner());
         if notes.len() < MOST_NOTES {
-            notes.push(note);
+            // A marker may be for an instant that is over.
+            let place = notes.partition_point(|before| before.session_us <= note.session_us);
+            notes.insert(place, note);
         }
     }
 
     /// The person marks an instant; gives the marker's number.
-    pub fn mark(&self, at: SessionMicros) -> u64 {
+    pub fn mark(&self, at: SessionMicros, note: Option<&str>) -> u64 {
         let number = self.markers.fetch_add(1, Relaxed) + 1;
-        self.note_kind(Kind::Marker, at, format!("marker {number}"));
+        let note = note.map_or(String::new(), |note| format!(": {note}"));
+        self.note_kind(Kind::Marker, at, format!("marker {number}{note}"));
         number
     }
 

@@ -6,11 +6,12 @@
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Text};
-use ratatui::widgets::{Block, Clear, Paragraph};
+use ratatui::widgets::Paragraph;
 
-use super::sections;
 use super::state::DashboardState;
 use super::table::table;
+use super::{detail, help, sections};
+use crate::ui::cells;
 use crate::ui::model::Snapshot;
 
 /// How much there is room for.
@@ -38,8 +39,10 @@ pub fn draw(frame: &mut Frame, snapshot: &Snapshot, state: &DashboardState) {
     if width == 0 || height == 0 {
         return;
     }
+    let (area, right) = columns(area, snapshot);
+    let width = usize::from(area.width);
     let density = Density::of(area);
-    let mut lines = above_the_log(snapshot, state, width, density);
+    let mut lines = above_the_log(snapshot, state, width, density, right.is_some());
     let below = below_the_log(snapshot, state, width, density);
     // Whatever is too much goes at the end of the upper part: its beginning matters most.
     lines.truncate(height.saturating_sub(below.len()));
@@ -49,7 +52,7 @@ pub fn draw(frame: &mut Frame, snapshot: &Snapshot, state: &DashboardState) {
             0 => "Log".to_owned(),
             n => format!("Log, {n} lines up"),
         };
-        lines.push(sections::rule(&title, width, &state.palette));
+        lines.push(cells::rule(&title, width, &state.palette));
         let mut log = sections::log(state, room - 1, width);
         log.resize(room - 1, Line::default());
         lines.extend(log);
@@ -58,8 +61,49 @@ pub fn draw(frame: &mut Frame, snapshot: &Snapshot, state: &DashboardState) {
     }
     lines.extend(below);
     frame.render_widget(Paragraph::new(Text::from(lines)), area);
+    let whole = frame.area();
+    if let Some(right) = right {
+        beside(frame, right, snapshot, state);
+    } else if let Some(peer) = state.selected(snapshot).filter(|_| state.detail) {
+        detail::overlay(frame, whole, peer, state);
+    }
     if state.help {
-        draw_help(frame, area);
+        help::draw(frame, whole, &state.palette);
+    }
+    if state.palette.ascii {
+        cells::to_ascii(frame.buffer_mut());
+    }
+}
+
+/// Least width at which everything about the participants stands beside the rest.
+const WIDE: u16 = 160;
+
+/// The screen, and a column at its right where there is room for one and something to show there.
+fn columns(area: Rect, s: &Snapshot) -> (Rect, Option<Rect>) {
+    if area.width < WIDE || area.height < 32 || s.peers.is_empty() {
+        return (area, None);
+    }
+    let left = Rect { width: area.width * 11 / 20, ..area };
+    let x = left.right() + 1;
+    (left, Some(Rect { x, width: area.right() - x, ..area }))
+}
+
+/// All participants, one below the other, the selected one marked.
+fn beside(frame: &mut Frame, area: Rect, s: &Snapshot, state: &DashboardState) {
+    let palette = &state.palette;
+    let selected = state.selected(s).map(|peer| peer.stats.id);
+    for (n, peer) in s.peers.iter().enumerate() {
+        let y = area.y + n as u16 * (detail::HEIGHT + 2);
+        if y + 1 >= area.bottom() {
+            return;
+        }
+        let mark = if Some(peer.stats.id) == selected { "▸ " } else { "" };
+        let title = format!("{mark}{}", crate::ui::format::printable(&peer.name));
+        let heading = Rect { y, height: 1, ..area };
+        let rule = cells::rule(&title, usize::from(area.width), palette);
+        frame.render_widget(Paragraph::new(rule), heading);
+        let height = detail::HEIGHT.min(area.bottom() - y - 1);
+        detail::draw(frame, Rect { y: y + 1, height, ..area }, peer, state);
     }
 }
 
@@ -68,6 +112,7 @@ fn above_the_log(
     state: &DashboardState,
     width: usize,
     density: Density,
+    beside: bool,
 ) -> Vec<Line<'static>> {
     let palette = &state.palette;
     let normal = density >= Density::Normal;
@@ -78,7 +123,7 @@ fn above_the_log(
             lines.push(Line::default());
         }
         if normal {
-            lines.push(sections::rule(title, width, palette));
+            lines.push(cells::rule(title, width, palette));
         }
     };
     if let Some(invite) = &s.invite_line {
@@ -99,7 +144,7 @@ fn above_the_log(
         if s.peers.is_empty() {
             lines.push(Line::styled("  nobody else is here", palette.quiet));
         } else {
-            lines.extend(table(&s.peers, width, palette));
+            lines.extend(table(s, state, width));
         }
     }
     heading(&mut lines, "You");
@@ -110,7 +155,7 @@ fn above_the_log(
     heading(&mut lines, "Recording");
     lines.extend(sections::trouble(s, width, palette));
     if normal && !s.recording_path.is_empty() {
-        let path = sections::fit_end(&s.recording_path, width.saturating_sub(2));
+        let path = cells::fit_end(&s.recording_path, width.saturating_sub(2));
         lines.push(Line::raw(format!("  {path}")));
     }
     lines.push(sections::file(s, palette));
@@ -120,7 +165,8 @@ fn above_the_log(
             lines.push(sections::more_frames(r, palette));
         }
     }
-    if roomy && !s.peers.is_empty() {
+    // What stands beside tells this, too.
+    if roomy && !s.peers.is_empty() && !beside {
         heading(&mut lines, "Mouth to ear");
         lines.extend(sections::delays(&s.peers, width));
     }
@@ -148,30 +194,4 @@ fn below_the_log(
     }
     lines.push(sections::footer(s, state, width));
     lines
-}
-
-const HELP: &str = " m        mute or unmute: silence for the others and in the
-          file (--record-while-muted keeps it in the file)
- c        camera off or on: black in the file
- w        open or close the preview window
- a, r     let in who knocks, or refuse (as Enter does)
- r, Esc   recover what an earlier run could not end, or leave it
- arrows   scroll the log, End returns to the newest line
- q, Esc   end the call; asks once
- Ctrl-C   end at once; a second one aborts
- ?        close this help
-
- Everything you say and show is recorded on this machine
- from the start of the recording to its end.";
-
-fn draw_help(frame: &mut Frame, area: Rect) {
-    let (width, height) = (62.min(area.width), 15.min(area.height));
-    let place = Rect {
-        x: area.x + (area.width - width) / 2,
-        y: area.y + (area.height - height) / 2,
-        width,
-        height,
-    };
-    frame.render_widget(Clear, place);
-    frame.render_widget(Paragraph::new(HELP).block(Block::bordered().title(" Keys ")), place);
 }

@@ -3,7 +3,7 @@
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::state::DashboardState;
-use crate::ui::model::{Command, Snapshot};
+use crate::ui::model::{Command, PeerStats, Snapshot, Volume};
 
 /// Lines that Page Up and Page Down move the log by.
 const PAGE: isize = 5;
@@ -29,11 +29,25 @@ pub enum Action {
     Help(bool),
     /// Move the log, up is positive.
     Scroll(isize),
+    /// The participant that keys are for.
+    Select(u8),
+    /// Show or hide all about the participant that is selected.
+    Detail(bool),
+    /// Copy the invite line.
+    CopyInvite,
+    /// Begin to write a marker's note; the marker is for this instant.
+    WriteNote,
+    /// A key of the line that the note is written in.
+    Type(KeyCode),
+    /// The note is written: mark.
+    Mark,
+    /// No marker.
+    DropNote,
 }
 
 /// The meaning of a pressed key.
 pub fn action(key: KeyEvent, state: &DashboardState, snapshot: &Snapshot) -> Action {
-    use KeyCode::{Char, Down, End, Esc, PageDown, PageUp, Up};
+    use KeyCode::{BackTab, Char, Down, End, Enter, Esc, PageDown, PageUp, Tab, Up};
     if key.modifiers.contains(KeyModifiers::CONTROL) {
         return match key.code {
             Char('c' | 'C') => Action::Interrupt,
@@ -43,6 +57,13 @@ pub fn action(key: KeyEvent, state: &DashboardState, snapshot: &Snapshot) -> Act
     }
     if key.modifiers.intersects(KeyModifiers::ALT | KeyModifiers::SUPER | KeyModifiers::META) {
         return Action::Nothing;
+    }
+    if state.note.is_some() {
+        return match key.code {
+            Enter => Action::Mark,
+            Esc => Action::DropNote,
+            code => Action::Type(code),
+        };
     }
     if state.asking {
         return match key.code {
@@ -57,6 +78,7 @@ pub fn action(key: KeyEvent, state: &DashboardState, snapshot: &Snapshot) -> Act
         };
     }
     match key.code {
+        Esc if state.detail => Action::Detail(false),
         Esc if offered(snapshot) => Action::Command(Command::LeaveUnfinished),
         Char('q' | 'Q') | Esc if state.ending => Action::Nothing,
         Char('q' | 'Q') | Esc => Action::AskForEnd,
@@ -66,8 +88,42 @@ pub fn action(key: KeyEvent, state: &DashboardState, snapshot: &Snapshot) -> Act
         PageUp => Action::Scroll(PAGE),
         PageDown => Action::Scroll(-PAGE),
         End => Action::Scroll(isize::MIN),
-        code => command(code, snapshot),
+        Char('n' | 'N') => Action::WriteNote,
+        Char('i' | 'I') if snapshot.invite_line.is_some() => Action::CopyInvite,
+        Char('d' | 'D') if !snapshot.peers.is_empty() => Action::Detail(!state.detail),
+        Tab => select(snapshot, state, 1),
+        BackTab => select(snapshot, state, snapshot.peers.len().saturating_sub(1)),
+        Char(digit @ '1'..='9') => {
+            let peer = snapshot.peers.get(digit as usize - '1' as usize);
+            peer.map_or(Action::Nothing, |peer| Action::Select(peer.stats.id))
+        }
+        code => match state.selected(snapshot) {
+            Some(peer) => hearing(code, &peer.stats).unwrap_or_else(|| command(code, snapshot)),
+            None => command(code, snapshot),
+        },
     }
+}
+
+/// Another participant, so many further down, round and round.
+fn select(snapshot: &Snapshot, state: &DashboardState, by: usize) -> Action {
+    let count = snapshot.peers.len();
+    let Some(now) = state.selected(snapshot) else { return Action::Nothing };
+    let at = snapshot.peers.iter().position(|peer| peer.stats.id == now.stats.id).unwrap_or(0);
+    Action::Select(snapshot.peers[(at + by) % count].stats.id)
+}
+
+/// How the selected participant is heard here.
+fn hearing(code: KeyCode, peer: &PeerStats) -> Option<Action> {
+    let PeerStats { id, volume, .. } = *peer;
+    let muted = volume == 0.0;
+    Some(Action::Command(match code {
+        KeyCode::Char('x' | 'X' | '+' | '=') if muted => Command::UnmutePeer { id },
+        KeyCode::Char('x' | 'X') => Command::MutePeer { id },
+        KeyCode::Char('+' | '=') => Command::Volume { id, volume: Volume::step(volume, true) },
+        KeyCode::Char('-' | '_') if muted => return Some(Action::Nothing),
+        KeyCode::Char('-' | '_') => Command::Volume { id, volume: Volume::step(volume, false) },
+        _ => return None,
+    }))
 }
 
 fn command(code: KeyCode, snapshot: &Snapshot) -> Action {
@@ -77,6 +133,7 @@ fn command(code: KeyCode, snapshot: &Snapshot) -> Action {
         KeyCode::Char('c' | 'C') if snapshot.camera_off => Command::CameraOn,
         KeyCode::Char('c' | 'C') => Command::CameraOff,
         KeyCode::Char('w' | 'W') => Command::ToggleWindow,
+        KeyCode::Char('b' | 'B') => Command::Marker { note: None, ago_ms: 0 },
         code => return knock(code, snapshot),
     })
 }

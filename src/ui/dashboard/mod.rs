@@ -10,22 +10,22 @@ use crossterm::event::{self as terminal_event, KeyEventKind};
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 
-use super::format::summary;
+use super::clipboard;
+use super::entry::Entry;
 use super::inputs::{EndControl, Input, NO_SUSPENDING, Signal, Step};
 use super::model::{Command, Event};
-use super::output::LineOutput;
+use super::palette::Palette;
 use super::terminal::{self, TakenTerminal};
 use super::{EndReason, Next, Session, Watched};
 use crate::platform::clock;
 use crate::units::Micros;
 use keys::Action;
-use palette::Palette;
 use state::DashboardState;
 
+mod detail;
 mod draw;
+mod help;
 mod keys;
-mod meter;
-mod palette;
 mod sections;
 mod state;
 mod table;
@@ -33,6 +33,8 @@ mod table;
 mod terminal_tests;
 #[cfg(test)]
 mod tests;
+
+pub use sections::unfinished;
 
 /// How long a key may wait for its turn; also how often the engine's events are fetched.
 const TURN: Duration = Duration::from_millis(25);
@@ -50,9 +52,6 @@ pub fn watch(session: &impl Session, inputs: &Receiver<Input>) -> io::Result<Wat
     drop(to_log);
     let result = Dashboard::new(session)?.run(inputs, &captured);
     drop(taken);
-    if let Some(finished) = result.as_ref().ok().and_then(|watched| watched.finished.as_ref()) {
-        LineOutput::stdout().line(summary(finished));
-    }
     result
 }
 
@@ -71,7 +70,7 @@ impl<'a, S: Session> Dashboard<'a, S> {
         Ok(Self {
             session,
             terminal: Terminal::new(CrosstermBackend::new(io::stdout()))?,
-            state: DashboardState::new(Palette::from_environment()),
+            state: DashboardState::new(Palette::here()),
             control: EndControl::default(),
             watched: Watched::default(),
             lost: false,
@@ -135,6 +134,11 @@ impl<'a, S: Session> Dashboard<'a, S> {
                     let action = keys::action(key, &self.state, &self.session.snapshot());
                     self.act(action);
                 }
+                Ok(terminal_event::Event::Paste(text)) => {
+                    if let Some((entry, _)) = &mut self.state.note {
+                        entry.paste(&text);
+                    }
+                }
                 Ok(_) => {}
                 Err(e) => {
                     self.lose(&e);
@@ -159,6 +163,34 @@ impl<'a, S: Session> Dashboard<'a, S> {
             Action::Suspend => self.input(Input::Signal(Signal::Suspend)),
             Action::Help(shown) => self.state.help = shown,
             Action::Scroll(lines) => self.state.scroll_by(lines),
+            Action::Select(id) => self.state.chosen = Some(id),
+            Action::Detail(shown) => self.state.detail = shown,
+            Action::CopyInvite => self.copy_invite(),
+            Action::WriteNote => self.state.note = Some((Entry::default(), clock::now())),
+            Action::DropNote => self.state.note = None,
+            Action::Type(code) => {
+                if let Some((entry, _)) = &mut self.state.note {
+                    entry.press(code);
+                }
+            }
+            Action::Mark => {
+                if let Some((entry, begun)) = self.state.note.take() {
+                    // The instant that the key was pressed at, not the one that the note was done.
+                    let ago_ms = (clock::now().since(begun) / 1_000) as u32;
+                    self.session.command(Command::Marker { note: Some(entry.text()), ago_ms });
+                }
+            }
+        }
+    }
+
+    fn copy_invite(&mut self) {
+        let snapshot = self.session.snapshot();
+        let Some(line) = &snapshot.invite_line else { return };
+        match clipboard::copy(line) {
+            Ok(()) => {
+                self.state.say("the invite line is copied, if this terminal allows it".into())
+            }
+            Err(e) => self.lose(&e),
         }
     }
 
@@ -170,7 +202,7 @@ impl<'a, S: Session> Dashboard<'a, S> {
                 match self.control.interrupt(self.session) {
                     Step::Ending => {}
                     Step::Aborting => {
-                        self.state.note("aborting; the file stays recoverable".to_owned());
+                        self.state.say("aborting; the file stays recoverable".to_owned());
                     }
                     Step::Abandon => self.watched.abandoned = true,
                 }
@@ -179,18 +211,18 @@ impl<'a, S: Session> Dashboard<'a, S> {
                 self.state.ending = true;
                 self.control.end(self.session, EndReason::Signal);
             }
-            Input::Signal(Signal::Suspend) => self.state.note(NO_SUSPENDING.to_owned()),
+            Input::Signal(Signal::Suspend) => self.state.say(NO_SUSPENDING.to_owned()),
             Input::Command(Command::End) => {
                 self.control.end(self.session, EndReason::Command);
             }
             Input::Command(command) => self.session.command(command),
             Input::NoCommand { what, remedy } => {
-                self.state.note(format!("warning: {what}; try {remedy}"));
+                self.state.say(format!("warning: {what}; try {remedy}"));
             }
             Input::Stderr(line) => {
                 tracing::warn!("stderr: {line}");
                 self.session.log(&format!("stderr: {line}"));
-                self.state.note(line);
+                self.state.say(line);
             }
         }
     }
@@ -204,12 +236,9 @@ impl<'a, S: Session> Dashboard<'a, S> {
                 Next::Closed => return false,
                 Next::Event(stamped) => {
                     *dirty = true;
-                    match stamped.event {
-                        Event::RecordingFinished(finished) => {
-                            self.watched.finished = Some(finished);
-                        }
-                        Event::Ended { .. } => return false,
-                        _ => {}
+                    self.watched.learn(&stamped);
+                    if matches!(stamped.event, Event::Ended { .. }) {
+                        return false;
                     }
                 }
             }

@@ -3,79 +3,18 @@
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
-use super::meter::meter;
-use super::palette::Palette;
 use super::state::DashboardState;
+use crate::ui::cells::{cells, fit, fit_end};
+use crate::ui::entry::Entry;
 use crate::ui::format::{about, bytes, clock_frames, finishing, grouped, level, printable};
+use crate::ui::meter::meter;
 use crate::ui::model::{ClockView, PeerView, RecordingStats, Snapshot, UnfinishedView};
+use crate::ui::palette::Palette;
 
 /// Cells of the labels at the left.
 const LABEL: usize = 10;
 /// Free space that is worth a look: a quarter of an hour at some 18 Mbit/s.
 const LITTLE_SPACE: u64 = 2_000_000_000;
-
-/// Cells that a text takes.
-pub fn cells(text: &str) -> usize {
-    Span::raw(text).width()
-}
-
-/// The text in exactly `width` cells: cut with an ellipsis, or padded at its right.
-pub fn fit(text: &str, width: usize) -> String {
-    let total = cells(text);
-    if total <= width {
-        return format!("{text}{}", " ".repeat(width - total));
-    }
-    let mut cut = String::new();
-    let mut used = 0;
-    for c in text.chars() {
-        let w = cells(c.encode_utf8(&mut [0; 4]));
-        if used + w + 1 > width {
-            break;
-        }
-        used += w;
-        cut.push(c);
-    }
-    if width > 0 {
-        cut.push('…');
-        used += 1;
-    }
-    cut + &" ".repeat(width - used)
-}
-
-/// The end of the text where it does not fit: of a path, that part tells more.
-pub fn fit_end(text: &str, width: usize) -> String {
-    if cells(text) <= width {
-        return text.to_owned();
-    }
-    let mut kept = Vec::new();
-    let mut used = 1;
-    for c in text.chars().rev() {
-        let w = cells(c.encode_utf8(&mut [0; 4]));
-        if used + w > width {
-            break;
-        }
-        used += w;
-        kept.push(c);
-    }
-    kept.push('…');
-    kept.iter().rev().collect()
-}
-
-/// The text at the right end of `width` cells.
-pub fn pad_left(text: &str, width: usize) -> String {
-    let room = width.saturating_sub(cells(text));
-    format!("{}{text}", " ".repeat(room))
-}
-
-/// A heading with a thin line to the right edge.
-pub fn rule(title: &str, width: usize, palette: &Palette) -> Line<'static> {
-    let rest = width.saturating_sub(cells(title) + 4);
-    Line::from(vec![
-        Span::styled("── ", palette.quiet),
-        Span::styled(title.to_owned(), palette.strong),
-        Span::styled(format!(" {}", "─".repeat(rest)), palette.quiet),
-    ])
-}
 
 /// Who, what happens, what is off; at the right the recording clock.
 pub fn header(s: &Snapshot, width: usize, palette: &Palette) -> Line<'static> {
@@ -172,23 +111,23 @@ fn label(text: &str, palette: &Palette) -> Span<'static> {
 /// The own microphone's meter.
 pub fn mic(s: &Snapshot, state: &DashboardState, width: usize) -> Line<'static> {
     let palette = &state.palette;
-    let numbers = vec![
+    let mut numbers = vec![
         Span::raw(format!("{:>5} dB", level(f64::from(s.mic_peak_db)))),
         Span::styled("  peak ", palette.quiet),
-        Span::raw(format!("{:>4}", level(held(state)))),
+        Span::raw(format!("{:>4}", level(state.held.shown()))),
         Span::styled("  clipped ", palette.quiet),
         Span::styled(grouped(s.clipped), palette.must_be_zero(s.clipped)),
     ];
+    if let Some(floor) = state.floor.db().filter(|_| width >= 72) {
+        numbers.push(Span::styled("  room ", palette.quiet));
+        numbers.push(Span::raw(level(f64::from(floor))));
+    }
     let taken: usize = numbers.iter().map(Span::width).sum();
     let mut spans = vec![label("Mic", palette)];
     let room = width.saturating_sub(LABEL + taken + 2).min(60);
-    spans.extend(meter(s.mic_peak_db, Some(state.held_db), room, palette));
+    spans.extend(meter(s.mic_peak_db, Some(state.held.db), room, palette));
     spans.extend(numbers);
     Line::from(spans)
-}
-
-fn held(state: &DashboardState) -> f64 {
-    if state.held_db <= super::state::FLOOR_DB { -120.0 } else { f64::from(state.held_db) }
 }
 
 /// The devices with what was got from them.
@@ -367,6 +306,9 @@ pub fn footer(s: &Snapshot, state: &DashboardState, width: usize) -> Line<'stati
     if let Some((done, total)) = finishing(s) {
         return progress(done, total, width, palette);
     }
+    if let Some((entry, _)) = &state.note {
+        return note(entry, width, palette);
+    }
     if state.asking {
         let question = " End the call?  q or y ends, any other key goes on ";
         return Line::from(Span::styled(fit(question, width), palette.badge));
@@ -374,15 +316,46 @@ pub fn footer(s: &Snapshot, state: &DashboardState, width: usize) -> Line<'stati
     if state.ending {
         return Line::styled("  Finishing; Ctrl-C again aborts", palette.strong);
     }
-    let mut spans = vec![Span::raw(" ")];
+    let mut keys = Vec::new();
     let mute = if s.muted { "unmute" } else { "mute" };
     let camera = if s.camera_off { "camera on" } else { "camera off" };
     let window = if s.window_open { "close window" } else { "window" };
-    for (key, what) in [("m", mute), ("c", camera), ("w", window), ("?", "help"), ("q", "end")] {
+    keys.extend([("m", mute), ("c", camera), ("w", window), ("?", "help"), ("q", "end")]);
+    keys.push(("b", "marker"));
+    if !s.peers.is_empty() {
+        keys.push(("d", "details"));
+        keys.push(("+ -", "volume"));
+    }
+    if s.invite_line.is_some() {
+        keys.push(("i", "copy the invite"));
+    }
+    let mut spans = vec![Span::raw(" ")];
+    let mut room = width.saturating_sub(1);
+    for (key, what) in keys {
+        let taken = cells(key) + cells(what) + 5;
+        // The last one needs no gap behind it.
+        if taken > room + 2 {
+            break;
+        }
+        room = room.saturating_sub(taken);
         spans.push(Span::styled(format!(" {key} "), palette.badge));
         spans.push(Span::raw(format!(" {what}  ")));
     }
     Line::from(spans)
+}
+
+/// The line that a marker's note is written in.
+fn note(entry: &Entry, width: usize, palette: &Palette) -> Line<'static> {
+    let (title, keys) = (" Marker: ", "  Enter marks, Esc does not ");
+    let room = width.saturating_sub(cells(title) + cells(keys));
+    let (before, under, after) = entry.window(room);
+    Line::from(vec![
+        Span::styled(title, palette.badge),
+        Span::styled(before, palette.strong),
+        Span::styled(under, palette.badge),
+        Span::styled(after, palette.strong),
+        Span::styled(keys, palette.quiet),
+    ])
 }
 
 fn progress(done: u64, total: u64, width: usize, palette: &Palette) -> Line<'static> {

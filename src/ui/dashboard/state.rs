@@ -1,20 +1,78 @@
 //! What the dashboard remembers between two drawings: the log, the meter's held peak, what is
 //! open on the screen. Time comes in as a parameter.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
-use super::palette::Palette;
-use crate::ui::model::Snapshot;
+use crate::ui::entry::Entry;
+use crate::ui::meter::Held;
+use crate::ui::model::{PeerStats, PeerView, Snapshot};
+use crate::ui::palette::Palette;
 use crate::units::Micros;
 
 /// Lines of the log that can be scrolled back to.
 const LOG_LINES: usize = 500;
-/// How long the meter holds a peak, microseconds; long enough to read it off.
-const HOLD: i64 = 1_500_000;
-/// How fast a held peak then falls, decibels per second (IEC 60268-18 asks for 20 dB in 1.7 s).
-const FALL: f32 = 11.8;
-/// The meter's lower end, dBFS.
-pub const FLOOR_DB: f32 = -60.0;
+/// Seconds that are kept of each participant's figures: more than any screen has cells for.
+const PAST: usize = 240;
+
+/// What a participant's figures were, second by second, the newest last. Numbers as a sparkline
+/// takes them.
+#[derive(Clone, Debug, Default)]
+pub struct Past {
+    /// Mouth to ear, tenths of a millisecond.
+    pub latency: VecDeque<u64>,
+    /// Lost audio packets, hundredths of a percent.
+    pub loss: VecDeque<u64>,
+    /// Queues on the way there, tenths of a millisecond.
+    pub queue: VecDeque<u64>,
+    /// Received, kbit/s.
+    pub received: VecDeque<u64>,
+}
+
+impl Past {
+    fn push(&mut self, stats: &PeerStats) {
+        for (past, value) in [
+            (&mut self.latency, stats.audio_latency_ms * 10.0),
+            (&mut self.loss, stats.loss_percent * 100.0),
+            (&mut self.queue, stats.queue_ms * 10.0),
+            (&mut self.received, stats.received_kbps),
+        ] {
+            if past.len() == PAST {
+                past.pop_front();
+            }
+            past.push_back(value.max(0.0).round() as u64);
+        }
+    }
+}
+
+/// Seconds that the quietest moment is looked for in: nobody speaks that long without a breath.
+const FLOOR_SECONDS: usize = 10;
+
+/// The quietest of the last seconds.
+#[derive(Clone, Debug, Default)]
+pub struct Floor {
+    /// Of each second, dBFS; the newest last.
+    seconds: VecDeque<f32>,
+    began: Micros,
+}
+
+impl Floor {
+    fn absorb(&mut self, rms_db: f32, now: Micros) {
+        if self.seconds.is_empty() || now.since(self.began) >= 1_000_000 {
+            self.began = now;
+            if self.seconds.len() == FLOOR_SECONDS {
+                self.seconds.pop_front();
+            }
+            self.seconds.push_back(rms_db);
+        } else if let Some(last) = self.seconds.back_mut() {
+            *last = last.min(rms_db);
+        }
+    }
+
+    /// It, dBFS; `None` before anything was heard.
+    pub fn db(&self) -> Option<f32> {
+        self.seconds.iter().copied().reduce(f32::min)
+    }
+}
 
 /// Everything that is drawn beside the snapshot.
 #[derive(Debug)]
@@ -31,10 +89,19 @@ pub struct DashboardState {
     pub asking: bool,
     /// The end was asked for.
     pub ending: bool,
-    /// Level that the meter holds, dBFS.
-    pub held_db: f32,
-    held_at: Micros,
-    updated: Micros,
+    /// The own meter's peak.
+    pub held: Held,
+    /// The own room between words, dBFS.
+    pub floor: Floor,
+    /// The participant that keys are for, once one was selected.
+    pub chosen: Option<u8>,
+    /// All about it is shown.
+    pub detail: bool,
+    /// A marker's note, and when it was begun.
+    pub note: Option<(Entry, Micros)>,
+    /// Each participant's last minutes.
+    pub past: BTreeMap<u8, Past>,
+    second: i64,
     /// The engine's log as of the last snapshot.
     seen: Vec<String>,
 }
@@ -49,9 +116,13 @@ impl DashboardState {
             help: false,
             asking: false,
             ending: false,
-            held_db: FLOOR_DB,
-            held_at: Micros(0),
-            updated: Micros(0),
+            held: Held::default(),
+            floor: Floor::default(),
+            chosen: None,
+            detail: false,
+            note: None,
+            past: BTreeMap::new(),
+            second: -1,
             seen: Vec::new(),
         }
     }
@@ -61,23 +132,35 @@ impl DashboardState {
         let fresh = fresh_from(&self.seen, &snapshot.log);
         if fresh < snapshot.log.len() || self.seen.len() != snapshot.log.len() {
             for line in &snapshot.log[fresh..] {
-                self.note(line.clone());
+                self.say(line.clone());
             }
             self.seen.clone_from(&snapshot.log);
         }
-        let level = snapshot.mic_peak_db.clamp(FLOOR_DB, 0.0);
-        if level >= self.held_db {
-            self.held_db = level;
-            self.held_at = now;
-        } else if now.since(self.held_at) > HOLD {
-            let seconds = now.since(self.updated).clamp(0, 1_000_000) as f32 / 1e6;
-            self.held_db = (self.held_db - FALL * seconds).max(level);
+        // Before there is a microphone, there is no level either.
+        if !snapshot.mic_name.is_empty() {
+            self.held.absorb(snapshot.mic_peak_db, now);
+            self.floor.absorb(snapshot.mic_rms_db, now);
         }
-        self.updated = now;
+        // The figures change once a second.
+        let second = snapshot.session_seconds.floor() as i64;
+        if second != self.second {
+            self.second = second;
+            for peer in &snapshot.peers {
+                self.past.entry(peer.stats.id).or_default().push(&peer.stats);
+            }
+            self.past.retain(|id, _| snapshot.peers.iter().any(|peer| peer.stats.id == *id));
+        }
+        self.detail &= !snapshot.peers.is_empty();
+    }
+
+    /// The participant that keys are for: the one that was chosen, else the first.
+    pub fn selected<'a>(&self, snapshot: &'a Snapshot) -> Option<&'a PeerView> {
+        let chosen = snapshot.peers.iter().find(|peer| Some(peer.stats.id) == self.chosen);
+        chosen.or_else(|| snapshot.peers.first())
     }
 
     /// Adds a line to the log. A log that is scrolled up keeps showing what it shows.
-    pub fn note(&mut self, line: String) {
+    pub fn say(&mut self, line: String) {
         if self.log.len() == LOG_LINES {
             self.log.pop_front();
         }
@@ -128,39 +211,54 @@ mod tests {
         for log in ["ab", "ab", "bcd"] {
             state.absorb(&Snapshot { log: lines(log), ..Snapshot::default() }, Micros(0));
         }
-        state.note("!".into());
+        state.say("!".into());
         state.absorb(&Snapshot { log: lines("cde"), ..Snapshot::default() }, Micros(0));
         assert_eq!(Vec::from(state.log), lines("abcd!e"));
     }
 
     #[test]
-    fn a_peak_is_held_and_then_falls_to_the_level() {
+    fn figures_are_kept_second_by_second_and_go_with_the_participant() {
         let mut state = DashboardState::new(Palette::PLAIN);
-        let at = |state: &mut DashboardState, millis: i64, db| {
-            let snapshot = Snapshot { mic_peak_db: db, ..Snapshot::default() };
-            state.absorb(&snapshot, Micros(millis * 1000));
-            state.held_db
+        let at = |seconds: f64, latency: f64| Snapshot {
+            session_seconds: seconds,
+            peers: vec![PeerView {
+                stats: PeerStats { id: 2, audio_latency_ms: latency, ..PeerStats::default() },
+                ..PeerView::default()
+            }],
+            ..Snapshot::default()
         };
-        assert_eq!(at(&mut state, 0, -6.0), -6.0);
-        assert_eq!(at(&mut state, 1_000, -40.0), -6.0);
-        assert_eq!(at(&mut state, 1_500, -40.0), -6.0);
-        let falling = at(&mut state, 2_000, -40.0);
-        assert!((-12.0..-11.0).contains(&falling), "{falling}");
-        assert_eq!(at(&mut state, 2_100, -3.0), -3.0);
-        for n in 0..100 {
-            at(&mut state, 4_000 + n * 100, -40.0);
+        for (seconds, latency) in [(1.0, 20.0), (1.5, 99.0), (2.0, 30.5)] {
+            state.absorb(&at(seconds, latency), Micros(0));
         }
-        assert_eq!(state.held_db, -40.0);
+        assert_eq!(state.past[&2].latency, [200, 305]);
+        for second in 3..1_000 {
+            state.absorb(&at(f64::from(second), 1.0), Micros(0));
+        }
+        assert_eq!(state.past[&2].latency.len(), PAST);
+        state.absorb(&Snapshot { session_seconds: 1e3, ..Snapshot::default() }, Micros(0));
+        assert!(state.past.is_empty());
+    }
+
+    #[test]
+    fn the_floor_is_the_quietest_moment_of_some_seconds() {
+        let mut floor = Floor::default();
+        assert_eq!(floor.db(), None);
+        for (millis, db) in [(0, -30.0), (50, -62.0), (100, -20.0), (5_000, -25.0)] {
+            floor.absorb(db, Micros(millis * 1_000));
+        }
+        assert_eq!(floor.db(), Some(-62.0));
+        (6..20).for_each(|second| floor.absorb(-40.0, Micros(second * 1_000_000)));
+        assert_eq!(floor.db(), Some(-40.0), "louder rooms are noticed, too");
     }
 
     #[test]
     fn a_scrolled_log_stays_where_it_is() {
         let mut state = DashboardState::new(Palette::PLAIN);
         for line in lines("abcdef") {
-            state.note(line);
+            state.say(line);
         }
         state.scroll_by(2);
-        state.note("g".into());
+        state.say("g".into());
         assert_eq!(state.scroll, 3);
         state.scroll_by(isize::MAX);
         assert_eq!(state.scroll, 6);

@@ -3,11 +3,12 @@
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
-use super::meter::meter;
-use super::palette::Palette;
-use super::sections::{fit, pad_left};
+use super::state::DashboardState;
+use crate::ui::cells::{fit, pad_left};
 use crate::ui::format::printable;
-use crate::ui::model::{PathKind, PeerView};
+use crate::ui::meter::meter;
+use crate::ui::model::{PathKind, PeerView, Snapshot, decibels};
+use crate::ui::palette::Palette;
 
 /// Cells for a name at least.
 const NAME: usize = 12;
@@ -100,7 +101,10 @@ fn picture(p: &PeerView, c: &Palette) -> (String, Style) {
 }
 
 /// The heading and one line a peer.
-pub fn table(peers: &[PeerView], width: usize, palette: &Palette) -> Vec<Line<'static>> {
+pub fn table(s: &Snapshot, state: &DashboardState, width: usize) -> Vec<Line<'static>> {
+    let palette = &state.palette;
+    // Where there is a choice, it is shown.
+    let selected = state.selected(s).map(|peer| peer.stats.id).filter(|_| s.peers.len() > 1);
     let columns = shown(width);
     let taken: usize = columns.iter().map(|c| c.width).sum();
     let name = width.saturating_sub(2 + taken + 2 + LEVEL).max(NAME);
@@ -110,8 +114,12 @@ pub fn table(peers: &[PeerView], width: usize, palette: &Palette) -> Vec<Line<'s
     }
     heading.push_str("  Level");
     let mut lines = vec![Line::styled(heading, palette.quiet)];
-    for peer in peers {
-        let mark = if peer.silent { Span::styled("! ", palette.bad) } else { Span::raw("  ") };
+    for peer in &s.peers {
+        let mark = match (peer.silent, Some(peer.stats.id) == selected) {
+            (true, _) => Span::styled("! ", palette.bad),
+            (false, true) => Span::styled("▸ ", palette.strong),
+            (false, false) => Span::raw("  "),
+        };
         let own = if peer.silent { palette.bad } else { palette.strong };
         let mut spans = vec![mark, Span::styled(fit(&named(peer), name), own)];
         for column in &columns {
@@ -137,7 +145,7 @@ fn named(peer: &PeerView) -> String {
     match peer.stats.volume {
         0.0 => name.push_str(" (muted here)"),
         1.0 => {}
-        volume => name.push_str(&format!(" x{volume}")),
+        volume => name.push_str(&format!(" {:+.0} dB", decibels(volume))),
     }
     match peer.path {
         PathKind::Direct => name,

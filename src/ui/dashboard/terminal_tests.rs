@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 
+use crate::ui::after::{self, Checked, Facts};
 use crate::ui::fake::FakeSession;
 use crate::ui::inputs;
 use crate::ui::model::{Event, Finished, Snapshot, UnfinishedView};
@@ -52,6 +53,11 @@ fn child() {
         session.push(Event::RecordingFinished(finished), 1.0);
     }
     let watched = super::watch(&session, &receiver).expect("there is a terminal");
+    if let Some(finished) = &watched.finished {
+        let facts = Facts { finished: finished.clone(), ..Facts::default() };
+        after::show(&facts, &|| Checked::Holds(7), false, &receiver).expect("there is a terminal");
+        println!("{}", after::text(&facts, &Checked::Holds(7)));
+    }
     println!("asked for {:?}", session.commands());
     println!("ends {:?} aborted {} after", session.ends(), watched.aborted);
 }
@@ -204,11 +210,16 @@ fn what_libraries_print_goes_into_the_log() {
 }
 
 #[test]
-fn the_file_s_path_is_left_on_the_screen() {
+fn what_the_screen_after_the_call_says_is_left_on_the_terminal() {
     let mut run = Run::start("finished");
     run.shows("in the call");
     run.press("qq");
+    run.shows("everything holds: 7 checks");
+    run.press("c");
+    run.shows("the path is copied");
+    run.press("x");
     run.shows("file    /r/a.mp4");
+    run.shows("check   everything holds (7 checks)");
     run.shows("after");
     run.is_restored();
 }

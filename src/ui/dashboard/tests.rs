@@ -7,12 +7,12 @@ use ratatui::style::Color;
 
 use super::draw::draw;
 use super::keys::{Action, action};
-use super::palette::Palette;
 use super::state::DashboardState;
 use crate::ui::model::{
     ClockView, Command, DiskStats, LatencyParts, PeerStats, PeerVideo, PeerView, RecordingStats,
     SentVideo, Snapshot,
 };
+use crate::ui::palette::Palette;
 use crate::units::Micros;
 
 const INVITE: &str = "hyperzoom join '203.0.113.57:7000#AAAQEAYEAUDAOCAJBIFQYDIOB4'";
@@ -201,6 +201,114 @@ looks! {
     ending_80x24: ending(), 80, 24;
     ending_120x40: ending(), 120, 40;
     ending_60x18: ending(), 60, 18;
+    waiting_200x60: waiting(), 200, 60;
+    in_call_200x60: in_call(), 200, 60;
+    trouble_200x60: in_trouble(), 200, 60;
+    ending_200x60: ending(), 200, 60;
+}
+
+/// Some minutes of a line that has its moments.
+fn with_past(s: &Snapshot) -> DashboardState {
+    let mut state = state_for(s);
+    for second in 0..200_u32 {
+        let mut s = s.clone();
+        s.session_seconds = 1_000.0 + f64::from(second);
+        for peer in &mut s.peers {
+            peer.stats.audio_latency_ms += f64::from(second % 17);
+            peer.stats.loss_percent = f64::from(second % 40 / 36) * 3.0;
+            peer.stats.queue_ms = f64::from(second % 23);
+        }
+        state.absorb(&s, Micros(2_000));
+    }
+    state
+}
+
+macro_rules! details {
+    ($($name:ident: $width:literal, $height:literal;)*) => {$(
+        #[test]
+        fn $name() {
+            let mut s = in_call();
+            s.peers[1].path = crate::ui::model::PathKind::Relay;
+            s.peers[1].stats.volume = 0.5;
+            s.peers[1].stats.path_kbps = Some(412.0);
+            let mut state = with_past(&s);
+            state.detail = true;
+            state.chosen = Some(2);
+            insta::assert_snapshot!(stringify!($name), drawn(&s, &state, $width, $height));
+        }
+    )*};
+}
+
+details! {
+    detail_60x18: 60, 18;
+    detail_80x24: 80, 24;
+    detail_120x40: 120, 40;
+    detail_200x60: 200, 60;
+}
+
+#[test]
+fn a_marker_s_note_is_written_in_the_last_line() {
+    let s = in_call();
+    let mut state = state_for(&s);
+    let press =
+        |state: &DashboardState, code| action(KeyEvent::new(code, KeyModifiers::NONE), state, &s);
+    assert_eq!(press(&state, KeyCode::Char('n')), Action::WriteNote);
+    state.note = Some((crate::ui::entry::Entry::new("quote for the trailer"), Micros(0)));
+    for size in [(60, 18), (80, 24)] {
+        let text = drawn(&s, &state, size.0, size.1).to_string();
+        assert!(text.contains("Marker: quote for the trailer"), "{text}");
+    }
+    assert_eq!(press(&state, KeyCode::Char('q')), Action::Type(KeyCode::Char('q')));
+    assert_eq!(press(&state, KeyCode::Esc), Action::DropNote);
+    assert_eq!(press(&state, KeyCode::Enter), Action::Mark);
+}
+
+#[test]
+fn keys_are_for_the_participant_that_is_selected() {
+    let mut s = in_call();
+    let mut state = state_for(&s);
+    let press = |state: &DashboardState, s: &Snapshot, code| {
+        action(KeyEvent::new(code, KeyModifiers::NONE), state, s)
+    };
+    let volume = |id, factor| {
+        Action::Command(Command::Volume {
+            id,
+            volume: crate::ui::model::Volume::step(factor, true),
+        })
+    };
+    assert_eq!(press(&state, &s, KeyCode::Char('+')), volume(1, 1.0), "the first");
+    assert_eq!(press(&state, &s, KeyCode::Tab), Action::Select(2));
+    assert_eq!(press(&state, &s, KeyCode::BackTab), Action::Select(3));
+    assert_eq!(press(&state, &s, KeyCode::Char('3')), Action::Select(3));
+    assert_eq!(press(&state, &s, KeyCode::Char('4')), Action::Nothing);
+    state.chosen = Some(3);
+    assert_eq!(press(&state, &s, KeyCode::Tab), Action::Select(1), "round");
+    assert_eq!(press(&state, &s, KeyCode::Char('x')), Action::Command(Command::MutePeer { id: 3 }));
+    s.peers[2].stats.volume = 0.0;
+    for (key, wanted) in [
+        ('x', Action::Command(Command::UnmutePeer { id: 3 })),
+        ('+', Action::Command(Command::UnmutePeer { id: 3 })),
+        ('-', Action::Nothing),
+    ] {
+        assert_eq!(press(&state, &s, KeyCode::Char(key)), wanted);
+    }
+    // Who has left is not selected any more.
+    s.peers.truncate(1);
+    assert_eq!(press(&state, &s, KeyCode::Char('+')), volume(1, 1.0));
+    s.peers.clear();
+    for key in ['+', '-', 'x', 'd'] {
+        assert_eq!(press(&state, &s, KeyCode::Char(key)), Action::Nothing);
+    }
+    assert_eq!(press(&state, &s, KeyCode::Tab), Action::Nothing);
+}
+
+#[test]
+fn a_terminal_of_ascii_gets_nothing_else() {
+    let s = in_trouble();
+    let mut state = with_past(&s);
+    (state.palette.ascii, state.detail) = (true, true);
+    let backend = drawn(&s, &state, 120, 40);
+    assert!(backend.buffer().content().iter().all(|cell| cell.symbol().is_ascii()));
 }
 
 #[test]
@@ -217,7 +325,7 @@ fn any_size_can_be_drawn() {
     let s = in_trouble();
     let mut state = state_for(&s);
     for help in [false, true] {
-        state.help = help;
+        (state.help, state.detail) = (help, !help);
         for (width, height) in [(1, 1), (3, 2), (10, 5), (20, 60), (300, 3), (250, 80)] {
             drawn(&s, &state, width, height);
         }
@@ -291,7 +399,7 @@ fn keys_toggle_by_what_the_snapshot_says() {
     assert_eq!(press(&s, 'm'), Action::Command(Command::Mute));
     assert_eq!(press(&s, 'c'), Action::Command(Command::CameraOff));
     assert_eq!(press(&s, 'w'), Action::Command(Command::ToggleWindow));
-    assert_eq!(press(&s, 'x'), Action::Nothing);
+    assert_eq!(press(&s, 'z'), Action::Nothing);
     s.muted = true;
     s.camera_off = true;
     assert_eq!(press(&s, 'm'), Action::Command(Command::Unmute));

@@ -1,14 +1,11 @@
 //! Every way to end: the others hear of it, the file is finalised.
 
-use std::io::{Read, Write};
 use std::net::UdpSocket;
-use std::sync::{Arc, Condvar, Mutex};
-
-use portable_pty::{CommandBuilder, PtySize, native_pty_system};
 
 use super::{assert_format, guest, host, party};
 use crate::support::media::{ffprobe, number, plays, stream};
-use crate::support::process::{LIMIT, Program, side_by_side};
+use crate::support::process::{Program, side_by_side};
+use crate::support::terminal::Terminal;
 
 #[test]
 fn each_signal_and_the_end_command_say_bye_and_finalise() {
@@ -44,64 +41,6 @@ fn each_signal_and_the_end_command_say_bye_and_finalise() {
     plays(&finished.path());
 }
 
-/// A dashboard on a terminal of its own.
-struct Terminal {
-    screen: Arc<(Mutex<vt100::Parser>, Condvar)>,
-    keys: Box<dyn Write + Send>,
-    child: Box<dyn portable_pty::Child + Send + Sync>,
-    _master: Box<dyn portable_pty::MasterPty + Send>,
-}
-
-impl Terminal {
-    fn start(args: &[String]) -> Self {
-        let size = PtySize { rows: 30, cols: 100, pixel_width: 0, pixel_height: 0 };
-        let pty = native_pty_system().openpty(size).expect("a pseudo-terminal can be opened");
-        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_hyperzoom"));
-        command.args(args);
-        command.env("TERM", "xterm-256color");
-        command.env("HYPERZOOM_CONFIG", "");
-        command.env_remove("DISPLAY");
-        command.env_remove("WAYLAND_DISPLAY");
-        let child = pty.slave.spawn_command(command).expect("the program starts");
-        drop(pty.slave);
-        let parser =
-            vt100::Parser::new(30.try_into().expect("not 0"), 100.try_into().expect("not 0"), 0);
-        let screen = Arc::new((Mutex::new(parser), Condvar::new()));
-        let theirs = screen.clone();
-        let mut reader = pty.master.try_clone_reader().expect("the master can be read");
-        std::thread::spawn(move || {
-            let mut bytes = [0; 4096];
-            while let Ok(n @ 1..) = reader.read(&mut bytes) {
-                theirs.0.lock().expect("no panic").process(&bytes[..n]);
-                theirs.1.notify_all();
-            }
-        });
-        let keys = pty.master.take_writer().expect("the master can be written");
-        Self { screen, keys, child, _master: pty.master }
-    }
-
-    #[track_caller]
-    fn shows(&self, text: &str) {
-        let parser = self.screen.0.lock().expect("no panic");
-        let missing = |p: &mut vt100::Parser| !p.screen().contents().contains(text);
-        let (parser, timeout) =
-            self.screen.1.wait_timeout_while(parser, LIMIT, missing).expect("no panic");
-        assert!(!timeout.timed_out(), "no '{text}' on:\n{}", parser.screen().contents());
-    }
-
-    fn press(&mut self, key: &str) {
-        self.keys.write_all(key.as_bytes()).expect("the terminal takes keys");
-        self.keys.flush().expect("the terminal takes keys");
-    }
-}
-
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 #[test]
 fn the_end_key_and_the_duration_say_bye_and_finalise() {
     let _place = side_by_side();
@@ -115,7 +54,8 @@ fn the_end_key_and_the_duration_say_bye_and_finalise() {
     args.extend(["--key".to_owned(), key.to_owned()]);
     let output = room.path().join("host");
     args.extend(party("test", "test:320x180", "off", &output));
-    let mut host = Terminal::start(&args);
+    args.push("--yes".to_owned());
+    let mut host = Terminal::start(&args, |_| ());
     host.shows("waiting for guests");
     let invite = format!("{address}#{key}");
     let mut flags = party("test", "test:320x180", "off", &room.path().join("short"));
@@ -134,8 +74,7 @@ fn the_end_key_and_the_duration_say_bye_and_finalise() {
     host.shows("End the call?");
     host.press("q");
     assert_eq!(long.wait("peer_left")["reason"], "bye");
-    let status = host.child.wait().expect("it is our child");
-    assert_eq!(status.exit_code(), 0);
+    assert_eq!(host.exit_code(), 0);
     let folders: Vec<_> = std::fs::read_dir(&output).expect("a folder").collect();
     assert_eq!(folders.len(), 1);
     let recording = folders[0].as_ref().expect("an entry").path().join("local_recording.mp4");

@@ -13,3 +13,5 @@ pub mod process;
 #[cfg(unix)]
 pub mod schema;
 pub mod sim;
+#[cfg(unix)]
+pub mod terminal;

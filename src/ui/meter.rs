@@ -3,7 +3,14 @@
 use ratatui::text::Span;
 
 use super::palette::Palette;
-use super::state::FLOOR_DB;
+use crate::units::Micros;
+
+/// The meter's lower end, dBFS.
+pub const FLOOR_DB: f32 = -60.0;
+/// How long the meter holds a peak, microseconds; long enough to read it off.
+const HOLD: i64 = 1_500_000;
+/// How fast a held peak then falls, decibels per second (IEC 60268-18 asks for 20 dB in 1.7 s).
+const FALL: f32 = 11.8;
 
 /// From here on the meter warns: closer to full scale than speech should come, dBFS.
 const HOT_DB: f32 = -9.0;
@@ -12,6 +19,41 @@ const HOTTEST_DB: f32 = -3.0;
 
 /// Eighths of a cell, from none to seven.
 const EIGHTHS: [char; 8] = [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];
+
+/// A peak that stays long enough to be read.
+#[derive(Clone, Copy, Debug)]
+pub struct Held {
+    /// Level that the meter holds, dBFS; [`FLOOR_DB`] for none.
+    pub db: f32,
+    at: Micros,
+    updated: Micros,
+}
+
+impl Default for Held {
+    fn default() -> Self {
+        Self { db: FLOOR_DB, at: Micros(0), updated: Micros(0) }
+    }
+}
+
+impl Held {
+    /// Takes the newest level.
+    pub fn absorb(&mut self, level: f32, now: Micros) {
+        let level = level.clamp(FLOOR_DB, 0.0);
+        if level >= self.db {
+            self.db = level;
+            self.at = now;
+        } else if now.since(self.at) > HOLD {
+            let seconds = now.since(self.updated).clamp(0, 1_000_000) as f32 / 1e6;
+            self.db = (self.db - FALL * seconds).max(level);
+        }
+        self.updated = now;
+    }
+
+    /// As a number to show: silence below the meter's end.
+    pub fn shown(&self) -> f64 {
+        if self.db <= FLOOR_DB { -120.0 } else { f64::from(self.db) }
+    }
+}
 
 /// The meter as spans of the given width in cells.
 pub fn meter(db: f32, held: Option<f32>, width: usize, palette: &Palette) -> Vec<Span<'static>> {
@@ -51,6 +93,26 @@ mod tests {
 
     fn text(db: f32, held: Option<f32>) -> String {
         meter(db, held, 12, &Palette::PLAIN).iter().map(|span| span.content.as_ref()).collect()
+    }
+
+    #[test]
+    fn a_peak_is_held_and_then_falls_to_the_level() {
+        let mut held = Held::default();
+        let mut at = |millis: i64, db| {
+            held.absorb(db, Micros(millis * 1000));
+            held.db
+        };
+        assert_eq!(at(0, -6.0), -6.0);
+        assert_eq!(at(1_000, -40.0), -6.0);
+        assert_eq!(at(1_500, -40.0), -6.0);
+        let falling = at(2_000, -40.0);
+        assert!((-12.0..-11.0).contains(&falling), "{falling}");
+        assert_eq!(at(2_100, -3.0), -3.0);
+        for n in 0..100 {
+            at(4_000 + n * 100, -40.0);
+        }
+        assert_eq!(held.db, -40.0);
+        assert_eq!(Held::default().shown(), -120.0);
     }
 
     #[test]

@@ -1,0 +1,145 @@
+//! A whole evening by keys: the screen before the call, the call, the screen after it.
+
+use std::net::UdpSocket;
+
+use super::{guest, party};
+use crate::support::process::side_by_side;
+use crate::support::terminal::Terminal;
+
+const UP: &str = "\u{1b}[A";
+const RIGHT: &str = "\u{1b}[C";
+
+#[test]
+fn an_evening_by_keys_from_the_headphones_to_the_verdict() {
+    let _place = side_by_side();
+    let room = tempfile::tempdir().expect("a folder");
+    let free = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    let address = free.local_addr().expect("it is bound").to_string();
+    drop(free);
+    let output = room.path().join("ana");
+    let mut args: Vec<String> =
+        ["host", "--listen", &address, "--name", "Ana"].map(str::to_owned).into();
+    args.extend(party("test", "test:320x180", "off", &output));
+    let state = room.path().join("state");
+    let at_home = |command: &mut portable_pty::CommandBuilder| {
+        command.env("XDG_STATE_HOME", &state);
+    };
+
+    // Once about headphones; the devices; who comes back is not asked again.
+    let mut ana = Terminal::start(&args, at_home);
+    ana.shows("Put on headphones");
+    ana.press("\r");
+    ana.hides("Put on headphones");
+    ana.shows("test picture, 320x180, 30 fps");
+    ana.press("q");
+    assert_eq!(ana.exit_code(), 0);
+    ana.is_restored();
+    assert!(!output.exists(), "nothing was begun");
+    let mut ana = Terminal::start(&args, at_home);
+    ana.shows("test picture, 320x180, 30 fps");
+    ana.shows("an hour · openh264, 320x180, AAC");
+    ana.shows("free in ");
+    // The microphone is switched off and on again, as one goes through a list.
+    ana.shows("‹ test sound ›");
+    ana.press(RIGHT);
+    ana.shows("nothing is opened");
+    ana.press(RIGHT);
+    ana.shows("‹ test sound ›");
+    ana.press("t");
+    ana.shows("say something");
+    ana.press(UP);
+    ana.press("\r");
+    ana.shows("waiting for guests");
+
+    // A guest without the key knocks; the code is the one that the guest sees.
+    let flags = party("test", "test:320x180", "off", &room.path().join("bob"));
+    let mut bob = guest("Bob", &address, flags);
+    let code = bob.wait("knock_code")["code"].as_str().expect("a text").to_owned();
+    ana.shows(&format!("code {code}: Bob"));
+    ana.press("a");
+    ana.shows("in the call");
+    bob.recorded(1.0);
+
+    ana.press("m");
+    ana.shows("MUTED");
+    ana.press("m");
+    ana.hides("MUTED");
+    ana.press("-");
+    ana.shows("Bob -3 dB");
+    ana.press("x");
+    ana.shows("Bob (muted");
+    ana.press("x");
+    ana.shows("Bob -3 dB");
+    ana.press("d");
+    ana.shows("from mouth to ear");
+    ana.press("\u{1b}");
+    ana.hides("from mouth to ear");
+    ana.press("b");
+    ana.shows("marker 1");
+    // What is typed into a note is no command.
+    ana.press("nmute q");
+    ana.shows("Marker: mute q");
+    ana.press("\r");
+    ana.shows("marker 2: mute q");
+    ana.press("?");
+    ana.shows("close this help");
+    ana.press("?");
+
+    ana.press("q");
+    ana.shows("End the call?");
+    ana.press("n");
+    ana.hides("End the call?");
+    ana.press("qy");
+    assert_eq!(bob.wait("peer_left")["reason"], "bye");
+    ana.shows("the recording is finished");
+    ana.shows("everything holds");
+    ana.shows("the session's clock");
+    ana.press("\r");
+    assert_eq!(ana.exit_code(), 0);
+    ana.shows("check   everything holds");
+    ana.is_restored();
+
+    let folder = std::fs::read_dir(&output).expect("a folder").next().expect("an entry");
+    let metadata = folder.expect("an entry").path().join("session_metadata.json");
+    let text = std::fs::read_to_string(metadata).expect("it is there");
+    assert!(text.contains("marker 1") && text.contains("marker 2: mute q"), "{text}");
+    bob.command("end");
+    bob.finished();
+}
+
+#[test]
+fn a_signal_before_the_call_gives_the_terminal_back() {
+    let _place = side_by_side();
+    let room = tempfile::tempdir().expect("a folder");
+    let mut args = vec!["join".to_owned()];
+    args.extend(party("test", "off", "off", room.path()));
+    let mut guest = Terminal::start(&args, |command| command.env("XDG_STATE_HOME", room.path()));
+    guest.shows("Put on headphones");
+    guest.press("\r");
+    // An address that is none is explained while it is typed.
+    guest.press("host:x");
+    guest.shows("'x' is not a port");
+    guest.signal(libc::SIGTERM);
+    assert_eq!(guest.exit_code(), 130);
+    guest.is_restored();
+}
+
+#[test]
+fn hyperzoom_alone_asks_whether_to_host_or_to_join() {
+    let _place = side_by_side();
+    let room = tempfile::tempdir().expect("a folder");
+    let mut alone = Terminal::start(&[], |command| {
+        command.env("XDG_STATE_HOME", room.path());
+        command.env("HOME", room.path());
+    });
+    alone.shows("Put on headphones");
+    alone.press("\r");
+    alone.shows("● Host a call");
+    // A paste means joining, wherever the cursor stands, and acts as no key.
+    alone.press("\u{1b}[200~hyperzoom join 'studio.example:7000#QQQ'\r\u{1b}[201~");
+    alone.shows("● Join one");
+    alone.shows("a key has 26 characters, this one 3");
+    alone.press("\u{1b}");
+    assert_eq!(alone.exit_code(), 0);
+    alone.is_restored();
+}
