@@ -22,6 +22,7 @@ pub mod raw;
 pub mod recover;
 pub mod relief;
 pub mod resample;
+pub mod safety;
 pub mod sound;
 pub mod space;
 pub mod timecodes;

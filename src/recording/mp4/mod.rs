@@ -181,6 +181,22 @@ pub enum AudioCoding {
     Aac,
     /// FLAC, 24 bit: `fLaC` with `dfLa` (Encapsulation of FLAC in ISO Base Media File Format).
     Flac,
+    /// Opus: `Opus` with `dOps` (Encapsulation of Opus in ISO Base Media File Format). Its packets
+    /// need not follow each other without a gap.
+    Opus,
+}
+
+impl AudioCoding {
+    /// How many packets before one decoding has to begin, for the roll group (ISO 14496-12, 10.1):
+    /// AAC needs the one before, Opus 80 ms of them (the encapsulation, 4.3.6.2).
+    fn roll(self, samples_per_packet: u32) -> Option<u16> {
+        const OPUS_PRE_ROLL: u32 = AUDIO_TIMESCALE / 1_000 * 80;
+        match self {
+            Self::Aac => Some(1),
+            Self::Flac => None,
+            Self::Opus => u16::try_from(OPUS_PRE_ROLL.div_ceil(samples_per_packet.max(1))).ok(),
+        }
+    }
 }
 
 /// A mono track at 48 kHz (PRD 4.3.2).
@@ -189,7 +205,7 @@ pub struct AudioTrack {
     /// Which coding.
     pub coding: AudioCoding,
     /// AudioSpecificConfig (ISO 14496-3, 1.6.2.1) of AAC, the 34 bytes of STREAMINFO (RFC 9639,
-    /// 8.2) of FLAC, as the encoder gives it.
+    /// 8.2) of FLAC, as the encoder gives it; `dOps`' 11 bytes of Opus (see [`AudioTrack::opus`]).
     pub configuration: Vec<u8>,
     /// Bitrate, bit/s.
     pub bitrate: u32,
@@ -197,6 +213,26 @@ pub struct AudioTrack {
     pub priming_samples: u32,
     /// Samples in an ordinary packet.
     pub samples_per_packet: u32,
+}
+
+impl AudioTrack {
+    /// A mono Opus track at 48 kHz whose decoder's first `pre_skip` samples belong before the first
+    /// packet's instant.
+    pub fn opus(pre_skip: u16, bitrate: u32, samples_per_packet: u32) -> Self {
+        // Version, channels, PreSkip, InputSampleRate, OutputGain (Q7.8 dB), ChannelMappingFamily
+        // (the encapsulation, 4.3.2).
+        let mut dops = vec![0, 1];
+        dops.extend_from_slice(&pre_skip.to_be_bytes());
+        dops.extend_from_slice(&SAMPLE_RATE.to_be_bytes());
+        dops.extend_from_slice(&[0, 0, 0]);
+        Self {
+            coding: AudioCoding::Opus,
+            configuration: dops,
+            bitrate,
+            priming_samples: pre_skip.into(),
+            samples_per_packet,
+        }
+    }
 }
 
 /// SMPTE timecode, 30 fps non-drop, wrapping at 24 hours.
