@@ -201,6 +201,7 @@ impl CommonArgs {
             raw_audio: self.raw_audio,
             av_offset: self.av_offset,
             tone: !self.no_tone,
+            safety_tracks: true,
             window,
         })
     }

@@ -22,6 +22,7 @@ use super::playback::{Playback, ToneCue};
 use super::portmap::{self, Inviting};
 use super::receive::Receive;
 use super::record::{self, CameraTap, Parts, RecordShared, Recorder, SoundOptions, Start};
+use super::safety::{self, Safety, SafetyNews, SafetyTap};
 use super::shared::Shared;
 use super::sleep::SleepSensor;
 use super::supervise::{Outcome, Supervisor, Threads};
@@ -269,6 +270,19 @@ fn assemble(
         log: Some(folder.clone()),
     })?;
 
+    let mut tracks = None;
+    let mut ends = None;
+    if network.is_some() && config.safety_tracks {
+        let parts = safety::Parts {
+            shared: shared.clone(),
+            record: record_shared.clone(),
+            events: events.clone(),
+            folder: folder.clone(),
+        };
+        let (safety, tap, news) = Safety::start(parts)?;
+        (tracks, ends) = (Some(safety), Some((tap, news)));
+    }
+
     let mut threads = Threads::default();
     let mut video_out: Option<VideoOut> = None;
     let mut ask = None;
@@ -291,6 +305,7 @@ fn assemble(
             record: &record_shared,
             window: &window,
             talk_thread: &talk_thread,
+            safety: ends,
         })?;
         video_out = Some(started.video);
         ask = Some(started.ask);
@@ -352,6 +367,7 @@ fn assemble(
         state,
         record: record_shared,
         recorder: Some(recorder),
+        tracks,
         folder,
         offer,
         window,
@@ -457,6 +473,7 @@ struct NetworkParts<'a> {
     record: &'a Arc<RecordShared>,
     window: &'a Arc<Window>,
     talk_thread: &'a OnceLock<std::thread::Thread>,
+    safety: Option<(SafetyTap, SafetyNews)>,
 }
 
 struct NetworkStarted {
@@ -468,8 +485,19 @@ struct NetworkStarted {
 
 fn start_network(parts: NetworkParts<'_>) -> Result<NetworkStarted, EngineError> {
     let NetworkParts {
-        network, live, feeds, config, shared, events, state, record, window, ..
+        network,
+        live,
+        feeds,
+        config,
+        shared,
+        events,
+        state,
+        record,
+        window,
+        talk_thread,
+        safety,
     } = parts;
+    let (tap, news) = safety.unzip();
     let encoder = TalkEncoder::with_dtx(config.audio.start_kbps() as i32 * 1_000).map_err(|e| {
         EngineError::Codec {
             what: "cannot open the Opus encoder",
@@ -492,6 +520,7 @@ fn start_network(parts: NetworkParts<'_>) -> Result<NetworkStarted, EngineError>
         commands,
         control: control_in,
         feeds,
+        safety: tap,
         drops: Arc::default(),
     };
     let drops = receive.drops.clone();
@@ -515,10 +544,11 @@ fn start_network(parts: NetworkParts<'_>) -> Result<NetworkStarted, EngineError>
         paths: Paths::new(config.audio, config.video_kbps, gauges),
         congestion: Congestion::new(config.video_kbps),
         window: window.clone(),
+        safety: news,
     };
     let start = network.start;
     let talk = spawn("hz-talk", priority::Role::Talk, move || talk.run())?;
-    let _ = parts.talk_thread.set(talk.thread().clone());
+    let _ = talk_thread.set(talk.thread().clone());
     let receive = spawn("hz-receive", priority::Role::Receive, move || receive.run())?;
     let control = spawn("hz-control", priority::Role::Normal, move || control.run(start))?;
     let threads = Threads { control: Some(control), finishing: vec![talk, receive], drops };

@@ -15,6 +15,7 @@ use super::folder::SessionFolder;
 use super::metadata;
 use super::offer::Offer;
 use super::record::{RecordShared, Recorder, Start};
+use super::safety::{Safety, TrackView};
 use super::shared::Shared;
 use super::sleep::{self, ClosingWatch, SleepSensor};
 use super::stats::{Gauges, Meters};
@@ -36,6 +37,8 @@ use crate::units::{ParticipantId, SessionMicros};
 
 /// How often commands are looked at and the snapshot is made.
 const TICK: Duration = Duration::from_millis(50);
+/// How often the closing of the safety tracks is looked at: that takes no time worth a tick.
+const TURN: Duration = Duration::from_millis(5);
 /// A planned end is told to the recorder this much ahead, microseconds: what it has encoded by
 /// then it could not take back.
 const END_AHEAD: i64 = 200_000;
@@ -83,6 +86,8 @@ pub struct Supervisor {
     pub state: Arc<Mutex<CallState>>,
     pub record: Arc<RecordShared>,
     pub recorder: Option<Recorder>,
+    /// The safety tracks.
+    pub tracks: Option<Safety>,
     pub folder: Arc<SessionFolder>,
     /// Recordings of earlier runs.
     pub offer: Arc<Offer>,
@@ -142,12 +147,14 @@ impl Supervisor {
             let _ = ask.send(Ask::Leave);
         }
         self.close_recording(now, &mut gauges);
+        self.close_tracks();
         if let Some(folder) = self.folder.path() {
             self.events.open_log(folder);
         }
         // The second Ctrl-C may have come meanwhile.
         let aborted = self.shared.abort.load(Relaxed);
-        let finished = if aborted { None } else { metadata::finished(&self.record, &self.events) };
+        let finished = || metadata::finished(&self.record, &self.safety_tracks(), &self.events);
+        let finished = if aborted { None } else { finished() };
         self.write_metadata(finished.as_ref());
         if !aborted && let Err(e) = self.folder.disk.finish() {
             self.no_metadata(&e);
@@ -198,6 +205,7 @@ impl Supervisor {
                 self.folder.path().is_some(),
                 snapshot.peers.iter().map(|p| p.stats.id).collect::<Vec<_>>(),
                 (parts, last.start.get().is_some(), self.record.parts.written().len()),
+                self.safety_tracks().len(),
             );
             if known.as_ref() != Some(&roster) {
                 if let Some(folder) = self.folder.path() {
@@ -541,6 +549,19 @@ impl Supervisor {
         let _ = closing.join();
     }
 
+    /// Ends the safety tracks and waits for that, but for who aborts.
+    fn close_tracks(&self) {
+        let Some(tracks) = &self.tracks else { return };
+        tracks.begin_closing();
+        while !tracks.is_finished() && !self.shared.abort.load(Relaxed) {
+            std::thread::sleep(TURN);
+        }
+    }
+
+    fn safety_tracks(&self) -> Vec<TrackView> {
+        self.tracks.as_ref().map_or_else(Vec::new, |tracks| tracks.shared().tracks())
+    }
+
     /// The file lacks something that the devices delivered.
     fn incomplete(&self, finished: &Option<Finished>) -> bool {
         self.record.start.get().is_some()
@@ -560,6 +581,7 @@ impl Supervisor {
             start,
             state: &state,
             record: &self.record,
+            tracks: &self.safety_tracks(),
             camera: self.camera.as_ref().map(Camera::info),
             microphone: self.microphone.as_ref().map(Microphone::info),
             speaker: self.speaker.as_ref().map(Speaker::info),

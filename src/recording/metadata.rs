@@ -97,6 +97,9 @@ pub struct Extension {
     pub clocks: Vec<ClockEstimate>,
     /// The session's files of this participant, in order.
     pub files: Vec<FileEntry>,
+    /// What was received of the other participants' sound, a file each; absent without any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub safety_tracks: Vec<SafetyTrack>,
     /// Sync tones in this recording, in order.
     pub tones: Vec<Tone>,
     /// What happened, in order.
@@ -197,6 +200,35 @@ impl FileEntry {
     pub fn seconds(&self) -> f64 {
         (self.samples as f64 / 48_000.0).max(self.frames as f64 / 30.0)
     }
+}
+
+/// A safety track: a participant's live sound as it was received, in a file that begins at T0.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SafetyTrack {
+    /// Its name inside the folder.
+    pub file: String,
+    /// Whose: id in the session.
+    pub id: u8,
+    /// Whose: display name.
+    pub name: String,
+    /// Session clock where its first packet begins, microseconds.
+    pub first_session_us: i64,
+    /// Session clock where its last packet ends, microseconds.
+    pub last_session_us: i64,
+    /// Opus packets in it.
+    pub packets: u64,
+    /// Frames that were sent and never came, as far as that is known: not of what came after the
+    /// last word before an interruption.
+    pub lost: u64,
+    /// Gaps between its packets: loss, silence that is not sent, absence.
+    pub gaps: u64,
+    /// Their length in all, milliseconds.
+    pub gap_ms: f64,
+    /// The file's length.
+    pub bytes: u64,
+    /// As [`FileEntry::media_blake2s`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub media_blake2s: Option<String>,
 }
 
 /// Something worth knowing in the edit.
