@@ -143,6 +143,14 @@ pub struct CommonArgs {
     pub log: Option<PathBuf>,
 }
 
+/// What calls alone take.
+#[derive(Debug, Args)]
+pub struct CallArgs {
+    /// Do not keep what is received of the others' sound beside the recording
+    #[arg(long, help_heading = "Recording")]
+    pub no_safety_tracks: bool,
+}
+
 /// Where events go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutputMode {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 
-use super::args::{CommonArgs, OutputMode};
+use super::args::{CallArgs, CommonArgs, OutputMode};
 use super::error::CliError;
 use crate::engine::config::{Admit, HostConfig, Role};
 use crate::protocol::invite::{Invite, InviteKey};
@@ -36,6 +36,10 @@ pub struct HostArgs {
     /// Record at once instead of from the first guest on
     #[arg(long)]
     pub record_now: bool,
+
+    /// What calls alone take.
+    #[command(flatten)]
+    pub call: CallArgs,
 
     /// The flags shared by all.
     #[command(flatten)]
@@ -71,7 +75,9 @@ pub fn run(args: HostArgs) -> Result<ExitCode, CliError> {
         record_now: args.record_now,
         port_mapping: !args.no_port_mapping,
     });
-    super::run::run(args.common.into_config(role)?, mode, log.as_deref())
+    let mut config = args.common.into_config(role)?;
+    config.safety_tracks = !args.call.no_safety_tracks;
+    super::run::run(config, mode, log.as_deref())
 }
 
 /// `ADDR:PORT`, numeric.

@@ -18,6 +18,7 @@ mod logging;
 pub mod man;
 mod record;
 mod recover;
+mod render;
 mod run;
 mod verify;
 mod window;
@@ -67,6 +68,8 @@ pub enum Commands {
     Doctor(doctor::DoctorArgs),
     /// End interrupted recordings, so that they hold all that was recorded
     Recover(recover::RecoverArgs),
+    /// Make a WAV file of a safety track, what was heard of another member, that begins at T0
+    Render(render::RenderArgs),
     /// Check recordings: counts, constant rate, gaps, lengths, timecode, tones, content
     Verify(verify::VerifyArgs),
     /// Write the man pages into a folder
@@ -108,6 +111,7 @@ fn dispatch(command: Commands) -> Result<ExitCode, CliError> {
         Commands::Devices(args) => devices::run(&args),
         Commands::Doctor(args) => doctor::run(args),
         Commands::Recover(args) => recover::run(&args),
+        Commands::Render(args) => render::run(&args),
         Commands::Verify(args) => verify::run(&args),
         Commands::Man(args) => man::run(&args),
         Commands::Completions(args) => completions::run(&args),

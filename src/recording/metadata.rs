@@ -7,6 +7,9 @@
 use chrono::{DateTime, SecondsFormat};
 use serde::{Deserialize, Serialize};
 
+use super::safety::Counts;
+use crate::units::{MediaTime, SAMPLE_RATE, SAMPLES_PER_FRAME};
+
 /// Version of the `hyperzoom` object. Readers accept higher ones: fields are only added.
 pub const VERSION: u32 = 1;
 
@@ -318,6 +321,36 @@ impl Metadata {
         if own.files.len() > 1 {
             self.duration_seconds = own.files.iter().map(FileEntry::seconds).sum::<f64>() as u64;
         }
+    }
+
+    /// The safety track of that name was ended after it had been interrupted, and holds that much.
+    /// What is not in the file itself (whose it is, what was lost) stays.
+    pub fn recover_track(&mut self, file: &str, counts: &Counts, bytes: u64, hash: Option<String>) {
+        let t0 = self.hyperzoom.t0_session_us;
+        let at = |sample: u64| t0 + MediaTime::samples(sample as i64).to_micros();
+        let known = self.hyperzoom.safety_tracks.iter_mut().find(|track| track.file == file);
+        if let Some(track) = known {
+            track.first_session_us = at(counts.first.unwrap_or(0));
+            track.last_session_us = at(counts.end);
+            track.packets = counts.packets;
+            track.gaps = counts.gaps;
+            track.gap_ms = counts.gap_samples as f64 / 48.0;
+            track.bytes = bytes;
+            track.media_blake2s = hash.or(track.media_blake2s.take());
+        }
+    }
+
+    /// From T0 to the end of this recording, samples.
+    pub fn samples_from_t0(&self) -> u64 {
+        let own = &self.hyperzoom;
+        let samples = |micros: i64| MediaTime::from_micros(micros, SAMPLE_RATE).ticks;
+        let from = |start: i64| samples(start.saturating_sub(own.t0_session_us)).max(0) as u64;
+        let ends = own.files.iter().map(|file| {
+            let start = file.start_session_us.unwrap_or(own.file_start_session_us);
+            from(start) + file.samples.max(file.frames * u64::from(SAMPLES_PER_FRAME))
+        });
+        let told = || from(own.file_start_session_us) + self.duration_seconds * u64::from(SAMPLE_RATE);
+        ends.max().filter(|end| *end > 0).unwrap_or_else(told)
     }
 
     /// UTC at an instant of the session clock, microseconds since 1970.

@@ -236,7 +236,7 @@ impl AudioTrack {
 }
 
 /// SMPTE timecode, 30 fps non-drop, wrapping at 24 hours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Timecode {
     /// The first frame's number since midnight, at 30 frames a second.
     pub start_frame: u32,
