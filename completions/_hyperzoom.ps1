@@ -31,6 +31,7 @@ Register-ArgumentCompleter -Native -CommandName 'hyperzoom' -ScriptBlock {
             [CompletionResult]::new('devices', 'devices', [CompletionResultType]::ParameterValue, 'List microphones, speakers and cameras with the ids that the flags take')
             [CompletionResult]::new('doctor', 'doctor', [CompletionResultType]::ParameterValue, 'Look this machine over: devices, priorities, encoder, disk, network; and say what to do')
             [CompletionResult]::new('recover', 'recover', [CompletionResultType]::ParameterValue, 'End interrupted recordings, so that they hold all that was recorded')
+            [CompletionResult]::new('render', 'render', [CompletionResultType]::ParameterValue, 'Make a WAV file of a safety track, what was heard of another member, that begins at T0')
             [CompletionResult]::new('verify', 'verify', [CompletionResultType]::ParameterValue, 'Check recordings: counts, constant rate, gaps, lengths, timecode, tones, content')
             [CompletionResult]::new('man', 'man', [CompletionResultType]::ParameterValue, 'Write the man pages into a folder')
             [CompletionResult]::new('completions', 'completions', [CompletionResultType]::ParameterValue, 'Write the shell completions into a folder')
@@ -60,6 +61,7 @@ Register-ArgumentCompleter -Native -CommandName 'hyperzoom' -ScriptBlock {
             [CompletionResult]::new('--log', '--log', [CompletionResultType]::ParameterName, 'Also write what happens to this file')
             [CompletionResult]::new('--no-port-mapping', '--no-port-mapping', [CompletionResultType]::ParameterName, 'Do not ask the router to let guests in (UPnP, NAT-PMP, PCP)')
             [CompletionResult]::new('--record-now', '--record-now', [CompletionResultType]::ParameterName, 'Record at once instead of from the first guest on')
+            [CompletionResult]::new('--no-safety-tracks', '--no-safety-tracks', [CompletionResultType]::ParameterName, 'Do not keep what is received of the others'' sound beside the recording')
             [CompletionResult]::new('--loop-files', '--loop-files', [CompletionResultType]::ParameterName, 'Start files that serve as inputs over at their end')
             [CompletionResult]::new('--mute', '--mute', [CompletionResultType]::ParameterName, 'Start with the microphone muted')
             [CompletionResult]::new('--camera-off', '--camera-off', [CompletionResultType]::ParameterName, 'Start with the camera off')
@@ -93,6 +95,7 @@ Register-ArgumentCompleter -Native -CommandName 'hyperzoom' -ScriptBlock {
             [CompletionResult]::new('--encoder', '--encoder', [CompletionResultType]::ParameterName, 'Encoder of the recording: auto (the best one here) or its name')
             [CompletionResult]::new('--log', '--log', [CompletionResultType]::ParameterName, 'Also write what happens to this file')
             [CompletionResult]::new('--no-port-mapping', '--no-port-mapping', [CompletionResultType]::ParameterName, 'Do not ask the router to let the others in (UPnP, NAT-PMP, PCP)')
+            [CompletionResult]::new('--no-safety-tracks', '--no-safety-tracks', [CompletionResultType]::ParameterName, 'Do not keep what is received of the others'' sound beside the recording')
             [CompletionResult]::new('--loop-files', '--loop-files', [CompletionResultType]::ParameterName, 'Start files that serve as inputs over at their end')
             [CompletionResult]::new('--mute', '--mute', [CompletionResultType]::ParameterName, 'Start with the microphone muted')
             [CompletionResult]::new('--camera-off', '--camera-off', [CompletionResultType]::ParameterName, 'Start with the camera off')
@@ -157,6 +160,14 @@ Register-ArgumentCompleter -Native -CommandName 'hyperzoom' -ScriptBlock {
         'hyperzoom;recover' {
             [CompletionResult]::new('--to', '--to', [CompletionResultType]::ParameterName, 'Leave the recording alone and put a whole copy there: a new file, or a folder that exists')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'One JSON object for each recording')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
+        'hyperzoom;render' {
+            [CompletionResult]::new('--to', '--to', [CompletionResultType]::ParameterName, 'The file to write (default: beside the track, with its name)')
+            [CompletionResult]::new('--force', '--force', [CompletionResultType]::ParameterName, 'Replace the file if it is there')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'One JSON object instead of a line')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             break

@@ -40,6 +40,9 @@ _hyperzoom() {
             hyperzoom,recover)
                 cmd="hyperzoom__subcmd__recover"
                 ;;
+            hyperzoom,render)
+                cmd="hyperzoom__subcmd__render"
+                ;;
             hyperzoom,verify)
                 cmd="hyperzoom__subcmd__verify"
                 ;;
@@ -53,7 +56,7 @@ _hyperzoom() {
 
     case "${cmd}" in
         hyperzoom)
-            opts="-h -V --help --version host join record devices doctor recover verify man completions window"
+            opts="-h -V --help --version host join record devices doctor recover render verify man completions window"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -124,7 +127,7 @@ _hyperzoom() {
             return 0
             ;;
         hyperzoom__subcmd__host)
-            opts="-h --listen --admit --key --public --no-port-mapping --record-now --name --session --output --mic --camera --speaker --period --sound --loop-files --frame --audio-bitrate --video-bitrate --mute --camera-off --duration --record-while-muted --audio-format --raw-audio --av-offset --no-tone --encoder --window --no-window --no-tui --json --log --help"
+            opts="-h --listen --admit --key --public --no-port-mapping --record-now --no-safety-tracks --name --session --output --mic --camera --speaker --period --sound --loop-files --frame --audio-bitrate --video-bitrate --mute --camera-off --duration --record-while-muted --audio-format --raw-audio --av-offset --no-tone --encoder --window --no-window --no-tui --json --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -232,7 +235,7 @@ _hyperzoom() {
             return 0
             ;;
         hyperzoom__subcmd__join)
-            opts="-h --listen --no-port-mapping --name --session --output --mic --camera --speaker --period --sound --loop-files --frame --audio-bitrate --video-bitrate --mute --camera-off --duration --record-while-muted --audio-format --raw-audio --av-offset --no-tone --encoder --window --no-window --no-tui --json --log --help"
+            opts="-h --listen --no-port-mapping --no-safety-tracks --name --session --output --mic --camera --speaker --period --sound --loop-files --frame --audio-bitrate --video-bitrate --mute --camera-off --duration --record-while-muted --audio-format --raw-audio --av-offset --no-tone --encoder --window --no-window --no-tui --json --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -442,6 +445,35 @@ _hyperzoom() {
             case "${prev}" in
                 --to)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        hyperzoom__subcmd__render)
+            opts="-h --to --force --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --to)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
                     return 0
                     ;;
                 *)

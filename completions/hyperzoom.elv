@@ -28,6 +28,7 @@ set edit:completion:arg-completer[hyperzoom] = {|@words|
             cand devices 'List microphones, speakers and cameras with the ids that the flags take'
             cand doctor 'Look this machine over: devices, priorities, encoder, disk, network; and say what to do'
             cand recover 'End interrupted recordings, so that they hold all that was recorded'
+            cand render 'Make a WAV file of a safety track, what was heard of another member, that begins at T0'
             cand verify 'Check recordings: counts, constant rate, gaps, lengths, timecode, tones, content'
             cand man 'Write the man pages into a folder'
             cand completions 'Write the shell completions into a folder'
@@ -56,6 +57,7 @@ set edit:completion:arg-completer[hyperzoom] = {|@words|
             cand --log 'Also write what happens to this file'
             cand --no-port-mapping 'Do not ask the router to let guests in (UPnP, NAT-PMP, PCP)'
             cand --record-now 'Record at once instead of from the first guest on'
+            cand --no-safety-tracks 'Do not keep what is received of the others'' sound beside the recording'
             cand --loop-files 'Start files that serve as inputs over at their end'
             cand --mute 'Start with the microphone muted'
             cand --camera-off 'Start with the camera off'
@@ -88,6 +90,7 @@ set edit:completion:arg-completer[hyperzoom] = {|@words|
             cand --encoder 'Encoder of the recording: auto (the best one here) or its name'
             cand --log 'Also write what happens to this file'
             cand --no-port-mapping 'Do not ask the router to let the others in (UPnP, NAT-PMP, PCP)'
+            cand --no-safety-tracks 'Do not keep what is received of the others'' sound beside the recording'
             cand --loop-files 'Start files that serve as inputs over at their end'
             cand --mute 'Start with the microphone muted'
             cand --camera-off 'Start with the camera off'
@@ -148,6 +151,13 @@ set edit:completion:arg-completer[hyperzoom] = {|@words|
         &'hyperzoom;recover'= {
             cand --to 'Leave the recording alone and put a whole copy there: a new file, or a folder that exists'
             cand --json 'One JSON object for each recording'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
+        }
+        &'hyperzoom;render'= {
+            cand --to 'The file to write (default: beside the track, with its name)'
+            cand --force 'Replace the file if it is there'
+            cand --json 'One JSON object instead of a line'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }

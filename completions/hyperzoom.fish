@@ -32,6 +32,7 @@ complete -c hyperzoom -n "__fish_hyperzoom_needs_command" -f -a "record" -d 'Rec
 complete -c hyperzoom -n "__fish_hyperzoom_needs_command" -f -a "devices" -d 'List microphones, speakers and cameras with the ids that the flags take'
 complete -c hyperzoom -n "__fish_hyperzoom_needs_command" -f -a "doctor" -d 'Look this machine over: devices, priorities, encoder, disk, network; and say what to do'
 complete -c hyperzoom -n "__fish_hyperzoom_needs_command" -f -a "recover" -d 'End interrupted recordings, so that they hold all that was recorded'
+complete -c hyperzoom -n "__fish_hyperzoom_needs_command" -f -a "render" -d 'Make a WAV file of a safety track, what was heard of another member, that begins at T0'
 complete -c hyperzoom -n "__fish_hyperzoom_needs_command" -f -a "verify" -d 'Check recordings: counts, constant rate, gaps, lengths, timecode, tones, content'
 complete -c hyperzoom -n "__fish_hyperzoom_needs_command" -f -a "man" -d 'Write the man pages into a folder'
 complete -c hyperzoom -n "__fish_hyperzoom_needs_command" -f -a "completions" -d 'Write the shell completions into a folder'
@@ -60,6 +61,7 @@ complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l encoder -d 
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l log -d 'Also write what happens to this file' -r -F
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l no-port-mapping -d 'Do not ask the router to let guests in (UPnP, NAT-PMP, PCP)'
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l record-now -d 'Record at once instead of from the first guest on'
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l no-safety-tracks -d 'Do not keep what is received of the others\' sound beside the recording'
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l loop-files -d 'Start files that serve as inputs over at their end'
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l mute -d 'Start with the microphone muted'
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l camera-off -d 'Start with the camera off'
@@ -89,6 +91,7 @@ complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l av-offset -
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l encoder -d 'Encoder of the recording: auto (the best one here) or its name' -r
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l log -d 'Also write what happens to this file' -r -F
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l no-port-mapping -d 'Do not ask the router to let the others in (UPnP, NAT-PMP, PCP)'
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l no-safety-tracks -d 'Do not keep what is received of the others\' sound beside the recording'
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l loop-files -d 'Start files that serve as inputs over at their end'
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l mute -d 'Start with the microphone muted'
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l camera-off -d 'Start with the camera off'
@@ -138,6 +141,10 @@ complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand doctor" -s h -l help
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand recover" -l to -d 'Leave the recording alone and put a whole copy there: a new file, or a folder that exists' -r -F
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand recover" -l json -d 'One JSON object for each recording'
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand recover" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand render" -l to -d 'The file to write (default: beside the track, with its name)' -r -F
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand render" -l force -d 'Replace the file if it is there'
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand render" -l json -d 'One JSON object instead of a line'
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand render" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand verify" -l json -d 'One JSON object for each recording'
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand verify" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand man" -s h -l help -d 'Print help'

@@ -113,7 +113,9 @@ fn make(
     let place = if force { scratch(to) } else { to.to_owned() };
     let unwritten = |e: io::Error| {
         let what = match e.kind() {
-            io::ErrorKind::AlreadyExists => "it exists already; try --force or another --to".to_owned(),
+            io::ErrorKind::AlreadyExists => {
+                "it exists already; try --force or another --to".to_owned()
+            }
             _ => format!("{e}; try another --to"),
         };
         CliError::new(1, format!("cannot write {}: {what}", to.display()))

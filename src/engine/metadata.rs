@@ -222,11 +222,7 @@ pub fn report(estimate: Estimate, now: Micros) -> ClockReport {
 
 /// What is in the closed files, read back from them; the counters as the recorder kept them. `None`
 /// when nothing was closed.
-pub fn finished(
-    record: &RecordShared,
-    tracks: &[TrackView],
-    events: &Events,
-) -> Option<Finished> {
+pub fn finished(record: &RecordShared, tracks: &[TrackView], events: &Events) -> Option<Finished> {
     let written = record.parts.written();
     let first = written.first()?;
     let stats = record.counters().unwrap_or_default();

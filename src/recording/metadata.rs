@@ -349,7 +349,8 @@ impl Metadata {
             let start = file.start_session_us.unwrap_or(own.file_start_session_us);
             from(start) + file.samples.max(file.frames * u64::from(SAMPLES_PER_FRAME))
         });
-        let told = || from(own.file_start_session_us) + self.duration_seconds * u64::from(SAMPLE_RATE);
+        let told =
+            || from(own.file_start_session_us) + self.duration_seconds * u64::from(SAMPLE_RATE);
         ends.max().filter(|end| *end > 0).unwrap_or_else(told)
     }
 

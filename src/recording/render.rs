@@ -240,9 +240,7 @@ fn stretch(pcm: &[f32], samples: usize, before: f32) -> Vec<f32> {
         let place = n as f64 * step;
         let (i, t) = (place as i64, place.fract() as f32);
         let [a, b, c, d] = [at(i - 1), at(i), at(i + 1), at(i + 2)];
-        b + 0.5
-            * t
-            * (c - a + t * (2.0 * a - 5.0 * b + 4.0 * c - d + t * (3.0 * (b - c) + d - a)))
+        b + 0.5 * t * (c - a + t * (2.0 * a - 5.0 * b + 4.0 * c - d + t * (3.0 * (b - c) + d - a)))
     };
     (0..samples).map(one).collect()
 }
@@ -255,8 +253,14 @@ mod tests {
     use crate::recording::safety::PRE_SKIP;
     use std::io::Cursor;
 
-    /// A tone of 400 Hz from sample `from` of the session on, in packets at these places.
+    /// A tone of 400 Hz in packets at these places of the session.
     fn track(places: &[u64], finalise: bool) -> Vec<u8> {
+        let sound = places.iter().map(|place| (*place, *place)).collect::<Vec<_>>();
+        track_of(&sound, finalise)
+    }
+
+    /// The same of places and the samples of the tone there.
+    fn track_of(places: &[(u64, u64)], finalise: bool) -> Vec<u8> {
         let parameters = MovieParameters {
             video: None,
             audio: Some(AudioTrack::opus(PRE_SKIP, 32_000, 240)),
@@ -265,8 +269,8 @@ mod tests {
         };
         let mut writer = Mp4Writer::create(MemoryFile::new(), parameters).unwrap();
         let mut encoder = TalkEncoder::new(64_000).unwrap();
-        for place in places {
-            let pcm: Vec<f32> = (*place..place + 240).map(tone).collect();
+        for (place, from) in places {
+            let pcm: Vec<f32> = (*from..from + 240).map(tone).collect();
             let mut packet = [0; 200];
             let len = encoder.encode(&pcm, &mut packet).unwrap();
             writer.audio_at(&packet[..len], *place, 240).unwrap();
@@ -323,7 +327,8 @@ mod tests {
 
     #[test]
     fn a_short_hole_is_concealed_and_a_shorter_session_cuts() {
-        let places: Vec<u64> = (0..200).filter(|n| ![80, 81].contains(n)).map(|n| n * 240).collect();
+        let places: Vec<u64> =
+            (0..200).filter(|n| ![80, 81].contains(n)).map(|n| n * 240).collect();
         let (sound, rendered) = made(&track(&places, true), 40_000);
         assert_eq!((sound.len(), rendered.concealed, rendered.silence), (40_000, 480, 0));
         let (a, b) = (80 * 240 - 120, 82 * 240 - 120);
@@ -334,8 +339,8 @@ mod tests {
     #[test]
     fn a_card_that_drifts_is_followed_without_a_step() {
         // A sample more every 40 packets: 104 ppm.
-        let places: Vec<u64> = (0..400).map(|n| n * 240 + n / 40).collect();
-        let (sound, rendered) = made(&track(&places, true), 95_000);
+        let places: Vec<_> = (0..400).map(|n| (n * 240 + n / 40, n * 240)).collect();
+        let (sound, rendered) = made(&track_of(&places, true), 95_000);
         assert_eq!((rendered.concealed, rendered.silence), (0, 0));
         let steps = sound.windows(2).map(|w| (w[1] - w[0]).abs());
         assert!(steps.fold(0.0, f32::max) < 0.03);

@@ -55,7 +55,8 @@ pub fn header(samples: u64, origin: &Origin<'_>) -> Vec<u8> {
     let at = at.unwrap_or_default();
     text(&mut b, &at.format("%Y-%m-%d").to_string(), 10);
     text(&mut b, &at.format("%H:%M:%S").to_string(), 8);
-    let since_midnight = u64::from(origin.timecode.plus(0).start_frame) * u64::from(SAMPLES_PER_FRAME);
+    let since_midnight =
+        u64::from(origin.timecode.plus(0).start_frame) * u64::from(SAMPLES_PER_FRAME);
     b.extend_from_slice(&since_midnight.to_le_bytes());
     b.extend_from_slice(&1_u16.to_le_bytes());
     b.extend_from_slice(&[0; 64 + 190]);

@@ -164,7 +164,10 @@ impl Files {
                 self.tell(number, Some((bytes, None)));
                 self.events.warn(
                     format!("{} could not be ended: {e}", path.display()),
-                    format!("when its disk can be written again: hyperzoom recover '{}'", path.display()),
+                    format!(
+                        "when its disk can be written again: hyperzoom recover '{}'",
+                        path.display()
+                    ),
                 );
             }
         }

@@ -269,9 +269,8 @@ impl Writer {
             let quiet = finish || live.left || now.since(live.heard) >= QUIET;
             let Some(stream) = &mut live.stream else { continue };
             while let Some(sound) = stream.pop(quiet) {
-                let number = *live.track.get_or_insert_with(|| {
-                    self.files.of(live.peer, &live.name, &start)
-                });
+                let number =
+                    *live.track.get_or_insert_with(|| self.files.of(live.peer, &live.name, &start));
                 self.files.add(number, &sound, stream.frame(), folder);
             }
         }

@@ -156,7 +156,13 @@ mod tests {
         assert_no_alloc::assert_no_alloc(|| {
             while tap.missed.load(Relaxed) == 0 {
                 let length = sent as usize % MAX_AUDIO_PAYLOAD;
-                tap.push(peer, sent, 2, SessionMicros(-3), &[sent as u8; MAX_AUDIO_PAYLOAD][..length]);
+                tap.push(
+                    peer,
+                    sent,
+                    2,
+                    SessionMicros(-3),
+                    &[sent as u8; MAX_AUDIO_PAYLOAD][..length],
+                );
                 sent += 1;
             }
         });

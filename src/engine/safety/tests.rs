@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::audio::codec::TalkEncoder;
-use crate::engine::record::DiskFile;
 use crate::audio::packet::{MAX_AUDIO_PAYLOAD, write_payload};
+use crate::engine::record::DiskFile;
 use crate::recording::mp4::{Index, Summary, TrackKind};
 use crate::units::SessionMicros;
 

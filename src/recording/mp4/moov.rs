@@ -7,8 +7,8 @@ use super::entries::{self, Bitrate};
 use super::fragment::{NOT_SYNC, SYNC, Track};
 use super::tables::SampleTable;
 use super::{
-    AUDIO_TIMESCALE, FRAME_TICKS, MOVIE_TICKS_PER_FRAME, MOVIE_TIMESCALE,
-    MovieParameters, VIDEO_TIMESCALE,
+    AUDIO_TIMESCALE, FRAME_TICKS, MOVIE_TICKS_PER_FRAME, MOVIE_TIMESCALE, MovieParameters,
+    VIDEO_TIMESCALE,
 };
 
 /// Seconds from 1904, where MP4 counts from, to 1970.

@@ -439,8 +439,7 @@ impl<F: RecordingFile> Mp4Writer<F> {
 
     /// The sample before the newest, which is already in the open fragment, lasts that long.
     fn set_previous(&mut self, track: Track, ticks: u32) {
-        let in_fragment =
-            self.open.as_mut().is_some_and(|open| open.set_before_last(track, ticks));
+        let in_fragment = self.open.as_mut().is_some_and(|open| open.set_before_last(track, ticks));
         if !in_fragment {
             self.recorded.tables[track.index()].set_last_duration(ticks);
         }

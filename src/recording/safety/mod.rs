@@ -78,12 +78,7 @@ struct Place {
 
 impl Place {
     fn new() -> Self {
-        Self {
-            clock: CardClock::new(SAMPLE_RATE),
-            stamped: false,
-            first_arrival: None,
-            told: None,
-        }
+        Self { clock: CardClock::new(SAMPLE_RATE), stamped: false, first_arrival: None, told: None }
     }
 
     /// The packet's frame begins with sample `index` of the sender's.

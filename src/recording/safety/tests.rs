@@ -37,7 +37,8 @@ impl Sender {
 fn sender(began: f64, ppm: f64, seed: u64, jitter: f64) -> Sender {
     let mut state = seed | 1;
     let jitter = move || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) as f64 / (1u64 << 31) as f64 * jitter
     };
     Sender { began, ppm, jitter: Box::new(jitter) }
@@ -134,7 +135,12 @@ fn a_sender_whose_clock_is_not_set_yet_is_placed_once_it_is() {
             let arrival = SessionMicros(sender.captured(number) as i64 + 900_000);
             let payload = &out[..len];
             // Nothing stands for "not known": 0.
-            stream.push(&Heard { sequence: number, timestamp_ms: 0, arrival: arrival + 20_000_000, payload });
+            stream.push(&Heard {
+                sequence: number,
+                timestamp_ms: 0,
+                arrival: arrival + 20_000_000,
+                payload,
+            });
         } else {
             sender.send(&mut stream, number, &OPUS, PacketFlags::default());
         }

@@ -77,12 +77,7 @@ fn at_t0(metadata: &Metadata) -> String {
     Timecode { start_frame: u32::try_from(start).unwrap_or(0) }.to_string()
 }
 
-fn against(
-    report: &mut Report,
-    counts: &Counts,
-    metadata: &Metadata,
-    entry: Option<&SafetyTrack>,
-) {
+fn against(report: &mut Report, counts: &Counts, metadata: &Metadata, entry: Option<&SafetyTrack>) {
     let mut faults = Vec::new();
     let t0 = metadata.hyperzoom.t0_session_us;
     match entry {
