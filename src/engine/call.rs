@@ -1,7 +1,7 @@
 //! A running call or recording: opens everything, starts the threads, hands out events.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::thread::JoinHandle;
@@ -127,15 +127,22 @@ fn tell_of_unfinished(output: &Path, events: &Events, offer: Arc<Offer>) {
     let (output, events) = (output.to_owned(), events.clone());
     let look = move || {
         let found = recovery::unfinished(&output);
-        for path in found.iter().take(MOST_TOLD) {
+        // A session's files are one recording to a person.
+        let sessions: Vec<&[PathBuf]> = found.chunk_by(|a, b| a.parent() == b.parent()).collect();
+        for session in sessions.iter().take(MOST_TOLD) {
+            let path = match session {
+                [path] => path,
+                [path, ..] => path.parent().unwrap_or(path),
+                [] => continue,
+            };
             events.warn(
                 format!("a recording of an earlier run was not ended: {}", path.display()),
                 format!("hyperzoom recover {}", quoted(path)),
             );
         }
-        if found.len() > MOST_TOLD {
+        if sessions.len() > MOST_TOLD {
             events.warn(
-                format!("{} recordings of earlier runs were not ended", found.len()),
+                format!("{} recordings of earlier runs were not ended", sessions.len()),
                 format!("hyperzoom recover {}", quoted(&output)),
             );
         }

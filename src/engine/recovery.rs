@@ -186,7 +186,8 @@ fn target(path: &Path, to: &Path) -> Result<PathBuf, RecoveryError> {
         fs::create_dir_all(&folder).map_err(io_error("making the folder for the copy"))?;
         for name in [METADATA, TIMECODES] {
             let from = path.with_file_name(name);
-            if from.exists() {
+            // Another file of the session may have been recovered there before.
+            if from.exists() && !folder.join(name).exists() {
                 fs::copy(from, folder.join(name)).map_err(io_error("copying the metadata"))?;
             }
         }

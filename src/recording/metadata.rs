@@ -460,6 +460,43 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_session_lasts_from_t0_to_the_end_of_its_last_file() {
+        let mut metadata = example();
+        // Nothing is closed yet: what was told, from the file's start half a second behind T0.
+        assert_eq!(metadata.samples_from_t0(), 3_842 * 48_000 + 24_000);
+        let file = FileEntry { frames: 300, samples: 479_000, ..FileEntry::default() };
+        metadata.hyperzoom.files = vec![file.clone()];
+        assert_eq!(metadata.samples_from_t0(), 480_000 + 24_000);
+        let later = FileEntry { start_session_us: Some(112_000_000), ..file };
+        metadata.hyperzoom.files.push(later);
+        assert_eq!(metadata.samples_from_t0(), 100 * 48_000 + 480_000);
+    }
+
+    #[test]
+    fn a_recovered_track_keeps_whose_it_is_and_what_was_lost() {
+        let mut metadata = example();
+        let track = SafetyTrack {
+            file: "remote_audio_Ben.mp4".into(),
+            id: 1,
+            name: "Ben".into(),
+            lost: 7,
+            ..SafetyTrack::default()
+        };
+        metadata.hyperzoom.safety_tracks.push(track);
+        let mut counts = Counts::default();
+        counts.add(48_000, 240);
+        counts.add(96_000, 240);
+        metadata.recover_track("remote_audio_Ben.mp4", &counts, 99, Some("aa".into()));
+        let track = &metadata.hyperzoom.safety_tracks[0];
+        assert_eq!((track.id, &track.name[..], track.lost), (1, "Ben", 7));
+        assert_eq!((track.first_session_us, track.last_session_us), (13_000_000, 14_005_000));
+        assert_eq!((track.packets, track.gaps, track.gap_ms, track.bytes), (2, 1, 995.0, 99));
+        assert!(!metadata.hyperzoom.finalised, "the own recording is another matter");
+        metadata.recover_track("another.mp4", &counts, 1, None);
+        assert_eq!(metadata.hyperzoom.safety_tracks.len(), 1);
+    }
+
+    #[test]
     fn what_was_written_reads_back_and_newer_fields_are_passed_over() {
         let text = example().to_json();
         assert_eq!(Metadata::from_json(&text).unwrap(), example());

@@ -262,7 +262,10 @@ impl Writer {
         let start = Start { first_slot: 0, ..*start };
         let little = self.parts.folder.disk.free().is_some_and(|free| free < LEAST_SPACE_TRACKS);
         if little {
-            self.files.end_all("the disk is almost full, and the rest is for your own recording");
+            // What comes meanwhile waits, bounded, and is left out where it becomes too much.
+            return self
+                .files
+                .end_all("the disk is almost full, and the rest is for your own recording");
         }
         let now = clock::now();
         for live in self.streams.values_mut() {

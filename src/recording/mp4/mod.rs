@@ -5,7 +5,7 @@
 //! after the end     ftyp | mdat ................................................... | moov (final)
 //! ```
 //!
-//! A fragment holds a third of a second. The **open fragment** is a `free` box of size 0, which reaches to the end of the file: a slot
+//! A fragment holds a third of a second (of live sound alone, a second). The **open fragment** is a `free` box of size 0, which reaches to the end of the file: a slot
 //! for the coming `moof`, then each sample as it is encoded. Committing writes the `moof`'s body,
 //! a `free` filler and the `mdat` header behind the slot's first 8 bytes, syncs, and then sets
 //! size and type with ONE aligned 8-byte write. A `moof`'s size is a multiple of 256, so that

@@ -11,7 +11,7 @@ use super::boxes::OPEN_FREE;
 use super::finish::{FinalIndex, beginning, measure};
 use super::fragment::{Fragment, Track, slot_for};
 use super::moov::{Recorded, default_durations, has, timescale};
-use super::{FRAME_TICKS, MovieParameters, Mp4Error, RecordingFile, Result};
+use super::{AudioCoding, FRAME_TICKS, MovieParameters, Mp4Error, RecordingFile, Result};
 use crate::units::{RECORDING_FPS, SAMPLE_RATE};
 
 /// A fragment is a third of a second, in frames; three begin with each keyframe's. The picture runs
@@ -22,6 +22,9 @@ const FRAGMENT_FRAMES: u64 = RECORDING_FPS as u64 / 3;
 /// When video stalls while audio goes on, what there is is committed after twice that: it must
 /// reach the disk.
 const OVERDUE_FRAMES: u64 = FRAGMENT_FRAMES * 2;
+/// Live sound is so small that a slot every third of a second would be most of the file: one a second
+/// (PRD 4.3.3).
+const LIVE_FRAMES: u64 = RECORDING_FPS as u64;
 /// Commits early above this, so that offsets within a fragment stay far below 2 GiB.
 const LARGEST_PAYLOAD: u64 = 512 << 20;
 /// Space is asked for in such steps, some 14 s of 1080p: few enough calls, little to give back.
@@ -208,8 +211,12 @@ impl<F: RecordingFile> Mp4Writer<F> {
         let Some(lasts) = lasts.filter(|ticks| first || *ticks > 0) else {
             return Err(Mp4Error::Sample("packets must come in order, within a day"));
         };
-        let alone = self.parameters.video.is_none();
-        let limit = if alone { FRAGMENT_FRAMES } else { OVERDUE_FRAMES };
+        let live = self.parameters.audio.as_ref().is_some_and(|a| a.coding == AudioCoding::Opus);
+        let limit = match (&self.parameters.video, live) {
+            (Some(_), _) => OVERDUE_FRAMES,
+            (None, true) => LIVE_FRAMES,
+            (None, false) => FRAGMENT_FRAMES,
+        };
         let samples = limit * u64::from(SAMPLE_RATE / RECORDING_FPS);
         let begun = self.open.as_ref().and_then(|open| open.times[Track::Audio.index()]);
         if begun.is_some_and(|begun| time - begun >= samples) {

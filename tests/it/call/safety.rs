@@ -1,9 +1,11 @@
 //! Safety tracks of real calls: what one heard of the other stands, rendered, where the other's own
 //! recording has it; foreign programs read the files; a killed program leaves one that is whole.
 
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use hyperzoom::recording::mp4::{Index, TrackKind};
 use serde_json::Value;
 
 use super::{guest, host, party};
@@ -183,8 +185,9 @@ fn what_was_heard_of_a_guest_stands_where_its_own_recording_has_it_and_gaps_are_
     let (code, out, _) = run(&["verify", &folder], "");
     assert_eq!(code, Some(0), "{out}");
     let mut bytes = std::fs::read(&place).expect("it is there");
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 0x55;
+    let index = Index::read(&mut Cursor::new(&bytes)).expect("it opens");
+    let packets = index.of(TrackKind::Audio);
+    bytes[packets[packets.len() / 2].offset as usize + 5] ^= 0x55;
     std::fs::write(&place, bytes).expect("the disk has room");
     let (code, out, _) = run(&["verify", &track], "");
     assert!(code == Some(1) && out.contains("FAILED  hash"), "{out}");
@@ -256,9 +259,9 @@ fn a_killed_host_leaves_a_track_that_opens_renders_and_is_recovered() {
     assert_eq!((code, out.matches("FAILED").count()), (Some(0), 0), "{out}");
     let whole = rendered(&track, &path("whole.wav"));
     assert!(whole["packets"].as_u64() >= lay["packets"].as_u64(), "{whole}");
-    // A third of a second at most was not shown by the file as it lay.
+    // The file as it lay lacks its last second at most, and what waited for packets overtaken.
     let shown = |answer: &Value| answer["packets"].as_f64().expect("a number");
-    assert!(shown(&whole) - shown(&lay) <= 80.0, "{lay} {whole}");
+    assert!(shown(&whole) - shown(&lay) <= 270.0, "{lay} {whole}");
     plays(&track);
     let data = metadata(&folder);
     assert_eq!(data["hyperzoom"]["safety_tracks"][0]["packets"], whole["packets"]);
