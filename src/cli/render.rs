@@ -68,7 +68,7 @@ pub fn run(args: &RenderArgs) -> Result<ExitCode, CliError> {
             n => format!(", {n} packets damaged"),
         };
         format!(
-            "{}: {}, {} packets, {:.1} s of them missing and silent, {:.0} ms concealed{damaged}",
+            "{}: {}, {} packets; {:.1} s silent where nothing came, {:.0} ms concealed{damaged}",
             to.display(),
             format::clock_frames(made.samples as f64 / 48_000.0),
             format::grouped(made.packets),

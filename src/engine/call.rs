@@ -286,8 +286,13 @@ fn assemble(
             events: events.clone(),
             folder: folder.clone(),
         };
-        let (safety, tap, news) = Safety::start(parts)?;
-        (tracks, ends) = (Some(safety), Some((tap, news)));
+        match Safety::start(parts) {
+            Ok((safety, tap, news)) => (tracks, ends) = (Some(safety), Some((tap, news))),
+            Err(e) => events.warn(
+                format!("there are no safety tracks: {e}"),
+                "the call and your own recording go on without them",
+            ),
+        }
     }
 
     let mut threads = Threads::default();

@@ -8,7 +8,7 @@ use std::process::Command;
 use hyperzoom::recording::mp4::{Index, TrackKind};
 use serde_json::Value;
 
-use super::{guest, host, party};
+use super::{guest, host, party, timecode_frames};
 use crate::support::correlate::best_match;
 use crate::support::media::{
     babble, ffprobe, mediainfo, number, plays, read_wav, sound, stream, write_wav,
@@ -159,6 +159,10 @@ fn what_was_heard_of_a_guest_stands_where_its_own_recording_has_it_and_gaps_are_
     assert_eq!(answer["samples"], heard.len());
     let long = anns.0["seconds"].as_f64().expect("a number");
     assert!((heard.len() as f64 / 48e3 - long).abs() < 1e-3, "as long as the session, {long}");
+    // An editor finds T0's time of day in it.
+    let tags = &ffprobe(&wav)["format"]["tags"];
+    let code = data["hyperzoom"]["start_timecode"].as_str().expect("a timecode");
+    assert_eq!(number(&tags["time_reference"]), timecode_frames(code) as f64 * 1_600.0, "{tags}");
     let own = sound(&bens.path());
     let session = |key: &str| their["hyperzoom"][key].as_i64().expect("a number") as f64;
     let moved = (session("file_start_session_us") - session("t0_session_us")) * 0.048;
