@@ -177,6 +177,12 @@ impl Quiet {
     }
 }
 
+/// Samples at 48 kHz that an Opus packet holds, by its own first bytes (RFC 6716, 3.1); `None` when
+/// it is none.
+pub fn packet_samples(packet: &[u8]) -> Option<usize> {
+    opus::packet::get_nb_samples(packet, SAMPLE_RATE).ok().filter(|samples| *samples > 0)
+}
+
 /// A live decoder. One per peer: concealment goes on from what that peer said last.
 pub struct TalkDecoder {
     inner: Decoder,

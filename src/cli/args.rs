@@ -149,6 +149,14 @@ pub struct CommonArgs {
     pub log: Option<PathBuf>,
 }
 
+/// What calls alone take.
+#[derive(Debug, Args)]
+pub struct CallArgs {
+    /// Do not keep what is received of the others' sound beside the recording
+    #[arg(long, help_heading = "Recording")]
+    pub no_safety_tracks: bool,
+}
+
 /// Where events go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutputMode {
@@ -212,6 +220,7 @@ impl CommonArgs {
             raw_audio: self.raw_audio,
             av_offset: self.av_offset,
             tone: !self.no_tone,
+            safety_tracks: true,
             window,
             find_unfinished: true,
         })

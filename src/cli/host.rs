@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 
-use super::args::{CommonArgs, OutputMode};
+use super::args::{CallArgs, CommonArgs, OutputMode};
 use super::error::CliError;
 use super::run::Show;
 use crate::engine::config::{Admit, HostConfig, Role};
@@ -38,6 +38,10 @@ pub struct HostArgs {
     /// Record at once instead of from the first guest on
     #[arg(long)]
     pub record_now: bool,
+
+    /// What calls alone take.
+    #[command(flatten)]
+    pub call: CallArgs,
 
     /// The flags shared by all.
     #[command(flatten)]
@@ -84,7 +88,9 @@ fn begin(args: HostArgs, asked: Asked, address: String) -> Result<ExitCode, CliE
         record_now: args.record_now,
         port_mapping: !args.no_port_mapping,
     });
-    super::run::run(args.common.into_config(role)?, Show { mode, log, before, stays })
+    let mut config = args.common.into_config(role)?;
+    config.safety_tracks = !args.call.no_safety_tracks;
+    super::run::run(config, Show { mode, log, before, stays })
 }
 
 /// `ADDR:PORT`, numeric.

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::args::CommonArgs;
+use super::args::{CallArgs, CommonArgs};
 use super::error::CliError;
 use super::host::parse_listen;
 use super::run::Show;
@@ -32,6 +32,10 @@ pub struct JoinArgs {
     /// Do not ask the router to let the others in (UPnP, NAT-PMP, PCP)
     #[arg(long)]
     pub no_port_mapping: bool,
+
+    /// What calls alone take.
+    #[command(flatten)]
+    pub call: CallArgs,
 
     /// The flags shared by all.
     #[command(flatten)]
@@ -72,7 +76,9 @@ pub fn run(args: JoinArgs) -> Result<ExitCode, CliError> {
         listen: args.listen,
         port_mapping: !args.no_port_mapping,
     });
-    super::run::run(args.common.into_config(role)?, Show { mode, log, before, stays: asks })
+    let mut config = args.common.into_config(role)?;
+    config.safety_tracks = !args.call.no_safety_tracks;
+    super::run::run(config, Show { mode, log, before, stays: asks })
 }
 
 /// One line and no more: with `--json`, commands follow on the same standard input.

@@ -23,6 +23,7 @@ mod logging;
 pub mod man;
 mod record;
 mod recover;
+mod render;
 mod run;
 mod settings;
 mod verify;
@@ -73,6 +74,8 @@ pub enum Commands {
     Doctor(doctor::DoctorArgs),
     /// End interrupted recordings, so that they hold all that was recorded
     Recover(recover::RecoverArgs),
+    /// Make a WAV file of a safety track, what was heard of another member, that begins at T0
+    Render(render::RenderArgs),
     /// Check recordings: counts, constant rate, gaps, lengths, timecode, tones, content
     Verify(verify::VerifyArgs),
     /// Show what is set, by file and variables, and where each value comes from
@@ -145,6 +148,7 @@ fn dispatch(command: Commands) -> Result<ExitCode, CliError> {
         Commands::Devices(args) => devices::run(&args),
         Commands::Doctor(args) => doctor::run(args),
         Commands::Recover(args) => recover::run(&args),
+        Commands::Render(args) => render::run(&args),
         Commands::Verify(args) => verify::run(&args),
         Commands::Config(args) => config::run(&args),
         Commands::Man(args) => man::run(&args),

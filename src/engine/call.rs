@@ -1,7 +1,7 @@
 //! A running call or recording: opens everything, starts the threads, hands out events.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::thread::JoinHandle;
@@ -22,6 +22,7 @@ use super::playback::{Playback, ToneCue};
 use super::portmap::{self, Inviting};
 use super::receive::Receive;
 use super::record::{self, CameraTap, Parts, RecordShared, Recorder, SoundOptions, Start};
+use super::safety::{self, Safety, SafetyNews, SafetyTap};
 use super::shared::Shared;
 use super::sleep::SleepSensor;
 use super::supervise::{Outcome, Supervisor, Threads};
@@ -129,15 +130,22 @@ fn tell_of_unfinished(output: &Path, events: &Events, offer: Arc<Offer>) {
     let (output, events) = (output.to_owned(), events.clone());
     let look = move || {
         let found = recovery::unfinished(&output);
-        for path in found.iter().take(MOST_TOLD) {
+        // A session's files are one recording to a person.
+        let sessions: Vec<&[PathBuf]> = found.chunk_by(|a, b| a.parent() == b.parent()).collect();
+        for session in sessions.iter().take(MOST_TOLD) {
+            let path = match session {
+                [path] => path,
+                [path, ..] => path.parent().unwrap_or(path),
+                [] => continue,
+            };
             events.warn(
                 format!("a recording of an earlier run was not ended: {}", path.display()),
                 format!("hyperzoom recover {}", quoted(path)),
             );
         }
-        if found.len() > MOST_TOLD {
+        if sessions.len() > MOST_TOLD {
             events.warn(
-                format!("{} recordings of earlier runs were not ended", found.len()),
+                format!("{} recordings of earlier runs were not ended", sessions.len()),
                 format!("hyperzoom recover {}", quoted(&output)),
             );
         }
@@ -259,6 +267,24 @@ fn assemble(
         log: Some(folder.clone()),
     })?;
 
+    let mut tracks = None;
+    let mut ends = None;
+    if network.is_some() && config.safety_tracks {
+        let parts = safety::Parts {
+            shared: shared.clone(),
+            record: record_shared.clone(),
+            events: events.clone(),
+            folder: folder.clone(),
+        };
+        match Safety::start(parts) {
+            Ok((safety, tap, news)) => (tracks, ends) = (Some(safety), Some((tap, news))),
+            Err(e) => events.warn(
+                format!("there are no safety tracks: {e}"),
+                "the call and your own recording go on without them",
+            ),
+        }
+    }
+
     let mut threads = Threads::default();
     let mut video_out: Option<VideoOut> = None;
     let mut ask = None;
@@ -281,6 +307,7 @@ fn assemble(
             record: &record_shared,
             window: &window,
             talk_thread: &talk_thread,
+            safety: ends,
         })?;
         video_out = Some(started.video);
         ask = Some(started.ask);
@@ -342,6 +369,7 @@ fn assemble(
         state,
         record: record_shared,
         recorder: Some(recorder),
+        tracks,
         folder,
         offer,
         window,
@@ -447,6 +475,7 @@ struct NetworkParts<'a> {
     record: &'a Arc<RecordShared>,
     window: &'a Arc<Window>,
     talk_thread: &'a OnceLock<std::thread::Thread>,
+    safety: Option<(SafetyTap, SafetyNews)>,
 }
 
 struct NetworkStarted {
@@ -458,8 +487,19 @@ struct NetworkStarted {
 
 fn start_network(parts: NetworkParts<'_>) -> Result<NetworkStarted, EngineError> {
     let NetworkParts {
-        network, live, feeds, config, shared, events, state, record, window, ..
+        network,
+        live,
+        feeds,
+        config,
+        shared,
+        events,
+        state,
+        record,
+        window,
+        talk_thread,
+        safety,
     } = parts;
+    let (tap, news) = safety.unzip();
     let encoder = TalkEncoder::with_dtx(config.audio.start_kbps() as i32 * 1_000).map_err(|e| {
         EngineError::Codec {
             what: "cannot open the Opus encoder",
@@ -482,6 +522,7 @@ fn start_network(parts: NetworkParts<'_>) -> Result<NetworkStarted, EngineError>
         commands,
         control: control_in,
         feeds,
+        safety: tap,
         drops: Arc::default(),
     };
     let drops = receive.drops.clone();
@@ -505,10 +546,11 @@ fn start_network(parts: NetworkParts<'_>) -> Result<NetworkStarted, EngineError>
         paths: Paths::new(config.audio, config.video_kbps, gauges),
         congestion: Congestion::new(config.video_kbps),
         window: window.clone(),
+        safety: news,
     };
     let start = network.start;
     let talk = spawn("hz-talk", priority::Role::Talk, move || talk.run())?;
-    let _ = parts.talk_thread.set(talk.thread().clone());
+    let _ = talk_thread.set(talk.thread().clone());
     let receive = spawn("hz-receive", priority::Role::Receive, move || receive.run())?;
     let control = spawn("hz-control", priority::Role::Normal, move || control.run(start))?;
     let threads = Threads { control: Some(control), finishing: vec![talk, receive], drops };

@@ -129,6 +129,8 @@ pub struct CallConfig {
     pub av_offset: Option<i64>,
     /// The sync tone is written into the recording.
     pub tone: bool,
+    /// What is received of the others' sound is kept, too.
+    pub safety_tracks: bool,
     /// Show the preview window from the start.
     pub window: bool,
     /// Look for recordings that earlier runs could not end; not where that was asked before.

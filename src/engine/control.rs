@@ -13,6 +13,7 @@ use super::events::Events;
 use super::paths::Paths;
 use super::receive::{Incoming, ReceiveCommand, VideoFeed, video_ring};
 use super::record::{RecordShared, Recorder, Start};
+use super::safety::SafetyNews;
 use super::shared::Shared;
 use super::sleep::{self, SleepSensor};
 use super::talk::{TalkCommand, TalkControl, TalkPeer};
@@ -118,6 +119,8 @@ pub struct Control {
     pub congestion: Congestion,
     /// Where pictures are shown.
     pub window: Arc<Window>,
+    /// What is received of each member is kept.
+    pub safety: Option<SafetyNews>,
 }
 
 /// What only this thread changes.
@@ -310,7 +313,8 @@ impl Control {
             }
             MeshEvent::PeerJoined { peer, name, address, relay, streams } => {
                 let frame_micros = i64::from(streams.audio_frame_micros);
-                let _ = self.receive.send(ReceiveCommand::Listen(peer, frame_micros));
+                let stream = self.safety.as_mut().map_or(0, |safety| safety.joined(peer, &name));
+                let _ = self.receive.send(ReceiveCommand::Listen(peer, frame_micros, stream));
                 self.welcome(peer, &name, address, relay, progress);
                 self.paths.joined(peer);
                 self.congestion.joined(peer, relay.is_some());
@@ -349,6 +353,9 @@ impl Control {
                 }
                 self.talk.send(TalkCommand::Remove(peer));
                 let _ = self.receive.send(ReceiveCommand::Remove(peer));
+                if let Some(safety) = &mut self.safety {
+                    safety.left(peer);
+                }
                 let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
                 if let Some(member) = state.members.remove(&peer.0) {
                     member.stop_view.store(true, Relaxed);

@@ -10,6 +10,7 @@ use super::config::CallConfig;
 use super::events::Events;
 use super::folder::SessionFolder;
 use super::record::{RecordShared, Start, Written, part, video_parameters};
+use super::safety::TrackView;
 use crate::clock::Estimate;
 use crate::devices::{CameraInfo, SoundInfo};
 use crate::platform::clock;
@@ -17,12 +18,12 @@ use crate::protocol::control::ClockReport;
 use crate::recording::media::hex;
 use crate::recording::metadata::{
     ClockEstimate, Counters, Devices, Extension, FileEntry, Metadata, Participant, Recording,
-    VERSION, utc,
+    SafetyTrack, VERSION, utc,
 };
 use crate::recording::mp4::{Summary, Timecode};
 use crate::recording::{frame_rate, timecodes};
-use crate::ui::model::{Finished, FinishedPart};
-use crate::units::{Micros, ParticipantId};
+use crate::ui::model::{Finished, FinishedPart, FinishedTrack};
+use crate::units::{MediaTime, Micros, ParticipantId};
 
 /// File names of PRD 7.
 pub const METADATA: &str = "session_metadata.json";
@@ -34,6 +35,7 @@ pub struct Session<'a> {
     pub start: &'a Start,
     pub state: &'a CallState,
     pub record: &'a RecordShared,
+    pub tracks: &'a [TrackView],
     pub camera: Option<&'a CameraInfo>,
     pub microphone: Option<SoundInfo>,
     pub speaker: Option<SoundInfo>,
@@ -110,6 +112,7 @@ impl Session<'_> {
                 },
                 clocks: self.clocks(own),
                 files: self.files(),
+                safety_tracks: self.tracks.iter().map(|t| safety_track(t, start)).collect(),
                 tones: record.tones(),
                 events: record.notes(),
             },
@@ -190,6 +193,24 @@ impl Session<'_> {
     }
 }
 
+fn safety_track(track: &TrackView, start: &Start) -> SafetyTrack {
+    let counts = &track.counts;
+    let session_us = |sample: u64| (start.t0 + MediaTime::samples(sample as i64).to_micros()).0;
+    SafetyTrack {
+        file: track.path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        id: track.id,
+        name: track.name.clone(),
+        first_session_us: session_us(counts.first.unwrap_or(0)),
+        last_session_us: session_us(counts.end),
+        packets: counts.packets,
+        lost: counts.lost,
+        gaps: counts.gaps,
+        gap_ms: counts.gap_samples as f64 / 48.0,
+        bytes: track.bytes,
+        media_blake2s: track.media_hash.as_ref().map(hex),
+    }
+}
+
 /// An estimate as heartbeats carry it, `now`.
 pub fn report(estimate: Estimate, now: Micros) -> ClockReport {
     ClockReport {
@@ -201,7 +222,7 @@ pub fn report(estimate: Estimate, now: Micros) -> ClockReport {
 
 /// What is in the closed files, read back from them; the counters as the recorder kept them. `None`
 /// when nothing was closed.
-pub fn finished(record: &RecordShared, events: &Events) -> Option<Finished> {
+pub fn finished(record: &RecordShared, tracks: &[TrackView], events: &Events) -> Option<Finished> {
     let written = record.parts.written();
     let first = written.first()?;
     let stats = record.counters().unwrap_or_default();
@@ -231,7 +252,23 @@ pub fn finished(record: &RecordShared, events: &Events) -> Option<Finished> {
         encode_ms: stats.encode_ms,
         media_blake2s: hex(&first.media_hash),
         parts,
+        safety_tracks: tracks.iter().map(finished_track).collect(),
     })
+}
+
+fn finished_track(track: &TrackView) -> FinishedTrack {
+    let counts = &track.counts;
+    FinishedTrack {
+        path: track.path.display().to_string(),
+        id: track.id,
+        name: track.name.clone(),
+        seconds: counts.end as f64 / 48_000.0,
+        packets: counts.packets,
+        lost: counts.lost,
+        gaps: counts.gaps,
+        gap_ms: counts.gap_samples as f64 / 48.0,
+        bytes: track.bytes,
+    }
 }
 
 fn finished_part(written: &Written, events: &Events) -> FinishedPart {
@@ -296,6 +333,7 @@ mod tests {
             raw_audio: false,
             av_offset: None,
             tone: true,
+            safety_tracks: true,
             window: false,
             find_unfinished: false,
         }
@@ -312,6 +350,7 @@ mod tests {
             start: &start,
             state,
             record: &record,
+            tracks: &[],
             camera: None,
             microphone: None,
             speaker: None,

@@ -10,6 +10,7 @@
 //! socket -> hz-receive -> ring a peer -> speaker callback            (real-time)
 //!                      -> ring a peer -> hz-view-N -> window's process
 //!                      -> hz-control (tokio: the mesh, slow timers)
+//!                      -> ring       -> hz-safety -> a safety track a peer
 //! hz-sync: the disk's syncs and each fragment's commit, for hz-mux
 //! hz-find: at a start, recordings that earlier runs left; hz-recover: ends them, when told to
 //! hz-supervise: commands, snapshot, statistics, the end; hz-close: the files' end
@@ -47,6 +48,7 @@ pub mod precall;
 mod receive;
 mod record;
 pub mod recovery;
+mod safety;
 mod shared;
 mod sleep;
 mod stats;

@@ -14,6 +14,7 @@ use std::time::Duration;
 use ringbuf::traits::{Consumer, Producer, Split};
 use ringbuf::{HeapCons, HeapProd, HeapRb};
 
+use super::safety::SafetyTap;
 use super::shared::Shared;
 use super::talk::IP_UDP_HEADERS;
 use crate::audio::codec::FRAME_MICROS;
@@ -25,7 +26,7 @@ use crate::protocol::demux::{Demux, Demuxed, DropCounters};
 use crate::protocol::fragment::MAX_FRAGMENT;
 use crate::protocol::header::{Header, PacketType};
 use crate::protocol::seal::PairKeys;
-use crate::units::{MAX_PARTICIPANTS, Micros, ParticipantId};
+use crate::units::{MAX_PARTICIPANTS, Micros, ParticipantId, SessionMicros};
 
 /// Fragments that wait for a peer's decoder: two keyframes at the highest bitrate.
 const FRAGMENTS: usize = 256;
@@ -100,8 +101,9 @@ pub enum ReceiveCommand {
     Keys(ParticipantId, PairKeys),
     /// Its pictures go there.
     Video(ParticipantId, VideoFeed),
-    /// A new stream of this peer begins, in audio frames of so many microseconds.
-    Listen(ParticipantId, i64),
+    /// A new stream of this peer begins, in audio frames of so many microseconds; its number among
+    /// the safety tracks' streams, 0 for none.
+    Listen(ParticipantId, i64, u32),
     /// What others send through us to this peer goes there; `None` for a peer that is itself only
     /// reached through another member.
     Address(ParticipantId, Option<SocketAddr>),
@@ -248,6 +250,8 @@ pub struct Receive {
     pub control: tokio::sync::mpsc::Sender<Incoming>,
     /// By participant id.
     pub feeds: Vec<PeerFeed>,
+    /// Audio is kept, too.
+    pub safety: Option<SafetyTap>,
     /// What was dropped and why, for the statistics.
     pub drops: Arc<std::sync::Mutex<DropCounters>>,
 }
@@ -304,7 +308,10 @@ impl Receive {
                     *slot = Some(feed);
                 }
             }
-            ReceiveCommand::Listen(peer, frame_micros) => {
+            ReceiveCommand::Listen(peer, frame_micros, stream) => {
+                if let Some(tap) = &mut self.safety {
+                    tap.listen(peer, stream);
+                }
                 if let Some(meter) = meters.get_mut(usize::from(peer.0)) {
                     *meter = PathMeter::new(frame_micros);
                 }
@@ -320,6 +327,9 @@ impl Receive {
             ReceiveCommand::Remove(peer) => {
                 demux.remove_peer(peer);
                 forget(places, peer);
+                if let Some(tap) = &mut self.safety {
+                    tap.listen(peer, 0);
+                }
                 if let Some(feed) = self.feeds.get_mut(usize::from(peer.0)) {
                     feed.stop();
                 }
@@ -331,10 +341,9 @@ impl Receive {
     }
 
     /// How long ago a packet's first sample was captured, by the stamp that it carries.
-    fn time(&self, peer: ParticipantId, timestamp_ms: u32, at: Micros) {
+    fn time(&self, peer: ParticipantId, timestamp_ms: u32, now: SessionMicros) {
         /// Stamps are cut to milliseconds: on average half of one is missing.
         const CUT: i64 = 500;
-        let Some(now) = self.shared.session_at(at) else { return };
         // In the stamp's own width, so that its overflow does not matter.
         let age = ((now.0 / 1_000) as u32).wrapping_sub(timestamp_ms) as i32;
         if let Some(counters) = self.shared.peers.get(usize::from(peer.0)) {
@@ -354,7 +363,12 @@ impl Receive {
         let mut report = None;
         let heard = match demux.handle(datagram) {
             Demuxed::Audio { peer, sequence, timestamp_ms, payload } => {
-                self.time(peer, timestamp_ms, at);
+                if let Some(now) = self.shared.session_at(at) {
+                    self.time(peer, timestamp_ms, now);
+                    if let Some(tap) = &mut self.safety {
+                        tap.push(peer, sequence, timestamp_ms, now, payload);
+                    }
+                }
                 if let Some(feed) = self.feeds.get_mut(usize::from(peer.0)) {
                     feed.push(sequence, at, payload);
                 }

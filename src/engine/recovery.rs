@@ -10,12 +10,15 @@ use std::path::{Path, PathBuf};
 use super::disk;
 use super::metadata::{METADATA, TIMECODES};
 use super::record::{DiskFile, FILE_NAME, journal::path_of};
+use crate::audio::codec::packet_samples;
 use crate::platform::lock;
 use crate::recording::journal::Journal;
-use crate::recording::media::{Progress, hex};
+use crate::recording::media::{Progress, hex, walk};
 use crate::recording::metadata::{FileEntry, Metadata};
-use crate::recording::mp4::{Finished, Mp4Error, Summary};
+use crate::recording::mp4::{Finished, Index, Mp4Error, Summary, Track};
 use crate::recording::recover::{self, Examined, Plan, RecoverError, Saved};
+use crate::recording::render::packets;
+use crate::recording::safety::{self, Counts};
 use crate::recording::timecodes;
 
 /// Why a recording was not recovered.
@@ -96,8 +99,9 @@ pub fn recordings(path: &Path) -> io::Result<Vec<PathBuf>> {
 
 fn in_folder(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let (stem, extension) = FILE_NAME.split_once('.').unwrap_or((FILE_NAME, ""));
+    let begins = |name: &str| name.starts_with(stem) || name.starts_with(safety::PREFIX);
     let ours = |path: &PathBuf| {
-        path.file_stem().is_some_and(|name| name.to_string_lossy().starts_with(stem))
+        path.file_stem().is_some_and(|name| begins(&name.to_string_lossy()))
             && path.extension().is_some_and(|e| e == extension)
     };
     Ok(fs::read_dir(folder)?.flatten().map(|entry| entry.path()).filter(ours).collect())
@@ -182,7 +186,8 @@ fn target(path: &Path, to: &Path) -> Result<PathBuf, RecoveryError> {
         fs::create_dir_all(&folder).map_err(io_error("making the folder for the copy"))?;
         for name in [METADATA, TIMECODES] {
             let from = path.with_file_name(name);
-            if from.exists() {
+            // Another file of the session may have been recovered there before.
+            if from.exists() && !folder.join(name).exists() {
                 fs::copy(from, folder.join(name)).map_err(io_error("copying the metadata"))?;
             }
         }
@@ -227,7 +232,11 @@ fn replace_by_copy(path: &Path, file: DiskFile, plan: &Plan) -> Result<Finished,
 /// A recording whose end came between its last write and the small files.
 fn tidy_up(path: &Path, journal: &Path, summary: &Summary) {
     let _ = fs::remove_file(journal);
-    let finalised = read_metadata(path).is_none_or(|metadata| metadata.hyperzoom.finalised);
+    if let Some((index, mut file)) = track(path) {
+        let _ = update_track(path, &index, &mut file, None);
+        return;
+    }
+    let finalised = metadata_beside(path).is_none_or(|metadata| metadata.hyperzoom.finalised);
     if !finalised {
         let _ = update(path, entry(path, summary, None), summary.seconds());
     }
@@ -244,7 +253,8 @@ fn entry(path: &Path, summary: &Summary, hash: Option<&[u8; 32]>) -> FileEntry {
     }
 }
 
-fn read_metadata(recording: &Path) -> Option<Metadata> {
+/// The metadata of the session that a file belongs to, if there is one that can be read.
+pub fn metadata_beside(recording: &Path) -> Option<Metadata> {
     let text = fs::read_to_string(recording.with_file_name(METADATA)).ok()?;
     Metadata::from_json(&text).ok()
 }
@@ -255,6 +265,9 @@ fn update_metadata(
     finished: &Finished,
     seconds: f64,
 ) -> io::Result<()> {
+    if let Some((index, mut file)) = track(path) {
+        return update_track(path, &index, &mut file, Some(hex(&finished.media_hash)));
+    }
     let entry = FileEntry {
         name: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         bytes: finished.bytes,
@@ -266,7 +279,38 @@ fn update_metadata(
     update(path, entry, seconds)
 }
 
+/// A safety track, opened; `None` for another file.
+fn track(path: &Path) -> Option<(Index, File)> {
+    let mut file = File::open(path).ok()?;
+    let index = Index::read(&mut file).ok()?;
+    packets(&index).is_some().then_some((index, file))
+}
+
+/// Brings the metadata up to date with a whole safety track.
+fn update_track(
+    path: &Path,
+    index: &Index,
+    file: &mut File,
+    hash: Option<String>,
+) -> io::Result<()> {
+    let all = packets(index).unwrap_or_default();
+    let samples: Vec<_> = all.iter().map(|(_, packet)| (Track::Audio, *packet)).collect();
+    let mut times = all.iter().map(|(time, _)| *time);
+    let mut counts = Counts::default();
+    walk(file, &samples, &mut |_, _| (), |_, packet, bytes| {
+        let own = bytes.and_then(packet_samples).map_or(packet.duration, |own| own as u32);
+        counts.add(times.next().unwrap_or(0), own);
+    })?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    change(path, |metadata| metadata.recover_track(&name, &counts, index.summary.bytes, hash))
+}
+
 fn update(path: &Path, entry: FileEntry, seconds: f64) -> io::Result<()> {
+    change(path, |metadata| metadata.recover(entry, seconds))
+}
+
+/// Changes the metadata beside a recording.
+fn change(path: &Path, change: impl FnOnce(&mut Metadata)) -> io::Result<()> {
     let text = match fs::read_to_string(path.with_file_name(METADATA)) {
         Ok(text) => text,
         // A recording on its own has none.
@@ -274,7 +318,7 @@ fn update(path: &Path, entry: FileEntry, seconds: f64) -> io::Result<()> {
         Err(e) => return Err(e),
     };
     let mut metadata = Metadata::from_json(&text).map_err(io::Error::other)?;
-    metadata.recover(entry, seconds);
+    change(&mut metadata);
     let folder = path.parent().unwrap_or(Path::new("."));
     disk::replace(&folder.join(METADATA), &metadata.to_json())?;
     disk::replace(&folder.join(TIMECODES), &timecodes::text(&metadata))

@@ -23,7 +23,7 @@ use crate::platform::{clock, usage};
 use crate::protocol::control::{ClockReport, Reception, Status};
 use crate::protocol::demux::DropCounters;
 use crate::recording::aac;
-use crate::recording::space::seconds_left;
+use crate::recording::space::{TRACK_BPS, seconds_left};
 use crate::ui::model::{
     ClockView, DiskStats, LatencyParts, LiveStats, MicStats, PeerStats, PeerVideo, PeerView,
     RecordingStats, SentVideo, Snapshot, SoundDeviceStats, SoundStats, Stats,
@@ -184,9 +184,12 @@ impl Gauges {
             let info = c.info();
             u64::from(video_parameters(info.width, info.height).bitrate_bps)
         });
-        let aimed = video + u64::from(aac::BITRATE);
-        let left =
-            free_bytes.map(|free| seconds_left(free, recorded.bytes, recorded.seconds, aimed));
+        let peers = if m.config.safety_tracks { self.peers.len() as u64 } else { 0 };
+        let tracks = peers * TRACK_BPS;
+        let aimed = video + u64::from(aac::BITRATE) + tracks;
+        // As if all had been here from the start: they are from now on.
+        let bytes = recorded.bytes + (recorded.seconds * tracks as f64 / 8.0) as u64;
+        let left = free_bytes.map(|free| seconds_left(free, bytes, recorded.seconds, aimed));
         DiskStats {
             free_bytes,
             seconds_left: left.map(|s| round(s, 0)),

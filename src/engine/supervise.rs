@@ -15,6 +15,7 @@ use super::folder::SessionFolder;
 use super::metadata;
 use super::offer::Offer;
 use super::record::{RecordShared, Recorder, Start};
+use super::safety::{Safety, TrackView};
 use super::shared::Shared;
 use super::sleep::{self, ClosingWatch, SleepSensor};
 use super::stats::{Gauges, Meters};
@@ -37,6 +38,8 @@ use crate::units::{ParticipantId, SessionMicros};
 
 /// How often commands are looked at and the snapshot is made.
 const TICK: Duration = Duration::from_millis(50);
+/// How often the closing of the safety tracks is looked at: that takes no time worth a tick.
+const TURN: Duration = Duration::from_millis(5);
 /// A planned end is told to the recorder this much ahead, microseconds: what it has encoded by
 /// then it could not take back.
 const END_AHEAD: i64 = 200_000;
@@ -84,6 +87,8 @@ pub struct Supervisor {
     pub state: Arc<Mutex<CallState>>,
     pub record: Arc<RecordShared>,
     pub recorder: Option<Recorder>,
+    /// The safety tracks.
+    pub tracks: Option<Safety>,
     pub folder: Arc<SessionFolder>,
     /// Recordings of earlier runs.
     pub offer: Arc<Offer>,
@@ -152,12 +157,14 @@ impl Supervisor {
             let _ = ask.send(Ask::Leave);
         }
         self.close_recording(now, &mut gauges);
+        self.close_tracks();
         if let Some(folder) = self.folder.path() {
             self.events.open_log(folder);
         }
         // The second Ctrl-C may have come meanwhile.
         let aborted = self.shared.abort.load(Relaxed);
-        let finished = if aborted { None } else { metadata::finished(&self.record, &self.events) };
+        let finished = || metadata::finished(&self.record, &self.safety_tracks(), &self.events);
+        let finished = if aborted { None } else { finished() };
         self.write_metadata(finished.as_ref());
         if !aborted && let Err(e) = self.folder.disk.finish() {
             self.no_metadata(&e);
@@ -208,6 +215,7 @@ impl Supervisor {
                 self.folder.path().is_some(),
                 snapshot.peers.iter().map(|p| p.stats.id).collect::<Vec<_>>(),
                 (parts, last.start.get().is_some(), self.record.parts.written().len()),
+                self.safety_tracks().len(),
             );
             if known.as_ref() != Some(&roster) {
                 if let Some(folder) = self.folder.path() {
@@ -553,6 +561,19 @@ impl Supervisor {
         let _ = closing.join();
     }
 
+    /// Ends the safety tracks and waits for that, but for who aborts.
+    fn close_tracks(&self) {
+        let Some(tracks) = &self.tracks else { return };
+        tracks.begin_closing();
+        while !tracks.is_finished() && !self.shared.abort.load(Relaxed) {
+            std::thread::sleep(TURN);
+        }
+    }
+
+    fn safety_tracks(&self) -> Vec<TrackView> {
+        self.tracks.as_ref().map_or_else(Vec::new, |tracks| tracks.shared().tracks())
+    }
+
     /// The file lacks something that the devices delivered.
     fn incomplete(&self, finished: &Option<Finished>) -> bool {
         self.record.start.get().is_some()
@@ -572,6 +593,7 @@ impl Supervisor {
             start,
             state: &state,
             record: &self.record,
+            tracks: &self.safety_tracks(),
             camera: self.camera.as_ref().map(Camera::info),
             microphone: self.microphone.as_ref().map(Microphone::info),
             speaker: self.speaker.as_ref().map(Speaker::info),

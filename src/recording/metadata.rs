@@ -7,6 +7,9 @@
 use chrono::{DateTime, SecondsFormat};
 use serde::{Deserialize, Serialize};
 
+use super::safety::Counts;
+use crate::units::{MediaTime, SAMPLE_RATE, SAMPLES_PER_FRAME};
+
 /// Version of the `hyperzoom` object. Readers accept higher ones: fields are only added.
 pub const VERSION: u32 = 1;
 
@@ -97,6 +100,9 @@ pub struct Extension {
     pub clocks: Vec<ClockEstimate>,
     /// The session's files of this participant, in order.
     pub files: Vec<FileEntry>,
+    /// What was received of the other participants' sound, a file each; absent without any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub safety_tracks: Vec<SafetyTrack>,
     /// Sync tones in this recording, in order.
     pub tones: Vec<Tone>,
     /// What happened, in order.
@@ -199,6 +205,35 @@ impl FileEntry {
     }
 }
 
+/// A safety track: a participant's live sound as it was received, in a file that begins at T0.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SafetyTrack {
+    /// Its name inside the folder.
+    pub file: String,
+    /// Whose: id in the session.
+    pub id: u8,
+    /// Whose: display name.
+    pub name: String,
+    /// Session clock where its first packet begins, microseconds.
+    pub first_session_us: i64,
+    /// Session clock where its last packet ends, microseconds.
+    pub last_session_us: i64,
+    /// Opus packets in it.
+    pub packets: u64,
+    /// Frames that were sent and never came, as far as that is known: not of what came after the
+    /// last word before an interruption.
+    pub lost: u64,
+    /// Gaps between its packets: loss, silence that is not sent, absence.
+    pub gaps: u64,
+    /// Their length in all, milliseconds.
+    pub gap_ms: f64,
+    /// The file's length.
+    pub bytes: u64,
+    /// As [`FileEntry::media_blake2s`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub media_blake2s: Option<String>,
+}
+
 /// Something worth knowing in the edit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
@@ -286,6 +321,37 @@ impl Metadata {
         if own.files.len() > 1 {
             self.duration_seconds = own.files.iter().map(FileEntry::seconds).sum::<f64>() as u64;
         }
+    }
+
+    /// The safety track of that name was ended after it had been interrupted, and holds that much.
+    /// What is not in the file itself (whose it is, what was lost) stays.
+    pub fn recover_track(&mut self, file: &str, counts: &Counts, bytes: u64, hash: Option<String>) {
+        let t0 = self.hyperzoom.t0_session_us;
+        let at = |sample: u64| t0 + MediaTime::samples(sample as i64).to_micros();
+        let known = self.hyperzoom.safety_tracks.iter_mut().find(|track| track.file == file);
+        if let Some(track) = known {
+            track.first_session_us = at(counts.first.unwrap_or(0));
+            track.last_session_us = at(counts.end);
+            track.packets = counts.packets;
+            track.gaps = counts.gaps;
+            track.gap_ms = counts.gap_samples as f64 / 48.0;
+            track.bytes = bytes;
+            track.media_blake2s = hash.or(track.media_blake2s.take());
+        }
+    }
+
+    /// From T0 to the end of this recording, samples.
+    pub fn samples_from_t0(&self) -> u64 {
+        let own = &self.hyperzoom;
+        let samples = |micros: i64| MediaTime::from_micros(micros, SAMPLE_RATE).ticks;
+        let from = |start: i64| samples(start.saturating_sub(own.t0_session_us)).max(0) as u64;
+        let ends = own.files.iter().map(|file| {
+            let start = file.start_session_us.unwrap_or(own.file_start_session_us);
+            from(start) + file.samples.max(file.frames * u64::from(SAMPLES_PER_FRAME))
+        });
+        let told =
+            || from(own.file_start_session_us) + self.duration_seconds * u64::from(SAMPLE_RATE);
+        ends.max().filter(|end| *end > 0).unwrap_or_else(told)
     }
 
     /// UTC at an instant of the session clock, microseconds since 1970.
@@ -391,6 +457,43 @@ pub(crate) mod tests {
         assert_eq!(own.files[1], part("local_recording_2.mp4", 96_000, Some(200_000_000)));
         assert_eq!((metadata.duration_seconds, own.counters.samples), (12, 576_000));
         assert!(own.recovered && own.finalised);
+    }
+
+    #[test]
+    fn a_session_lasts_from_t0_to_the_end_of_its_last_file() {
+        let mut metadata = example();
+        // Nothing is closed yet: what was told, from the file's start half a second behind T0.
+        assert_eq!(metadata.samples_from_t0(), 3_842 * 48_000 + 24_000);
+        let file = FileEntry { frames: 300, samples: 479_000, ..FileEntry::default() };
+        metadata.hyperzoom.files = vec![file.clone()];
+        assert_eq!(metadata.samples_from_t0(), 480_000 + 24_000);
+        let later = FileEntry { start_session_us: Some(112_000_000), ..file };
+        metadata.hyperzoom.files.push(later);
+        assert_eq!(metadata.samples_from_t0(), 100 * 48_000 + 480_000);
+    }
+
+    #[test]
+    fn a_recovered_track_keeps_whose_it_is_and_what_was_lost() {
+        let mut metadata = example();
+        let track = SafetyTrack {
+            file: "remote_audio_Ben.mp4".into(),
+            id: 1,
+            name: "Ben".into(),
+            lost: 7,
+            ..SafetyTrack::default()
+        };
+        metadata.hyperzoom.safety_tracks.push(track);
+        let mut counts = Counts::default();
+        counts.add(48_000, 240);
+        counts.add(96_000, 240);
+        metadata.recover_track("remote_audio_Ben.mp4", &counts, 99, Some("aa".into()));
+        let track = &metadata.hyperzoom.safety_tracks[0];
+        assert_eq!((track.id, &track.name[..], track.lost), (1, "Ben", 7));
+        assert_eq!((track.first_session_us, track.last_session_us), (13_000_000, 14_005_000));
+        assert_eq!((track.packets, track.gaps, track.gap_ms, track.bytes), (2, 1, 995.0, 99));
+        assert!(!metadata.hyperzoom.finalised, "the own recording is another matter");
+        metadata.recover_track("another.mp4", &counts, 1, None);
+        assert_eq!(metadata.hyperzoom.safety_tracks.len(), 1);
     }
 
     #[test]

@@ -3,6 +3,12 @@
 /// Free space under which the recording ends while the file can still be closed (DESIGN section
 /// 6): a minute and a half at 18 Mbit/s, for a sleeping laptop's log files and the like.
 pub const LEAST_SPACE: u64 = 200 << 20;
+/// Free space under which the safety tracks end, so that the rest is the recording's own: three of
+/// them take some 180 MB an hour until they are closed, 100 after it.
+pub const LEAST_SPACE_TRACKS: u64 = LEAST_SPACE + (100 << 20);
+/// What a safety track takes of the disk, bit/s: some 32,000 of sound, as much for the fragments'
+/// slots, its index and, until it is closed, its journal; rounded up.
+pub const TRACK_BPS: u64 = 150_000;
 /// Free space under which a warning is due at the start (PRD 4.5).
 pub const LITTLE_SPACE: u64 = 20_000_000_000;
 /// A rate from the first seconds would promise nonsense.

@@ -67,6 +67,22 @@ fn write(out: &mut String, metadata: &Metadata) -> std::fmt::Result {
             )?;
         }
     }
+    if !own.safety_tracks.is_empty() {
+        writeln!(out)?;
+        writeln!(out, "Safety tracks, what was heard of the others (each file begins at T0):")?;
+        for track in &own.safety_tracks {
+            writeln!(
+                out,
+                "  {}  {}, {} packets, {} lost, {} gaps of {:.1} s in all",
+                line(&track.file),
+                line(&track.name),
+                track.packets,
+                track.lost,
+                track.gaps,
+                track.gap_ms / 1e3
+            )?;
+        }
+    }
     let place = Place::new(metadata);
     writeln!(out)?;
     writeln!(
@@ -179,7 +195,7 @@ fn line(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::metadata::{Event, FileEntry, Kind, Tone, tests::example};
+    use super::super::metadata::{Event, FileEntry, Kind, SafetyTrack, Tone, tests::example};
     use super::*;
 
     #[test]
@@ -244,10 +260,19 @@ Events (timecode, position in the file, session clock, what):
                 ..FileEntry::default()
             });
         }
+        metadata.hyperzoom.safety_tracks.push(SafetyTrack {
+            file: "remote_audio_Ben.mp4".into(),
+            name: "Ben".into(),
+            packets: 9,
+            gaps: 2,
+            gap_ms: 1_230.0,
+            ..SafetyTrack::default()
+        });
         let file = Some("b.mp4".into());
         metadata.hyperzoom.tones.push(Tone { session_us: 201_000_000, sample: 48_000, file });
         let text = text(&metadata);
         for line in [
+            "  remote_audio_Ben.mp4  Ben, 9 packets, 0 lost, 2 gaps of 1.2 s in all",
             "  a.mp4  from 21:15:00:15  0 frames, 0 samples, 0 bytes",
             "  b.mp4  from 21:18:08:00  0 frames, 0 samples, 0 bytes",
             "  21:18:09:00     0:00:01.000      sample 48000      201.000000 s  b.mp4",

@@ -4,16 +4,19 @@
 //! Pure: the file comes in as a parameter and is read once through, a sample at a time.
 
 mod tones;
+mod track;
 
 use std::fmt::Write as _;
 use std::io::{Read, Seek};
 
 use super::media::{MediaHash, Nals, Progress, hex, nals, walk};
-use super::metadata::{FileEntry, Metadata, Tone};
+use super::metadata::{FileEntry, Metadata, SafetyTrack, Tone};
 use super::mp4::{
     FRAME_TICKS, Index, ReadError, SampleAt, Summary, Tail, Track, TrackKind, TrackSummary,
     VIDEO_TIMESCALE,
 };
+use super::render::packets;
+use crate::audio::codec::packet_samples;
 use crate::units::{RECORDING_FPS, SAMPLE_RATE, SAMPLES_PER_FRAME};
 
 /// Sound and picture of a file that was ended end together, to a frame.
@@ -86,7 +89,8 @@ pub fn verify<R: Read + Seek>(
     let index = Index::read(reader)?;
     let mut all = in_file_order(&index);
     all.sort_by_key(|(_, sample)| sample.offset);
-    let mut media = Media::default();
+    let opus = packets(&index).is_some();
+    let mut media = Media { other: opus.then_some(0), ..Media::default() };
     walk(reader, &all, progress, |track, sample, bytes| media.see(track, sample, bytes))?;
     let hash = std::mem::take(&mut media.hash).finish();
 
@@ -94,12 +98,21 @@ pub fn verify<R: Read + Seek>(
     let mut report = Report { checks: Vec::new(), summary, media_hash: hash };
     boxes(&mut report, &index);
     tables(&mut report, &index, &all);
+    if opus {
+        edits(&mut report);
+        track::check(&mut report, &index, &media, metadata, name);
+        return Ok(report);
+    }
     frame_rate(&mut report, &index);
     gaps(&mut report, &index);
     let recovered = metadata.is_some_and(|m| m.hyperzoom.recovered);
     lengths(&mut report, recovered);
     edits(&mut report);
-    timecode(&mut report, metadata, name);
+    let expected = metadata.map(|m| {
+        let own = entry(m, name).and_then(|file| file.start_timecode.clone());
+        own.unwrap_or_else(|| m.hyperzoom.start_timecode.clone())
+    });
+    timecode(&mut report, expected);
     report.add("pictures", media.faults(), media.told());
     match metadata {
         Some(metadata) => {
@@ -115,7 +128,7 @@ pub fn verify<R: Read + Seek>(
                     }
                 },
             }
-            content(&mut report, entry);
+            content(&mut report, entry.and_then(|entry| entry.media_blake2s.as_ref()));
         }
         None => {
             report.skip("metadata", "no session_metadata.json beside it");
@@ -257,7 +270,7 @@ fn edits(report: &mut Report) {
     report.add("edits", faults, format!("{audio} samples of encoder delay hidden"));
 }
 
-fn timecode(report: &mut Report, metadata: Option<&Metadata>, name: &str) {
+fn timecode(report: &mut Report, expected: Option<String>) {
     let mut faults = Vec::new();
     let mut told = String::new();
     match report.summary.timecode {
@@ -267,10 +280,6 @@ fn timecode(report: &mut Report, metadata: Option<&Metadata>, name: &str) {
             if timecode.frames_per_second != 30 || timecode.drop_frame {
                 faults.push("it does not count 30 frames a second, non-drop".to_owned());
             }
-            let expected = metadata.map(|m| {
-                let own = entry(m, name).and_then(|file| file.start_timecode.clone());
-                own.unwrap_or_else(|| m.hyperzoom.start_timecode.clone())
-            });
             match expected {
                 Some(expected) if expected != timecode.start.to_string() => faults
                     .push(format!("it begins at {}, the metadata says {expected}", timecode.start)),
@@ -328,9 +337,9 @@ fn counts(report: &mut Report, metadata: &Metadata, entry: Option<&FileEntry>) {
     report.add("metadata", faults, told);
 }
 
-fn content(report: &mut Report, entry: Option<&FileEntry>) {
+fn content(report: &mut Report, told: Option<&String>) {
     let found = hex(&report.media_hash);
-    match entry.and_then(|entry| entry.media_blake2s.as_ref()) {
+    match told {
         None => report.skip("hash", "the metadata has none to compare with"),
         Some(told) if *told == found => report.add("hash", Vec::new(), format!("BLAKE2s {found}")),
         Some(_) => {
@@ -352,16 +361,28 @@ struct Media {
     mistaken: usize,
     missing: usize,
     empty: usize,
+    /// Samples of each packet of sound, if it is Opus.
+    opus: Vec<u32>,
+    /// Packets that are no Opus, though they should be.
+    other: Option<usize>,
 }
 
 impl Media {
     fn see(&mut self, track: Track, sample: &SampleAt, bytes: Option<&[u8]>) {
         let Some(bytes) = bytes else {
             self.missing += 1;
+            if track == Track::Audio && self.other.is_some() {
+                self.opus.push(sample.duration);
+            }
             return;
         };
         self.hash.add(track, bytes);
         self.empty += usize::from(bytes.is_empty());
+        if let (Track::Audio, Some(other)) = (track, &mut self.other) {
+            let samples = packet_samples(bytes);
+            *other += usize::from(samples.is_none());
+            self.opus.push(samples.map_or(sample.duration, |samples| samples as u32));
+        }
         if track != Track::Video {
             return;
         }
@@ -389,6 +410,7 @@ impl Media {
         };
         tell(self.missing, "samples are not in the file");
         tell(self.empty, "samples are empty");
+        tell(self.other.unwrap_or(0), "packets are no Opus");
         tell(self.damaged, "pictures whose NAL units do not add up");
         tell(self.mistaken, "pictures are keyframes in the index or in the stream alone");
         if self.longest_gop > GOP {

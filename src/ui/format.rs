@@ -229,6 +229,10 @@ Recorded {length}  {size}  {frames} frames ({captured} captured, {dropped} dropp
     for part in f.parts.iter().skip(1) {
         text.push_str(&format!("\n  then    {} from {}", part.path, part.timecode));
     }
+    for track in &f.safety_tracks {
+        let name = printable(&track.name);
+        text.push_str(&format!("\n  safety  {} (what was heard of {name})", track.path));
+    }
     text
 }
 

@@ -505,6 +505,31 @@ pub struct Finished {
     /// The recording's files in order: one, and another after each long sleep of the computer.
     /// `path` and `media_blake2s` are those of the first, all else counts them together.
     pub parts: Vec<FinishedPart>,
+    /// What was received of each other member's sound, a file each.
+    pub safety_tracks: Vec<FinishedTrack>,
+}
+
+/// A safety track: what was received of a member's sound, in a file that begins at T0.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct FinishedTrack {
+    /// The MP4 file.
+    pub path: String,
+    /// The member's id.
+    pub id: u8,
+    /// The member's display name.
+    pub name: String,
+    /// From T0 to the last packet.
+    pub seconds: f64,
+    /// Opus packets in it.
+    pub packets: u64,
+    /// Frames that were sent and never came.
+    pub lost: u64,
+    /// Gaps between packets: loss, silence, absence.
+    pub gaps: u64,
+    /// Their length in all, milliseconds.
+    pub gap_ms: f64,
+    /// Size.
+    pub bytes: u64,
 }
 
 /// One file of the recording.

@@ -8,6 +8,7 @@ mod endings;
 mod evening;
 mod goes_on;
 mod killed;
+mod safety;
 mod tones;
 #[cfg(target_os = "linux")]
 mod window;
@@ -416,7 +417,7 @@ fn in_step(finished: [&Finished; 2], seen: [Seen; 2]) {
 /// Folder names, the metadata of both, the text for people.
 #[track_caller]
 fn files_around(ann: &Finished, ben: &Finished, data: &[Value; 2]) {
-    for (finished, data) in [(ann, &data[0]), (ben, &data[1])] {
+    for (finished, data, other) in [(ann, &data[0], "Ben"), (ben, &data[1], "Ann")] {
         let folder = finished.folder();
         let name = folder.file_name().expect("a name").to_string_lossy().into_owned();
         assert!(name.ends_with("_Pilot_one"), "{name}");
@@ -445,6 +446,7 @@ fn files_around(ann: &Finished, ben: &Finished, data: &[Value; 2]) {
                 "frame_log.csv",
                 "hyperzoom.log",
                 "local_recording.mp4",
+                &format!("remote_audio_{other}.mp4"),
                 "session_metadata.json",
                 "sync_timecodes.txt"
             ]

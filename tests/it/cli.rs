@@ -37,6 +37,7 @@ fn help_works_everywhere_and_names_every_flag() {
         &["devices"],
         &["doctor"],
         &["recover"],
+        &["render"],
         &["verify"],
     ] {
         for flag in ["--help", "-h"] {

@@ -5,7 +5,7 @@ use std::path::Path;
 use hyperzoom::recording::mp4::Summary;
 use serde_json::Value;
 
-use crate::call::{assert_format, party};
+use crate::call::{assert_format, guest, host, party};
 use crate::support::disk::FaultyDisk;
 use crate::support::media::{ffprobe, number, plays, stream};
 use crate::support::process::{Finished, Guard, Program, real_time, run, side_by_side};
@@ -229,4 +229,32 @@ fn other_programs_on_all_cores_for_a_minute_cost_no_picture_and_no_sample() {
         let limit = stats["recording"]["queued_limit_bytes"].as_u64().unwrap_or(0);
         assert!(queued <= limit, "{stats}");
     }
+}
+
+#[test]
+fn on_a_disk_that_gets_full_the_safety_tracks_end_first_and_the_recording_goes_on() {
+    let _place = side_by_side();
+    let Some(disk) = FaultyDisk::mount(PLENTY) else { return };
+    let room = tempfile::tempdir().expect("a folder");
+    let (mut host, invite) = host(party("test", "off", "off", disk.path()));
+    let mut guest = guest("Ben", &invite, party("test", "off", "off", room.path()));
+    host.recorded(2.2);
+    // Enough for the recording, too little for anything else.
+    disk.set_free(250_000_000);
+    let (_, warning) = host.wait_for("a warning", |e| says(e, "safety track of Ben ends here"));
+    let seconds = warning["t"].as_f64().expect("a number");
+    host.more_stats(2);
+    for program in [&mut guest, &mut host] {
+        program.command("end");
+    }
+    let finished = host.finished();
+    assert!(finished.0["seconds"].as_f64().is_some_and(|s| s > 4.0), "{}", finished.0);
+    let track = &finished.0["safety_tracks"][0];
+    assert!(track["seconds"].as_f64().is_some_and(|s| s > 1.0 && s <= seconds), "{track}");
+    let path = Path::new(track["path"].as_str().expect("a path"));
+    let mut file = std::fs::File::open(path).expect("it is there");
+    let summary = Summary::read(&mut file).expect("it reads back");
+    assert!(summary.finalised, "{}", host.account());
+    assert!(!path.with_extension("journal").exists());
+    guest.finished();
 }

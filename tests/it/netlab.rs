@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::process::{Program, side_by_side};
+use crate::support::process::{Program, run, side_by_side};
 
 /// Two homes behind two routers.
 struct Homes {
@@ -340,4 +340,43 @@ fn a_call_over_ipv6_alone_and_one_that_loses_its_ipv4_addresses() {
         assert_eq!(program.all("peer_left"), [Value::Null; 0], "without a new handshake");
     }
     end(&mut [host, guest]);
+}
+
+#[test]
+fn packets_that_no_copy_replaces_are_gaps_of_the_safety_track() {
+    let _place = side_by_side();
+    let addresses: [&[&str]; 2] = [&["10.77.0.1/24"], &["10.77.0.2/24"]];
+    let Some(cable) = Cable::plug("hzs", addresses) else { return };
+    let host = cable.start(0, "host", &["host", "--listen", "10.77.0.1:7000"]);
+    let invite = host.wait("ready")["invite"].as_str().expect("an invite").to_owned();
+    let guest = cable.start(1, "guest", &["join", &invite]);
+    host.recorded(1.0);
+    // Of a hundred packets eight in a row: no copy reaches so far.
+    let rule = "table inet loss { chain in { type filter hook input priority 0; \
+                udp dport 7000 numgen inc mod 100 < 8 drop; }; }";
+    if !ip(&["netns", "exec", &cable.names[0], "nft", rule]) {
+        eprintln!("no nft here, nothing tested");
+        return;
+    }
+    host.recorded(6.0);
+    let mut programs = [guest, host];
+    end(&mut programs);
+    let finished = programs[1].wait("recording_finished");
+    let track = &finished["safety_tracks"][0];
+    println!("{track}");
+    let count = |key: &str| track[key].as_u64().expect("a number");
+    let lost = count("lost");
+    assert!(lost > 20 && count("gaps") > 5, "{track}");
+    let ms = track["gap_ms"].as_f64().expect("a number");
+    // Silence is kept back, too; what is lost is in the gaps with its whole length.
+    assert!(ms >= lost as f64 * 5.0 - 1.0, "{ms} ms of gaps for {lost} frames of 5 ms");
+    let path = track["path"].as_str().expect("a path");
+    let (code, out, _) = run(&["verify", path], "");
+    assert_eq!(code, Some(0), "{out}");
+    let to = cable.folder.path().join("guest.wav").display().to_string();
+    let (code, out, _) = run(&["render", path, "--to", &to, "--json"], "");
+    assert_eq!(code, Some(0), "{out}");
+    let answer: Value = serde_json::from_str(&out).expect("a JSON line");
+    let concealed = answer["concealed_ms"].as_f64().expect("a number");
+    assert!(concealed > 20.0 && concealed <= ms + 1.0, "{answer}");
 }

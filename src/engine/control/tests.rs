@@ -31,6 +31,7 @@ fn bench() -> Bench {
     let control = Control {
         shared,
         events,
+        safety: None,
         state: Arc::default(),
         record: Arc::default(),
         socket,

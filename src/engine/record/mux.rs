@@ -10,18 +10,15 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, mpsc};
 use std::time::Duration;
 
-use super::ballast::Ballast;
 use super::file::DiskFile;
-use super::journal::JournalFile;
+use super::output::Output;
 use super::part::{self, Written};
 use super::{MakeFolder, RecordShared, Start};
 use crate::engine::events::Events;
 use crate::engine::shared::Shared;
 use crate::platform::whereabouts::Whereabouts;
 use crate::recording::h264::{EncodedSample, VideoParameters};
-use crate::recording::mp4::{
-    AudioTrack, MovieParameters, Mp4Error, Mp4Writer, Timecode, VideoTrack,
-};
+use crate::recording::mp4::{AudioTrack, MovieParameters, Mp4Error, Timecode, VideoTrack};
 use crate::recording::sound::{PACKET_SAMPLES, SoundPacket};
 use crate::ui::model::Event;
 
@@ -175,11 +172,7 @@ impl Drop for Taken<'_> {
 
 /// The file while it is open.
 struct Open {
-    writer: Mp4Writer<DiskFile>,
-    journal: JournalFile,
-    /// Room for its end.
-    ballast: Ballast,
-    path: PathBuf,
+    output: Output,
     start: Start,
     /// Length of the sound, once it has ended.
     samples: u64,
@@ -311,12 +304,12 @@ impl Mux {
                 break;
             }
         }
-        self.tell_bytes(open.writer.bytes());
+        self.tell_bytes(open.output.bytes());
         if let Some(e) = error {
             part.failed = true;
             part.early.clear();
             let open = part.open.take().expect("it was written to just now");
-            self.fail(format!("writing {} failed: {e}", open.path.display()));
+            self.fail(format!("writing {} failed: {e}", open.output.path().display()));
             self.close(part.number, open);
         }
     }
@@ -363,32 +356,25 @@ impl Mux {
             timecode: Timecode { start_frame: start.timecode() },
             created_utc_seconds: (start.utc_micros() / 1_000_000).max(0) as u64,
         };
-        let mut journal = JournalFile::create(&path, &parameters);
-        let writer = Mp4Writer::create(file, parameters)
+        let output = Output::begin(file, path.clone(), parameters)
             .map_err(|e| format!("cannot begin {}: {e}", path.display()))?;
-        journal.add(writer.timecode_placed(), &start.timecode().to_be_bytes());
         self.events.send(Event::RecordingStarted { path: path.display().to_string() });
-        let mut ballast = Ballast::beside(&path);
-        ballast.keep(writer.bytes_to_finish());
-        Ok(Open { writer, journal, ballast, path, start, samples: 0 })
+        Ok(Open { output, start, samples: 0 })
     }
 
     fn write(&self, open: &mut Open, item: MuxItem) -> Result<(), Mp4Error> {
         match item {
             MuxItem::Video(sample) => {
-                let placed = open.writer.video(&sample.data, sample.pts, sample.keyframe)?;
-                open.journal.add(placed, &sample.data);
+                open.output.video(&sample)?;
                 self.record.slots_written.fetch_add(1, Relaxed);
             }
             MuxItem::Audio(packet) => {
-                let placed = open.writer.audio(&packet.data, PACKET_SAMPLES)?;
-                open.journal.add(placed, &packet.data);
+                open.output.audio(&packet.data, PACKET_SAMPLES)?;
                 open.samples += u64::from(PACKET_SAMPLES);
-                open.ballast.keep(open.writer.bytes_to_finish());
             }
             // The file ends with its last picture; the last packet reaches over that.
             MuxItem::AudioEnd { samples } => {
-                open.writer.end_audio(samples);
+                open.output.end_audio(samples);
                 open.samples = samples;
             }
             MuxItem::VideoEnd
@@ -400,14 +386,10 @@ impl Mux {
     }
 
     fn close(&self, number: usize, mut open: Open) {
-        let mut finished = open.writer.finalise();
-        if finished.as_ref().is_err_and(Mp4Error::is_no_space) && open.ballast.release() {
-            finished = open.writer.finalise();
-        }
-        match finished {
+        match open.output.finalise() {
             Ok(f) => {
                 let path = self.within_reach(&open);
-                open.journal.remove();
+                open.output.remove_journal();
                 let Some(path) = path else { return self.tell_bytes(0) };
                 self.record.parts.add_written(Written {
                     number,
@@ -421,15 +403,15 @@ impl Mux {
                 self.tell_bytes(0);
             }
             Err(e) => {
-                self.fail(format!("closing {} failed: {e}", open.path.display()));
+                self.fail(format!("closing {} failed: {e}", open.output.path().display()));
                 self.events.error(
                     format!(
                         "{} could not be ended; all but its last third of a second plays",
-                        open.path.display()
+                        open.output.path().display()
                     ),
                     format!(
                         "when its disk can be written again: hyperzoom recover '{}'",
-                        open.path.display()
+                        open.output.path().display()
                     ),
                 );
             }
@@ -439,8 +421,8 @@ impl Mux {
     /// Where the closed file is. One that was deleted while it was written is saved once more, in its
     /// place, as long as it is still open; `None` where that fails.
     fn within_reach(&self, open: &Open) -> Option<PathBuf> {
-        let path = open.path.clone();
-        match open.writer.file().whereabouts(&path) {
+        let path = open.output.path().to_owned();
+        match open.output.file().whereabouts(&path) {
             Ok(Whereabouts::Moved(Some(there))) => {
                 self.fail("its folder was moved while it was being recorded".to_owned());
                 self.events.warn(
@@ -451,7 +433,7 @@ impl Mux {
             }
             Ok(Whereabouts::Gone) => {
                 self.fail("its file or folder was deleted while it was being recorded".to_owned());
-                match save_again(open.writer.file(), &path) {
+                match save_again(open.output.file(), &path) {
                     Ok(()) => {
                         self.events.warn(
                             format!("what was recorded was saved again: {}", path.display()),

@@ -45,11 +45,15 @@ pub fn avc1(b: &mut Boxes, track: &VideoTrack, bitrate: Bitrate) {
             b.u32(1);
             b.u32(1);
         });
-        b.put(b"btrt", |b| {
-            b.u32(bitrate.buffer);
-            b.u32(bitrate.peak);
-            b.u32(bitrate.average);
-        });
+        btrt(b, bitrate);
+    });
+}
+
+fn btrt(b: &mut Boxes, bitrate: Bitrate) {
+    b.put(b"btrt", |b| {
+        b.u32(bitrate.buffer);
+        b.u32(bitrate.peak);
+        b.u32(bitrate.average);
     });
 }
 
@@ -92,6 +96,8 @@ fn avcc(b: &mut Boxes, sps: &[u8], pps: &[u8]) {
 
 /// Bytes of FLAC's STREAMINFO block (RFC 9639, 8.2).
 const STREAM_INFO_BYTES: usize = 34;
+/// Bytes of `dOps` with channel mapping family 0.
+const DOPS_BYTES: usize = 11;
 
 /// Checks the audio configuration once, so that [`sound`] cannot fail.
 pub fn check_audio(track: &AudioTrack) -> Result<(), Mp4Error> {
@@ -104,7 +110,10 @@ pub fn check_audio(track: &AudioTrack) -> Result<(), Mp4Error> {
         AudioCoding::Flac if bytes != STREAM_INFO_BYTES => {
             return Err(Mp4Error::Parameters("the FLAC STREAMINFO is not 34 bytes"));
         }
-        AudioCoding::Aac | AudioCoding::Flac => {}
+        AudioCoding::Opus if bytes != DOPS_BYTES => {
+            return Err(Mp4Error::Parameters("the description of the Opus stream is not 11 bytes"));
+        }
+        AudioCoding::Aac | AudioCoding::Flac | AudioCoding::Opus => {}
     }
     if track.samples_per_packet == 0 {
         return Err(Mp4Error::Parameters("an audio packet must hold samples"));
@@ -112,11 +121,12 @@ pub fn check_audio(track: &AudioTrack) -> Result<(), Mp4Error> {
     Ok(())
 }
 
-/// The sound's entry, mono, 48 kHz: `mp4a` with `esds`, or `fLaC` with `dfLa`.
+/// The sound's entry, mono, 48 kHz: `mp4a` with `esds`, `fLaC` with `dfLa`, `Opus` with `dOps`.
 pub fn sound(b: &mut Boxes, track: &AudioTrack, bitrate: Bitrate) {
     let (kind, bits) = match track.coding {
         AudioCoding::Aac => (b"mp4a", 16), // as templated
         AudioCoding::Flac => (b"fLaC", 24),
+        AudioCoding::Opus => (b"Opus", 16), // as the encapsulation sets it
     };
     b.put(kind, |b| {
         b.zeros(6);
@@ -129,6 +139,10 @@ pub fn sound(b: &mut Boxes, track: &AudioTrack, bitrate: Bitrate) {
         match track.coding {
             AudioCoding::Aac => esds(b, &track.configuration, bitrate),
             AudioCoding::Flac => dfla(b, &track.configuration),
+            AudioCoding::Opus => {
+                b.put(b"dOps", |b| b.raw(&track.configuration));
+                btrt(b, bitrate);
+            }
         }
     });
 }
@@ -252,6 +266,24 @@ mod tests {
         ];
         expected.extend(configuration);
         assert_eq!(b.into_bytes(), expected);
+        track.configuration.pop();
+        assert!(check_audio(&track).is_err());
+    }
+
+    #[test]
+    fn an_opus_entry_is_laid_out_as_the_encapsulation_says() {
+        let mut track = AudioTrack::opus(120, 32_000, 240);
+        assert!(check_audio(&track).is_ok());
+        let mut b = Boxes::new();
+        sound(&mut b, &track, RATE);
+        #[rustfmt::skip]
+        assert_eq!(b.into_bytes(), [
+            0, 0, 0, 75, b'O', b'p', b'u', b's', 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0,
+            0, 1, 0, 16, 0, 0, 0, 0, 0xBB, 0x80, 0, 0, // one channel, 16 bit, 48,000 Hz
+            0, 0, 0, 19, b'd', b'O', b'p', b's', // a plain box: no version and flags of its own
+            0, 1, 0, 120, 0, 0, 0xBB, 0x80, 0, 0, 0, // mono, pre-skip 120, 48,000 Hz, no gain
+            0, 0, 0, 20, b'b', b't', b'r', b't', 0, 0, 3, 0, 0, 2, 0xF0, 0, 0, 2, 0xEE, 0,
+        ]);
         track.configuration.pop();
         assert!(check_audio(&track).is_err());
     }

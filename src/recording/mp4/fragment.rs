@@ -15,7 +15,7 @@ pub const NOT_SYNC: u32 = 0x0101_0000;
 pub enum Track {
     /// H.264.
     Video,
-    /// AAC.
+    /// The sound.
     Audio,
     /// The start timecode.
     Timecode,
@@ -126,13 +126,13 @@ impl Fragment {
         self.samples += 1;
     }
 
-    /// The sample before the track's newest lasted longer than was known. False when it is not
-    /// here but in an earlier fragment.
-    pub fn lengthen_before_last(&mut self, track: Track, ticks: u32) -> bool {
+    /// The sample before the track's newest lasts that long. False when it is not here but in an
+    /// earlier fragment.
+    pub fn set_before_last(&mut self, track: Track, ticks: u32) -> bool {
         let runs = self.runs.iter_mut().filter(|run| run.track == track);
         match runs.flat_map(|run| &mut run.samples).rev().nth(1) {
             Some(sample) => {
-                sample.1 = sample.1.saturating_add(ticks);
+                sample.1 = ticks;
                 true
             }
             None => false,

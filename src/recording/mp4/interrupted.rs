@@ -8,7 +8,9 @@ use super::finish::{FinalIndex, measure};
 use super::fragment::Track;
 use super::moov::{Recorded, timescale};
 use super::read::{Index, SampleAt};
-use super::{FRAME_TICKS, Finished, MovieParameters, Mp4Error, RecordingFile, Result, TrackKind};
+use super::{
+    AudioCoding, FRAME_TICKS, Finished, MovieParameters, Mp4Error, RecordingFile, Result, TrackKind,
+};
 
 /// What is to be in the finished file.
 #[derive(Clone, Debug)]
@@ -83,7 +85,8 @@ impl Salvage {
     fn recorded(&self) -> (Recorded, Option<u64>) {
         let mut recorded = Recorded::default();
         let ticks = u64::from(FRAME_TICKS);
-        let [video, ..] = &self.samples;
+        let [video, audio, _] = &self.samples;
+        recorded.first_packet = audio.first().map_or(0, |first| first.time);
         recorded.first_frame = video.first().map_or(0, |first| first.time / ticks);
         let next_frame = video.last().map(|last| last.time / ticks + 1);
         for track in Track::ALL {
@@ -93,6 +96,9 @@ impl Salvage {
         }
         // How long a picture is shown only the next one tells, which may be in another chunk.
         let mut until = video.iter().skip(1).map(|next| next.time);
+        // Opus' packets may have gaps between them, which are the duration of the one before.
+        let gaps = self.parameters.audio.as_ref().is_some_and(|a| a.coding == AudioCoding::Opus);
+        let mut next_packet = audio.iter().skip(1).map(|next| next.time);
         let mut run: Vec<(u32, u32)> = Vec::new();
         let mut open: Option<(Track, SampleAt, u64)> = None;
         for (track, sample) in self.in_file_order() {
@@ -101,6 +107,9 @@ impl Salvage {
                     let until = until.next().unwrap_or(sample.time + ticks);
                     u32::try_from(until.saturating_sub(sample.time)).unwrap_or(u32::MAX)
                 }
+                Track::Audio if gaps => next_packet.next().map_or(sample.duration, |next| {
+                    u32::try_from(next.saturating_sub(sample.time)).unwrap_or(u32::MAX)
+                }),
                 Track::Audio | Track::Timecode => sample.duration,
             };
             let goes_on = open.is_some_and(|(of, _, end)| {

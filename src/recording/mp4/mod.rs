@@ -5,7 +5,7 @@
 //! after the end     ftyp | mdat ................................................... | moov (final)
 //! ```
 //!
-//! A fragment holds a third of a second. The **open fragment** is a `free` box of size 0, which reaches to the end of the file: a slot
+//! A fragment holds a third of a second (of live sound alone, a second). The **open fragment** is a `free` box of size 0, which reaches to the end of the file: a slot
 //! for the coming `moof`, then each sample as it is encoded. Committing writes the `moof`'s body,
 //! a `free` filler and the `mdat` header behind the slot's first 8 bytes, syncs, and then sets
 //! size and type with ONE aligned 8-byte write. A `moof`'s size is a multiple of 256, so that
@@ -181,6 +181,22 @@ pub enum AudioCoding {
     Aac,
     /// FLAC, 24 bit: `fLaC` with `dfLa` (Encapsulation of FLAC in ISO Base Media File Format).
     Flac,
+    /// Opus: `Opus` with `dOps` (Encapsulation of Opus in ISO Base Media File Format). Its packets
+    /// need not follow each other without a gap.
+    Opus,
+}
+
+impl AudioCoding {
+    /// How many packets before one decoding has to begin, for the roll group (ISO 14496-12, 10.1):
+    /// AAC needs the one before, Opus 80 ms of them (the encapsulation, 4.3.6.2).
+    fn roll(self, samples_per_packet: u32) -> Option<u16> {
+        const OPUS_PRE_ROLL: u32 = AUDIO_TIMESCALE / 1_000 * 80;
+        match self {
+            Self::Aac => Some(1),
+            Self::Flac => None,
+            Self::Opus => u16::try_from(OPUS_PRE_ROLL.div_ceil(samples_per_packet.max(1))).ok(),
+        }
+    }
 }
 
 /// A mono track at 48 kHz (PRD 4.3.2).
@@ -189,7 +205,7 @@ pub struct AudioTrack {
     /// Which coding.
     pub coding: AudioCoding,
     /// AudioSpecificConfig (ISO 14496-3, 1.6.2.1) of AAC, the 34 bytes of STREAMINFO (RFC 9639,
-    /// 8.2) of FLAC, as the encoder gives it.
+    /// 8.2) of FLAC, as the encoder gives it; `dOps`' 11 bytes of Opus (see [`AudioTrack::opus`]).
     pub configuration: Vec<u8>,
     /// Bitrate, bit/s.
     pub bitrate: u32,
@@ -199,8 +215,28 @@ pub struct AudioTrack {
     pub samples_per_packet: u32,
 }
 
+impl AudioTrack {
+    /// A mono Opus track at 48 kHz whose decoder's first `pre_skip` samples belong before the first
+    /// packet's instant.
+    pub fn opus(pre_skip: u16, bitrate: u32, samples_per_packet: u32) -> Self {
+        // Version, channels, PreSkip, InputSampleRate, OutputGain (Q7.8 dB), ChannelMappingFamily
+        // (the encapsulation, 4.3.2).
+        let mut dops = vec![0, 1];
+        dops.extend_from_slice(&pre_skip.to_be_bytes());
+        dops.extend_from_slice(&SAMPLE_RATE.to_be_bytes());
+        dops.extend_from_slice(&[0, 0, 0]);
+        Self {
+            coding: AudioCoding::Opus,
+            configuration: dops,
+            bitrate,
+            priming_samples: pre_skip.into(),
+            samples_per_packet,
+        }
+    }
+}
+
 /// SMPTE timecode, 30 fps non-drop, wrapping at 24 hours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Timecode {
     /// The first frame's number since midnight, at 30 frames a second.
     pub start_frame: u32,

@@ -7,8 +7,8 @@ use super::entries::{self, Bitrate};
 use super::fragment::{NOT_SYNC, SYNC, Track};
 use super::tables::SampleTable;
 use super::{
-    AUDIO_TIMESCALE, AudioCoding, FRAME_TICKS, MOVIE_TICKS_PER_FRAME, MOVIE_TIMESCALE,
-    MovieParameters, VIDEO_TIMESCALE,
+    AUDIO_TIMESCALE, FRAME_TICKS, MOVIE_TICKS_PER_FRAME, MOVIE_TIMESCALE, MovieParameters,
+    VIDEO_TIMESCALE,
 };
 
 /// Seconds from 1904, where MP4 counts from, to 1970.
@@ -25,6 +25,8 @@ pub struct Recorded {
     pub tables: [SampleTable; 3],
     /// The first video frame's number; not 0 when the picture began after the file.
     pub first_frame: u64,
+    /// Media time of the first packet of sound; not 0 when the sound began after the file.
+    pub first_packet: u64,
     /// Most bits in any second, a track.
     pub peak: [Peak; 3],
 }
@@ -148,7 +150,11 @@ fn edits(parameters: &MovieParameters, recorded: Option<&Recorded>, track: Track
     }
     if track == Track::Audio {
         let priming = parameters.audio.as_ref().map_or(0, |a| u64::from(a.priming_samples));
-        if priming > 0 {
+        let first = recorded.map_or(0, |r| r.first_packet);
+        if first > 0 {
+            edits.push(Edit { duration: first, media_time: None });
+        }
+        if priming > 0 || first > 0 {
             // Before the end is known the duration is 0: all that the fragments bring (8.6.6.1).
             let duration = movie_ticks(track, media.saturating_sub(priming));
             edits.push(Edit { duration, media_time: Some(priming) });
@@ -270,14 +276,14 @@ fn stbl(b: &mut Boxes, parameters: &MovieParameters, recorded: Option<&Recorded>
         }
     });
     table.put(b, track == Track::Video && table.len() > 0);
-    let aac = parameters.audio.as_ref().is_some_and(|a| a.coding == AudioCoding::Aac);
-    if track == Track::Audio && aac {
-        // A packet decodes right after the one before it (AudioRollRecoveryEntry, 10.1).
+    let roll = parameters.audio.as_ref().and_then(|a| a.coding.roll(a.samples_per_packet));
+    if let (Track::Audio, Some(roll)) = (track, roll) {
+        // A packet decodes right only after those before it (AudioRollRecoveryEntry, 10.1).
         b.put_full(b"sgpd", 1, 0, |b| {
             b.raw(b"roll");
             b.u32(2); // each entry's length
             b.u32(1);
-            b.u16(0xFFFF); // roll_distance -1
+            b.u16(roll.wrapping_neg()); // roll_distance
         });
         if table.len() > 0 {
             b.put_full(b"sbgp", 0, 0, |b| {

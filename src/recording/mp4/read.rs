@@ -73,6 +73,9 @@ pub struct TrackSummary {
     pub constant_duration: Option<u32>,
     /// Media time at which the (last) edit begins; 0 without edit list.
     pub edit_start: i64,
+    /// How long nothing is shown before it (empty edits), movie ticks; 0 in fragments, whose decode
+    /// times say it themselves.
+    pub edit_delay: u64,
     /// Width in pixels, video only.
     pub width: u16,
     /// Height in pixels, video only.

@@ -80,13 +80,6 @@ impl SampleTable {
         }
     }
 
-    /// The newest sample lasted longer than was known when it was added.
-    pub fn lengthen_last(&mut self, ticks: u32) {
-        if let Some((_, duration)) = self.durations.last().copied() {
-            self.set_last_duration(duration.saturating_add(ticks));
-        }
-    }
-
     /// Gives the newest sample this duration.
     pub fn set_last_duration(&mut self, ticks: u32) {
         let Some(last) = self.durations.last_mut() else { return };
@@ -189,7 +182,7 @@ mod tests {
     fn a_gap_lengthens_the_sample_before_it() {
         let mut table = SampleTable::default();
         table.add_chunk(0, &[(1, 1000), (1, 1000)], true);
-        table.lengthen_last(500);
+        table.set_last_duration(1_500);
         assert_eq!(table.durations, [(1, 1000), (1, 1500)]);
         assert_eq!(table.duration(), 2500);
     }

@@ -11,7 +11,7 @@ use super::boxes::OPEN_FREE;
 use super::finish::{FinalIndex, beginning, measure};
 use super::fragment::{Fragment, Track, slot_for};
 use super::moov::{Recorded, default_durations, has, timescale};
-use super::{FRAME_TICKS, MovieParameters, Mp4Error, RecordingFile, Result};
+use super::{AudioCoding, FRAME_TICKS, MovieParameters, Mp4Error, RecordingFile, Result};
 use crate::units::{RECORDING_FPS, SAMPLE_RATE};
 
 /// A fragment is a third of a second, in frames; three begin with each keyframe's. The picture runs
@@ -22,10 +22,15 @@ const FRAGMENT_FRAMES: u64 = RECORDING_FPS as u64 / 3;
 /// When video stalls while audio goes on, what there is is committed after twice that: it must
 /// reach the disk.
 const OVERDUE_FRAMES: u64 = FRAGMENT_FRAMES * 2;
+/// Live sound is so small that a slot every third of a second would be most of the file: one a second
+/// (PRD 4.3.3).
+const LIVE_FRAMES: u64 = RECORDING_FPS as u64;
 /// Commits early above this, so that offsets within a fragment stay far below 2 GiB.
 const LARGEST_PAYLOAD: u64 = 512 << 20;
 /// Space is asked for in such steps, some 14 s of 1080p: few enough calls, little to give back.
 const RESERVE: u64 = 32 << 20;
+/// Sound alone takes two hundredths of that, and shares the disk with a recording that needs it.
+const RESERVE_SOUND: u64 = 2 << 20;
 /// What was recorded so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -93,6 +98,7 @@ pub struct Mp4Writer<F: RecordingFile> {
     next_frame: Option<u64>,
     frames: u64,
     packets: u64,
+    /// Where the newest packet ends.
     audio_time: u64,
     /// Of the newest packet.
     packet_duration: u32,
@@ -177,7 +183,7 @@ impl<F: RecordingFile> Mp4Writer<F> {
         let time = frame * u64::from(FRAME_TICKS);
         let placed = self.append(Track::Video, sample, time, FRAME_TICKS, keyframe)?;
         if let Some(missing) = self.next_frame.and_then(|next| frame.checked_sub(next)) {
-            self.lengthen_previous(missing);
+            self.hold_previous(missing);
         }
         self.recorded.first_frame = base;
         self.next_frame = Some(frame + 1);
@@ -185,21 +191,44 @@ impl<F: RecordingFile> Mp4Writer<F> {
         Ok(placed)
     }
 
-    /// Appends one packet of that many samples. On an error the packet is not in the file and may
-    /// be given again.
+    /// Appends one packet of that many samples, right behind the one before. On an error the packet
+    /// is not in the file and may be given again.
     pub fn audio(&mut self, packet: &[u8], duration: u32) -> Result<Placed> {
+        self.audio_at(packet, self.audio_time, duration)
+    }
+
+    /// The same at sample `time` from the file's start, which must lie behind the packet before:
+    /// that one lasts until then. So a gap is the duration of the packet in front of it, which all
+    /// readers know of; nothing is made up to fill it.
+    pub fn audio_at(&mut self, packet: &[u8], time: u64, duration: u32) -> Result<Placed> {
         self.check(Track::Audio, packet)?;
         if duration == 0 {
             return Err(Mp4Error::Sample("an audio packet without duration"));
         }
-        let alone = self.parameters.video.is_none();
-        let limit = if alone { FRAGMENT_FRAMES } else { OVERDUE_FRAMES };
+        let before = self.audio_time - u64::from(self.packet_duration);
+        let lasts = time.checked_sub(before).and_then(|ticks| u32::try_from(ticks).ok());
+        let first = self.packets == 0;
+        let Some(lasts) = lasts.filter(|ticks| first || *ticks > 0) else {
+            return Err(Mp4Error::Sample("packets must come in order, within a day"));
+        };
+        let live = self.parameters.audio.as_ref().is_some_and(|a| a.coding == AudioCoding::Opus);
+        let limit = match (&self.parameters.video, live) {
+            (Some(_), _) => OVERDUE_FRAMES,
+            (None, true) => LIVE_FRAMES,
+            (None, false) => FRAGMENT_FRAMES,
+        };
         let samples = limit * u64::from(SAMPLE_RATE / RECORDING_FPS);
-        if self.open.as_ref().is_some_and(|open| open.duration(Track::Audio) >= samples) {
+        let begun = self.open.as_ref().and_then(|open| open.times[Track::Audio.index()]);
+        if begun.is_some_and(|begun| time - begun >= samples) {
             self.commit()?;
         }
-        let placed = self.append(Track::Audio, packet, self.audio_time, duration, true)?;
-        self.audio_time += u64::from(duration);
+        let placed = self.append(Track::Audio, packet, time, duration, true)?;
+        if first {
+            self.recorded.first_packet = time;
+        } else if lasts != self.packet_duration {
+            self.set_previous(Track::Audio, lasts);
+        }
+        self.audio_time = time + u64::from(duration);
         self.packet_duration = duration;
         self.packets += 1;
         Ok(placed)
@@ -265,11 +294,12 @@ impl<F: RecordingFile> Mp4Writer<F> {
     /// Keeps space ahead. A disk that has none says so when something is written.
     fn reserve(&mut self) {
         let end = self.bytes();
-        if self.reserved >= end + RESERVE / 2 {
+        let step = if self.parameters.video.is_some() { RESERVE } else { RESERVE_SOUND };
+        if self.reserved >= end + step / 2 {
             return;
         }
-        self.reserved = match self.file.reserve(end + RESERVE) {
-            Ok(()) => end + RESERVE,
+        self.reserved = match self.file.reserve(end + step) {
+            Ok(()) => end + step,
             Err(_) => u64::MAX,
         };
     }
@@ -405,17 +435,20 @@ impl<F: RecordingFile> Mp4Writer<F> {
     }
 
     /// The picture before a hole of that many frames goes on until the newest.
-    fn lengthen_previous(&mut self, missing: u64) {
+    fn hold_previous(&mut self, missing: u64) {
         if missing == 0 {
             return;
         }
-        let ticks = u32::try_from(missing * u64::from(FRAME_TICKS))
+        let ticks = u32::try_from((missing + 1) * u64::from(FRAME_TICKS))
             .expect("frame numbers stay below MAX_FRAMES");
-        // The newest sample itself is already in the open fragment; a hole is not its own.
-        let in_fragment =
-            self.open.as_mut().is_some_and(|open| open.lengthen_before_last(Track::Video, ticks));
+        self.set_previous(Track::Video, ticks);
+    }
+
+    /// The sample before the newest, which is already in the open fragment, lasts that long.
+    fn set_previous(&mut self, track: Track, ticks: u32) {
+        let in_fragment = self.open.as_mut().is_some_and(|open| open.set_before_last(track, ticks));
         if !in_fragment {
-            self.recorded.tables[Track::Video.index()].lengthen_last(ticks);
+            self.recorded.tables[track.index()].set_last_duration(ticks);
         }
     }
 

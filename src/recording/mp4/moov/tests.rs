@@ -2,6 +2,7 @@
 
 use super::super::{AudioTrack, Timecode, VideoTrack};
 use super::*;
+use crate::recording::mp4::AudioCoding;
 
 fn parameters() -> MovieParameters {
     MovieParameters {

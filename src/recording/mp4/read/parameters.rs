@@ -49,10 +49,15 @@ fn video(track: &TrackState) -> Option<VideoTrack> {
 }
 
 fn audio(track: &TrackState) -> Option<AudioTrack> {
-    let (coding, configuration, bitrate) = match content(track, b"dfLa") {
+    let rate = content(track, b"btrt").and_then(|btrt| u32_at(btrt, 8)).unwrap_or(0);
+    let described = [b"dfLa", b"dOps"].map(|kind| content(track, kind));
+    let (coding, configuration, bitrate) = match described {
         // Version and flags, then a block header, then STREAMINFO; no bitrate is told.
-        Some(dfla) => (AudioCoding::Flac, dfla.get(8..42)?.to_vec(), SoundFormat::Flac.bitrate()),
-        None => {
+        [Some(dfla), _] => {
+            (AudioCoding::Flac, dfla.get(8..42)?.to_vec(), SoundFormat::Flac.bitrate())
+        }
+        [None, Some(dops)] => (AudioCoding::Opus, dops.to_vec(), rate),
+        [None, None] => {
             let decoder = decoder_config(content(track, b"esds")?)?;
             let mut rest = decoder.get(13..)?;
             let asc = descriptor(&mut rest, 0x05)?.to_vec();

@@ -59,6 +59,7 @@ pub fn track<R: Read + Seek>(
             bytes: 0,
             constant_duration: None,
             edit_start: 0,
+            edit_delay: 0,
             width: 0,
             height: 0,
             channels: 0,
@@ -106,19 +107,26 @@ fn edit_list<R: Read + Seek>(
         return Ok(());
     }
     let count = u64::from(u32_at(&head, 4).unwrap_or(0));
-    let mut start = 0;
+    let (mut start, mut delay) = (0, 0_u64);
+    let mut edit = |duration: u64, media_time: i64| {
+        start = media_time;
+        if media_time == -1 {
+            delay = delay.saturating_add(duration);
+        }
+        true
+    };
     if head[0] == 1 {
         input.entries::<20>(elst.content + 8, elst.end, count, |entry| {
-            start = u64_at(entry, 8).unwrap_or(0) as i64;
-            true
+            edit(u64_at(entry, 0).unwrap_or(0), u64_at(entry, 8).unwrap_or(0) as i64)
         })?;
     } else {
         input.entries::<12>(elst.content + 8, elst.end, count, |entry| {
-            start = i64::from(u32_at(entry, 4).unwrap_or(0) as i32);
-            true
+            let duration = u64::from(u32_at(entry, 0).unwrap_or(0));
+            edit(duration, i64::from(u32_at(entry, 4).unwrap_or(0) as i32))
         })?;
     }
     state.summary.edit_start = start;
+    state.summary.edit_delay = delay;
     Ok(())
 }
 
@@ -256,7 +264,7 @@ fn sample_entry<R: Read + Seek>(
         TrackKind::Other => return Ok(()),
     };
     for child in children(input, entry.content.saturating_add(fixed), entry.end)? {
-        if !matches!(&child.kind, b"avcC" | b"esds" | b"dfLa" | b"btrt") {
+        if !matches!(&child.kind, b"avcC" | b"esds" | b"dfLa" | b"dOps" | b"btrt") {
             continue;
         }
         let content = input.load(child, SMALL_BOX)?;
