@@ -17,6 +17,8 @@ mod config;
 mod devices;
 mod doctor;
 mod error;
+#[cfg(unix)]
+mod foreground;
 mod host;
 mod join;
 mod logging;

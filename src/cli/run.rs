@@ -1,6 +1,8 @@
 //! Runs a call or a recording from its configuration to its exit code.
 
 use std::cell::Cell;
+#[cfg(unix)]
+use std::io::IsTerminal as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,10 +14,14 @@ use super::after;
 use super::args::OutputMode;
 use super::before::{self, Before, Held};
 use super::error::CliError;
+#[cfg(unix)]
+use super::foreground;
 use super::logging;
 use crate::engine::call::Call;
 use crate::engine::config::CallConfig;
 use crate::engine::exit;
+#[cfg(unix)]
+use crate::platform::jobs::Supervisor;
 use crate::ui::inputs::{self, Input};
 use crate::ui::model::{Command, Event, Snapshot, Stamped};
 use crate::ui::output::LineOutput;
@@ -37,6 +43,15 @@ pub struct Show {
 /// Starts the call, shows it until it has ended, and tells the exit code.
 pub fn run(config: CallConfig, show: Show) -> Result<ExitCode, CliError> {
     let Show { mode, log, before, stays } = show;
+    #[cfg(unix)]
+    if mode == OutputMode::Dashboard
+        && std::io::stdin().is_terminal()
+        && let Some(code) = foreground::wait_for_the_program()
+    {
+        return Ok(code);
+    }
+    #[cfg(unix)]
+    let _seen = SeenToEnd;
     if let Some(path) = &log {
         logging::start(path)?;
     }
@@ -91,6 +106,19 @@ pub fn run(config: CallConfig, show: Show) -> Result<ExitCode, CliError> {
     match outcome.refused {
         Some((what, remedy)) => Err(CliError::new(outcome.exit_code, format!("{what}; {remedy}"))),
         None => Ok(ExitCode::from(outcome.exit_code)),
+    }
+}
+
+/// Lets the process that waits for us go on when we end: while it is stopped it would not notice.
+#[cfg(unix)]
+struct SeenToEnd;
+
+#[cfg(unix)]
+impl Drop for SeenToEnd {
+    fn drop(&mut self) {
+        if let Some(supervisor) = Supervisor::ours() {
+            supervisor.go_on();
+        }
     }
 }
 

@@ -3,6 +3,8 @@
 
 pub mod clock;
 pub mod folders;
+#[cfg(unix)]
+pub mod jobs;
 pub mod lock;
 pub mod priority;
 pub mod space;

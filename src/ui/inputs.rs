@@ -34,6 +34,8 @@ pub enum Signal {
     Terminate,
     /// Ctrl-Z, SIGTSTP.
     Suspend,
+    /// SIGCONT: the shell's `fg` or `bg`.
+    Continue,
 }
 
 /// What is said instead of suspending.
@@ -77,6 +79,7 @@ struct Signals {
     terminate: tokio::signal::unix::Signal,
     hangup: tokio::signal::unix::Signal,
     suspend: tokio::signal::unix::Signal,
+    go_on: tokio::signal::unix::Signal,
 }
 
 #[cfg(unix)]
@@ -88,6 +91,7 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             hangup: signal(SignalKind::hangup())?,
             suspend: signal(SignalKind::from_raw(libc::SIGTSTP))?,
+            go_on: signal(SignalKind::from_raw(libc::SIGCONT))?,
         })
     }
 
@@ -97,6 +101,7 @@ impl Signals {
             _ = self.terminate.recv() => Signal::Terminate,
             _ = self.hangup.recv() => Signal::Terminate,
             _ = self.suspend.recv() => Signal::Suspend,
+            _ = self.go_on.recv() => Signal::Continue,
         }
     }
 }

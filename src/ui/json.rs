@@ -52,6 +52,7 @@ fn watch_to(out: &LineOutput, session: &impl Session, inputs: &Receiver<Input>) 
                     }
                 },
                 Input::Signal(Signal::Terminate) => control.end(session, EndReason::Signal),
+                Input::Signal(Signal::Continue) => {}
                 Input::Signal(Signal::Suspend) => note(NO_SUSPENDING),
                 Input::Command(Command::End) => control.end(session, EndReason::Command),
                 Input::Command(command) => session.command(command),

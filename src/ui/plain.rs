@@ -74,6 +74,7 @@ fn watch_to(out: &LineOutput, session: &impl Session, inputs: &Receiver<Input>) 
                     }
                     control.end(session, EndReason::Signal);
                 }
+                Input::Signal(Signal::Continue) => {}
                 Input::Signal(Signal::Suspend) => out.line(format!("{}  {NO_SUSPENDING}", now())),
                 Input::Command(Command::End) => control.end(session, EndReason::Command),
                 Input::Command(command) => session.command(command),

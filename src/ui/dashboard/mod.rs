@@ -2,8 +2,10 @@
 //! it is up. `draw` changes nothing; what keys and time change is in `state`.
 
 use std::io;
+#[cfg(unix)]
+use std::io::Write as _;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use crossterm::event::{self as terminal_event, KeyEventKind};
@@ -18,6 +20,8 @@ use super::palette::Palette;
 use super::terminal::{self, TakenTerminal};
 use super::{EndReason, Next, Session, Watched};
 use crate::platform::clock;
+#[cfg(unix)]
+use crate::platform::jobs::{self, Supervisor};
 use crate::units::Micros;
 use keys::Action;
 use state::DashboardState;
@@ -38,6 +42,9 @@ pub use sections::unfinished;
 
 /// How long a key may wait for its turn; also how often the engine's events are fetched.
 const TURN: Duration = Duration::from_millis(25);
+/// What stands on the terminal while the shell has it.
+#[cfg(unix)]
+const AWAY: &str = "The call and its recording go on; fg brings the dashboard back.";
 /// Shortest time between two drawings, microseconds: 15 a second look fluent and cost little.
 const DRAW_EVERY: i64 = 66_000;
 
@@ -45,34 +52,60 @@ const DRAW_EVERY: i64 = 66_000;
 /// session itself goes on.
 pub fn watch(session: &impl Session, inputs: &Receiver<Input>) -> io::Result<Watched> {
     let (to_log, captured) = channel();
-    let taken = TakenTerminal::take()?;
-    #[cfg(unix)]
-    super::stderr_pipe::redirect(to_log)?;
-    #[cfg(not(unix))]
-    drop(to_log);
-    let result = Dashboard::new(session)?.run(inputs, &captured);
-    drop(taken);
-    result
+    let held = Screen::take(to_log)?;
+    Dashboard::new(session, held)?.run(inputs, &captured)
+}
+
+/// The terminal and descriptor 2, ours until dropped.
+struct Screen {
+    taken: Option<TakenTerminal>,
+    to_log: Sender<Input>,
+}
+
+impl Screen {
+    fn take(to_log: Sender<Input>) -> io::Result<Self> {
+        let mut screen = Self { taken: None, to_log };
+        screen.back()?;
+        Ok(screen)
+    }
+
+    fn back(&mut self) -> io::Result<()> {
+        self.taken = Some(TakenTerminal::take()?);
+        #[cfg(unix)]
+        super::stderr_pipe::redirect(self.to_log.clone())?;
+        Ok(())
+    }
+
+    /// Somebody else has it for a while.
+    fn is_away(&self) -> bool {
+        self.taken.is_none()
+    }
 }
 
 struct Dashboard<'a, S> {
     session: &'a S,
     terminal: Terminal<CrosstermBackend<io::Stdout>>,
+    screen: Screen,
     state: DashboardState,
     control: EndControl,
     watched: Watched,
+    #[cfg(unix)]
+    supervisor: Option<Supervisor>,
     /// The terminal is gone: no keys, no drawing, only waiting for the end.
     lost: bool,
 }
 
 impl<'a, S: Session> Dashboard<'a, S> {
-    fn new(session: &'a S) -> io::Result<Self> {
+    fn new(session: &'a S, screen: Screen) -> io::Result<Self> {
         Ok(Self {
             session,
+            screen,
             terminal: Terminal::new(CrosstermBackend::new(io::stdout()))?,
             state: DashboardState::new(Palette::here()),
             control: EndControl::default(),
             watched: Watched::default(),
+            #[cfg(unix)]
+            supervisor: Supervisor::ours(),
             lost: false,
         })
     }
@@ -89,6 +122,8 @@ impl<'a, S: Session> Dashboard<'a, S> {
             if self.watched.abandoned || !self.events(&mut dirty) {
                 break;
             }
+            #[cfg(unix)]
+            self.notice_a_lost_supervisor();
             let snapshot = self.session.snapshot();
             let now = clock::now();
             let due = match &drawn {
@@ -97,7 +132,7 @@ impl<'a, S: Session> Dashboard<'a, S> {
                     now.since(*at) >= DRAW_EVERY && (dirty || !Arc::ptr_eq(last, &snapshot))
                 }
             };
-            if due && !self.lost {
+            if due && !self.lost && !self.screen.is_away() {
                 self.state.absorb(&snapshot, now);
                 let state = &self.state;
                 let result = self.terminal.draw(|frame| draw::draw(frame, &snapshot, state));
@@ -114,7 +149,7 @@ impl<'a, S: Session> Dashboard<'a, S> {
 
     /// Takes keys for up to [`TURN`]; says whether anything may look different now.
     fn keys(&mut self) -> io::Result<bool> {
-        if self.lost {
+        if self.lost || self.screen.is_away() {
             // The events' own waiting takes the place of the terminal's.
             return Ok(false);
         }
@@ -211,7 +246,8 @@ impl<'a, S: Session> Dashboard<'a, S> {
                 self.state.ending = true;
                 self.control.end(self.session, EndReason::Signal);
             }
-            Input::Signal(Signal::Suspend) => self.state.say(NO_SUSPENDING.to_owned()),
+            Input::Signal(Signal::Suspend) => self.leave_for_a_while(),
+            Input::Signal(Signal::Continue) => self.return_if_asked(),
             Input::Command(Command::End) => {
                 self.control.end(self.session, EndReason::Command);
             }
@@ -227,9 +263,53 @@ impl<'a, S: Session> Dashboard<'a, S> {
         }
     }
 
+    /// Ctrl-Z: the shell has its terminal back, and the call goes on.
+    #[cfg(unix)]
+    fn leave_for_a_while(&mut self) {
+        let Some(supervisor) = self.supervisor.filter(|_| !self.screen.is_away()) else {
+            return self.state.say(NO_SUSPENDING.to_owned());
+        };
+        self.screen.taken = None;
+        // A terminal that is gone is noticed where it is drawn on.
+        let _ = writeln!(io::stdout(), "{AWAY}");
+        if supervisor.stop().is_err() {
+            self.return_if_asked();
+        }
+    }
+
+    /// Who ends the process that the shell knows wants the program to end.
+    #[cfg(unix)]
+    fn notice_a_lost_supervisor(&mut self) {
+        if self.supervisor.is_some_and(|supervisor| !supervisor.lives()) {
+            self.supervisor = None;
+            self.input(Input::Signal(Signal::Terminate));
+        }
+    }
+
+    /// `fg`, but not `bg`, which continues too.
+    #[cfg(unix)]
+    fn return_if_asked(&mut self) {
+        if !self.screen.is_away() || !jobs::in_foreground() {
+            return;
+        }
+        match self.screen.back().and_then(|()| self.terminal.clear()) {
+            Ok(()) => {}
+            Err(e) => self.lose(&e),
+        }
+    }
+
+    #[cfg(not(unix))]
+    fn leave_for_a_while(&mut self) {
+        self.state.say(NO_SUSPENDING.to_owned());
+    }
+
+    #[cfg(not(unix))]
+    fn return_if_asked(&mut self) {}
+
     /// Takes what has happened; `false` when the session has ended.
     fn events(&mut self, dirty: &mut bool) -> bool {
-        let mut wait = if self.lost { TURN } else { Duration::ZERO };
+        let idle = self.lost || self.screen.is_away();
+        let mut wait = if idle { TURN } else { Duration::ZERO };
         loop {
             match self.session.next_event(wait) {
                 Next::Quiet => return true,

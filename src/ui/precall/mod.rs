@@ -231,7 +231,7 @@ pub fn ask(
                 }
                 // There is nothing yet that a pause would tear, but no shell to come back from
                 // either where a terminal's own program was started by it.
-                Input::Signal(Signal::Suspend) => {}
+                Input::Signal(Signal::Suspend | Signal::Continue) => {}
                 Input::Stderr(line) => tracing::warn!("stderr: {line}"),
                 Input::Command(_) | Input::NoCommand { .. } => {}
             }

@@ -104,3 +104,58 @@ fn a_second_interrupt_aborts_and_the_file_still_plays() {
     assert!(number(&stream(&ffprobe(path), "video")["duration"]) >= 1.0);
     plays(path);
 }
+
+/// A shell with jobs, as a person has it.
+#[test]
+fn ctrl_z_gives_the_shell_back_the_recording_goes_on_and_fg_brings_the_dashboard() {
+    let _place = side_by_side();
+    let room = tempfile::tempdir().expect("a folder");
+    let program = env!("CARGO_BIN_EXE_hyperzoom");
+    let output = room.path().join("out");
+    let mut shell = Terminal::shell(|command| {
+        command.env("PS1", "shell> ");
+    });
+    shell.shows("shell>");
+    shell.press(&format!(
+        "{program} record --yes --mic test --camera test:128x96 --speaker off --no-window --output {}\r",
+        output.display()
+    ));
+    let recorded = || {
+        let session = std::fs::read_dir(&output).into_iter().flatten().flatten().next();
+        let movie = session.map(|s| s.path().join("local_recording.mp4"));
+        movie.and_then(|path| std::fs::metadata(path).ok()).map_or(0, |m| m.len())
+    };
+    shell.shows("REC");
+    shell.press("\u{1a}");
+    shell.shows("fg brings the dashboard back");
+    shell.shows("Stopped");
+    shell.is_restored();
+    // The shell answers, and the file grows all the same.
+    let before = recorded();
+    shell.press("echo it is $((40 + 2))\r");
+    shell.shows("it is 42");
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while recorded() <= before + 20_000 {
+        assert!(std::time::Instant::now() < deadline, "{before} bytes, then {}", recorded());
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    shell.press("fg\r");
+    shell.shows("REC");
+    shell.press("qq");
+    shell.shows("shell>");
+    shell.press("echo code $?\r");
+    shell.shows("code 0");
+    let session = std::fs::read_dir(&output).expect("the folder").next().expect("a session");
+    plays(&session.expect("an entry").path().join("local_recording.mp4"));
+    // While it is away it ends by itself, too, and the shell hears of it.
+    shell.press(&format!(
+        "clear; {program} record --yes --duration 2s --mic test --camera off --speaker off --output {}\r",
+        room.path().join("two").display()
+    ));
+    shell.shows("REC");
+    shell.press("\u{1a}");
+    shell.shows("Stopped");
+    shell.shows("local_recording.mp4");
+    shell.press("wait; echo jobs: $(jobs | wc -l)\r");
+    shell.shows("jobs: 0");
+}

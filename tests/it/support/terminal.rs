@@ -21,11 +21,22 @@ pub struct Terminal {
 impl Terminal {
     /// Starts `hyperzoom ARGS`; `adjust` has a hand on the command before.
     pub fn start(args: &[String], adjust: impl FnOnce(&mut CommandBuilder)) -> Self {
+        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_hyperzoom"));
+        command.args(args);
+        Self::run(command, adjust)
+    }
+
+    /// Starts a shell with jobs.
+    pub fn shell(adjust: impl FnOnce(&mut CommandBuilder)) -> Self {
+        let mut command = CommandBuilder::new("bash");
+        command.args(["--norc", "--noprofile", "-i"]);
+        Self::run(command, adjust)
+    }
+
+    fn run(mut command: CommandBuilder, adjust: impl FnOnce(&mut CommandBuilder)) -> Self {
         let size = PtySize { rows: ROWS, cols: COLUMNS, pixel_width: 0, pixel_height: 0 };
         let pty = native_pty_system().openpty(size).expect("a pseudo-terminal can be opened");
-        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_hyperzoom"));
         command.env("HYPERZOOM_CONFIG", "");
-        command.args(args);
         command.env("TERM", "xterm-256color");
         command.env("LC_ALL", "C.UTF-8");
         for name in ["DISPLAY", "WAYLAND_DISPLAY", "NO_COLOR", "HYPERZOOM_INVITE"] {
