@@ -3,7 +3,7 @@
 //!
 //! A track's packets are the peer's Opus packets, untouched, each at its place on the session's grid
 //! of samples, counted from T0. [`order`] takes them out of the network's packets, once each and in
-//! order; [`Place`] finds when each was captured; [`Track`] puts them into one line. What did not
+//! order; a [`Stream`] finds when each was captured; [`Track`] puts them into one line. What did not
 //! come, what silence kept back and the time that a peer was away are true gaps: the packet before
 //! lasts until the next one's place, and nothing is made up.
 //!

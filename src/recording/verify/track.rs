@@ -10,7 +10,7 @@ use crate::units::{MediaTime, RECORDING_FPS, SAMPLE_RATE};
 /// How far the metadata's instants and lengths may be from the file's, microseconds: they are rounded.
 const NEAR: i64 = 50;
 
-/// All checks that are a safety track's own. `lengths`: samples of each packet by its own bytes.
+/// All checks that are a safety track's own.
 pub fn check(
     report: &mut Report,
     index: &Index,
