@@ -95,7 +95,7 @@ _hyperzoom() {
             return 0
             ;;
         hyperzoom__subcmd__doctor)
-            opts="-h --mic --speaker --output --no-port-mapping --json --help"
+            opts="-h --mic --speaker --output --no-port-mapping --clap --camera --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -114,6 +114,10 @@ _hyperzoom() {
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o plusdirs
                     fi
+                    return 0
+                    ;;
+                --camera)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)

@@ -135,7 +135,9 @@ complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand devices" -s h -l hel
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand doctor" -l mic -d 'Microphone to look at, as for a call' -r
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand doctor" -l speaker -d 'Speaker to look at, as for a call' -r
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand doctor" -l output -d 'Folder for recordings (default: HyperZoom/recordings in your home folder)' -r -f -a "(__fish_complete_directories)"
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand doctor" -l camera -d 'Camera to clap at, as for a call' -r
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand doctor" -l no-port-mapping -d 'Do not ask the router for a port'
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand doctor" -l clap -d 'Clap five times in front of the camera: finds how late its picture is against the sound, and keeps that for recordings with this camera, as --av-offset does'
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand doctor" -l json -d 'As one JSON object'
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand recover" -l to -d 'Leave the recording alone and put a whole copy there: a new file, or a folder that exists' -r -F

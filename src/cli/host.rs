@@ -67,8 +67,8 @@ pub fn either(args: HostArgs) -> Result<ExitCode, CliError> {
 
 fn begin(args: HostArgs, asked: Asked, address: String) -> Result<ExitCode, CliError> {
     let mode = args.common.output_mode();
-    let stays = args.common.asks(mode);
-    let before = stays.then_some((asked, address));
+    let before = args.common.asks(mode).then_some((asked, address));
+    let yes = args.common.yes;
     let log = args.common.log.clone();
     let role = Role::Host(HostConfig {
         listen: args.listen,
@@ -84,7 +84,7 @@ fn begin(args: HostArgs, asked: Asked, address: String) -> Result<ExitCode, CliE
         record_now: args.record_now,
         port_mapping: !args.no_port_mapping,
     });
-    super::run::run(args.common.into_config(role)?, Show { mode, log, before, stays })
+    super::run::run(args.common.into_config(role)?, Show { mode, log, before, yes })
 }
 
 /// `ADDR:PORT`, numeric.

@@ -64,6 +64,7 @@ pub fn run(args: JoinArgs) -> Result<ExitCode, CliError> {
         Err(e) => return Err(CliError::usage(MalformedInvite::to_string(&e))),
     };
     let before = asks.then_some((Asked::Join, text));
+    let yes = args.common.yes;
     let log = args.common.log.clone();
     let role = Role::Guest(GuestConfig {
         address: invite.address,
@@ -72,7 +73,7 @@ pub fn run(args: JoinArgs) -> Result<ExitCode, CliError> {
         listen: args.listen,
         port_mapping: !args.no_port_mapping,
     });
-    super::run::run(args.common.into_config(role)?, Show { mode, log, before, stays: asks })
+    super::run::run(args.common.into_config(role)?, Show { mode, log, before, yes })
 }
 
 /// One line and no more: with `--json`, commands follow on the same standard input.

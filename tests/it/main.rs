@@ -14,6 +14,8 @@ mod encoders;
 mod generated;
 mod lab;
 mod layering;
+#[cfg(unix)]
+mod lipsync;
 mod mesh;
 mod netlab;
 mod portmap;
