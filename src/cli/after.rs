@@ -5,6 +5,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use super::args::OutputMode;
+use super::before::can_ask;
 use super::recover::Bar;
 use crate::engine::verification::{self, Checking};
 use crate::platform::folders;
@@ -17,17 +18,18 @@ use crate::ui::output::LineOutput;
 /// How often a check is asked how far it is.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Tells of the recording, if there is one. `name`: one's own; `stays`: a screen may wait for a key.
-pub fn tell(watched: Watched, name: &str, mode: OutputMode, stays: bool, inputs: &Receiver<Input>) {
+/// Tells of the recording, if there is one. `name`: one's own; `yes`: nobody looks, and a script may
+/// wait for the end.
+pub fn tell(watched: Watched, name: &str, mode: OutputMode, yes: bool, inputs: &Receiver<Input>) {
     let Watched { finished, reason, warnings, .. } = watched;
     let Some(finished) = finished.filter(|_| mode != OutputMode::Json) else { return };
     let facts = verification::facts(finished, name, warnings);
     // Who shuts the machine down or presses Ctrl-C wants the program to be gone.
-    let checked = if reason == "signal" {
+    let checked = if yes || reason == "signal" {
         Checked::Not
     } else {
         let checking = Checking::start(&facts.finished);
-        if stays && mode == OutputMode::Dashboard && reason == "end_key" {
+        if can_ask(mode) && reason == "end_key" {
             let can_open = folders::has_display();
             if let Err(e) = after::show(&facts, &|| checking.state(), can_open, inputs) {
                 tracing::warn!("the screen after the call cannot be shown: {e}");

@@ -140,7 +140,7 @@ pub struct CommonArgs {
     #[arg(long, help_heading = "Output")]
     pub json: bool,
 
-    /// Neither the screen before the call nor the one after it: begin and end without a key
+    /// Begin and end without a key: no screen before and after, and the file is not read again
     #[arg(long, help_heading = "Output")]
     pub yes: bool,
 

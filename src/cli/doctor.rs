@@ -8,7 +8,8 @@ use clap::{Args, ValueHint};
 
 use super::args::default_output;
 use super::error::CliError;
-use crate::devices::spec::{MicSpec, SpeakerSpec};
+use crate::devices::spec::{CameraSpec, MicSpec, SpeakerSpec};
+use crate::engine::doctor::lipsync::{self, CLAPS, Sync};
 use crate::engine::doctor::{Finding, Options, Verdict, examine};
 
 /// Flags of `doctor`.
@@ -35,6 +36,16 @@ pub struct DoctorArgs {
     #[arg(long)]
     pub no_port_mapping: bool,
 
+    /// Clap five times in front of the camera: finds how late its picture is against the sound, and
+    /// keeps that for recordings with this camera, as --av-offset does
+    #[arg(long)]
+    pub clap: bool,
+
+    /// Camera to clap at, as for a call
+    #[arg(long, value_name = "DEVICE", default_value = "default", hide_default_value = true)]
+    #[arg(requires = "clap")]
+    pub camera: CameraSpec,
+
     /// As one JSON object
     #[arg(long)]
     pub json: bool,
@@ -42,6 +53,9 @@ pub struct DoctorArgs {
 
 /// Runs the subcommand.
 pub fn run(args: DoctorArgs) -> Result<ExitCode, CliError> {
+    if args.clap {
+        return claps(&args);
+    }
     let output = args
         .output
         .or_else(default_output)
@@ -79,6 +93,43 @@ pub fn run(args: DoctorArgs) -> Result<ExitCode, CliError> {
     Ok(if problems > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
+/// `doctor --clap`.
+fn claps(args: &DoctorArgs) -> Result<ExitCode, CliError> {
+    // What is asked of the person goes where results do not.
+    let say = |text: &str| drop(writeln!(std::io::stderr(), "{text}"));
+    say(&format!("Clap {CLAPS} times in the middle of the picture, a second apart."));
+    let mut heard = |count| say(&format!("  heard {count}"));
+    let sync =
+        lipsync::measure(&args.mic, &args.camera, &mut heard).map_err(|e| CliError::new(1, e))?;
+    let text = if args.json { format!("{}\n", sync_json(&sync)) } else { sync_text(&sync) };
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn sync_json(sync: &Sync) -> serde_json::Value {
+    let ms = |micros: i64| micros as f64 / 1e3;
+    serde_json::json!({
+        "event": "clap", "camera": sync.camera, "claps": sync.claps.count,
+        "late_ms": ms(sync.claps.late), "spread_ms": ms(sync.claps.spread), "kept": sync.kept,
+    })
+}
+
+fn sync_text(sync: &Sync) -> String {
+    let Sync { claps, camera, kept } = sync;
+    let (ms, spread) = (claps.late.abs() as f64 / 1e3, claps.spread as f64 / 1e3);
+    let (way, back) = if claps.late < 0 { ("early", "later") } else { ("late", "earlier") };
+    let then = match kept {
+        true => format!(
+            "recordings with it move the picture {ms:.1} ms {back}; --av-offset 0 forgets it"
+        ),
+        false => "a test picture or file: nothing is kept".to_owned(),
+    };
+    format!(
+        "{camera}: the picture is {ms:.1} ms {way} ({} claps, half of them within {spread:.1} ms)\n{then}\n",
+        claps.count
+    )
+}
+
 /// A line for the finding, one for its remedy, and the area's name above the first of it.
 fn as_text(heading: Option<&str>, finding: &Finding) -> String {
     let mut text = String::new();
@@ -112,6 +163,7 @@ fn summary(problems: usize, warnings: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::recording::clap::Claps;
 
     #[test]
     fn a_finding_is_a_line_and_its_remedy_another() {
@@ -127,6 +179,13 @@ mod tests {
           PROBLEM  space       900 MB free
                                -> delete something
         ");
+        let claps = Claps { count: 5, late: 43_200, spread: 3_100 };
+        let sync = Sync { claps, camera: "BRIO".into(), kept: true };
+        insta::assert_snapshot!(sync_text(&sync), @r"
+        BRIO: the picture is 43.2 ms late (5 claps, half of them within 3.1 ms)
+        recordings with it move the picture 43.2 ms earlier; --av-offset 0 forgets it
+        ");
+        assert_eq!(sync_json(&sync)["late_ms"], 43.2);
         assert_eq!(summary(0, 1), "\nno problem, 1 warning\n");
         assert_eq!(summary(2, 0), "\n2 problems, 0 warnings\n");
     }

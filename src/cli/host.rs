@@ -71,8 +71,8 @@ pub fn either(args: HostArgs) -> Result<ExitCode, CliError> {
 
 fn begin(args: HostArgs, asked: Asked, address: String) -> Result<ExitCode, CliError> {
     let mode = args.common.output_mode();
-    let stays = args.common.asks(mode);
-    let before = stays.then_some((asked, address));
+    let before = args.common.asks(mode).then_some((asked, address));
+    let yes = args.common.yes;
     let log = args.common.log.clone();
     let role = Role::Host(HostConfig {
         listen: args.listen,
@@ -90,7 +90,7 @@ fn begin(args: HostArgs, asked: Asked, address: String) -> Result<ExitCode, CliE
     });
     let mut config = args.common.into_config(role)?;
     config.safety_tracks = !args.call.no_safety_tracks;
-    super::run::run(config, Show { mode, log, before, stays })
+    super::run::run(config, Show { mode, log, before, yes })
 }
 
 /// `ADDR:PORT`, numeric.

@@ -68,6 +68,7 @@ pub fn run(args: JoinArgs) -> Result<ExitCode, CliError> {
         Err(e) => return Err(CliError::usage(MalformedInvite::to_string(&e))),
     };
     let before = asks.then_some((Asked::Join, text));
+    let yes = args.common.yes;
     let log = args.common.log.clone();
     let role = Role::Guest(GuestConfig {
         address: invite.address,
@@ -78,7 +79,7 @@ pub fn run(args: JoinArgs) -> Result<ExitCode, CliError> {
     });
     let mut config = args.common.into_config(role)?;
     config.safety_tracks = !args.call.no_safety_tracks;
-    super::run::run(config, Show { mode, log, before, stays: asks })
+    super::run::run(config, Show { mode, log, before, yes })
 }
 
 /// One line and no more: with `--json`, commands follow on the same standard input.

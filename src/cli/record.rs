@@ -20,7 +20,7 @@ pub struct RecordArgs {
 /// Runs the subcommand.
 pub fn run(args: RecordArgs) -> Result<ExitCode, CliError> {
     let mode = args.common.output_mode();
-    let stays = args.common.asks(mode);
+    let yes = args.common.yes;
     let log = args.common.log.clone();
-    super::run::run(args.common.into_config(Role::Alone)?, Show { mode, log, before: None, stays })
+    super::run::run(args.common.into_config(Role::Alone)?, Show { mode, log, before: None, yes })
 }

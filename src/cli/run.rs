@@ -36,13 +36,13 @@ pub struct Show {
     pub log: Option<PathBuf>,
     /// What the screen before it asks, and the address it begins with; `None` for no such screen.
     pub before: Option<(Asked, String)>,
-    /// The screen after it may wait for a key.
-    pub stays: bool,
+    /// Nobody is waited for at the end, and nothing is read again.
+    pub yes: bool,
 }
 
 /// Starts the call, shows it until it has ended, and tells the exit code.
 pub fn run(config: CallConfig, show: Show) -> Result<ExitCode, CliError> {
-    let Show { mode, log, before, stays } = show;
+    let Show { mode, log, before, yes } = show;
     #[cfg(unix)]
     if mode == OutputMode::Dashboard
         && std::io::stdin().is_terminal()
@@ -102,7 +102,7 @@ pub fn run(config: CallConfig, show: Show) -> Result<ExitCode, CliError> {
     if watched.aborted {
         return Ok(ExitCode::from(exit::ABORTED));
     }
-    after::tell(watched, &name, mode, stays, &inputs);
+    after::tell(watched, &name, mode, yes, &inputs);
     match outcome.refused {
         Some((what, remedy)) => Err(CliError::new(outcome.exit_code, format!("{what}; {remedy}"))),
         None => Ok(ExitCode::from(outcome.exit_code)),

@@ -7,6 +7,7 @@
 pub mod aac;
 pub mod budget;
 pub mod card;
+pub mod clap;
 pub mod flac;
 pub mod folder;
 pub mod frame_log;

@@ -16,6 +16,8 @@ mod examples;
 mod generated;
 mod lab;
 mod layering;
+#[cfg(unix)]
+mod lipsync;
 mod mesh;
 mod netlab;
 mod portmap;

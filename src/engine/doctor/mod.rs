@@ -7,6 +7,7 @@
 mod disk;
 mod encoder;
 pub mod hearing;
+pub mod lipsync;
 mod network;
 mod sound;
 mod system;

@@ -321,6 +321,14 @@ fn help_and_question_80x24() {
 }
 
 #[test]
+fn all_keys_fit_into_the_smallest_help() {
+    let s = in_call();
+    let mut state = state_for(&s);
+    state.help = true;
+    insta::assert_snapshot!("help_60x18", drawn(&s, &state, 60, 18));
+}
+
+#[test]
 fn any_size_can_be_drawn() {
     let s = in_trouble();
     let mut state = state_for(&s);
