@@ -70,7 +70,7 @@ Register-ArgumentCompleter -Native -CommandName 'hyperzoom' -ScriptBlock {
             [CompletionResult]::new('--no-window', '--no-window', [CompletionResultType]::ParameterName, 'Do not show the preview window')
             [CompletionResult]::new('--no-tui', '--no-tui', [CompletionResultType]::ParameterName, 'Plain lines instead of the dashboard (default where standard output is no terminal)')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'One JSON object a line on standard output; commands, one JSON object a line, on standard input')
-            [CompletionResult]::new('--yes', '--yes', [CompletionResultType]::ParameterName, 'Neither the screen before the call nor the one after it: begin and end without a key')
+            [CompletionResult]::new('--yes', '--yes', [CompletionResultType]::ParameterName, 'Begin and end without a key: no screen before and after, and the file is not read again')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             break
@@ -104,7 +104,7 @@ Register-ArgumentCompleter -Native -CommandName 'hyperzoom' -ScriptBlock {
             [CompletionResult]::new('--no-window', '--no-window', [CompletionResultType]::ParameterName, 'Do not show the preview window')
             [CompletionResult]::new('--no-tui', '--no-tui', [CompletionResultType]::ParameterName, 'Plain lines instead of the dashboard (default where standard output is no terminal)')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'One JSON object a line on standard output; commands, one JSON object a line, on standard input')
-            [CompletionResult]::new('--yes', '--yes', [CompletionResultType]::ParameterName, 'Neither the screen before the call nor the one after it: begin and end without a key')
+            [CompletionResult]::new('--yes', '--yes', [CompletionResultType]::ParameterName, 'Begin and end without a key: no screen before and after, and the file is not read again')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             break
@@ -136,7 +136,7 @@ Register-ArgumentCompleter -Native -CommandName 'hyperzoom' -ScriptBlock {
             [CompletionResult]::new('--no-window', '--no-window', [CompletionResultType]::ParameterName, 'Do not show the preview window')
             [CompletionResult]::new('--no-tui', '--no-tui', [CompletionResultType]::ParameterName, 'Plain lines instead of the dashboard (default where standard output is no terminal)')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'One JSON object a line on standard output; commands, one JSON object a line, on standard input')
-            [CompletionResult]::new('--yes', '--yes', [CompletionResultType]::ParameterName, 'Neither the screen before the call nor the one after it: begin and end without a key')
+            [CompletionResult]::new('--yes', '--yes', [CompletionResultType]::ParameterName, 'Begin and end without a key: no screen before and after, and the file is not read again')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             break

@@ -66,7 +66,7 @@ set edit:completion:arg-completer[hyperzoom] = {|@words|
             cand --no-window 'Do not show the preview window'
             cand --no-tui 'Plain lines instead of the dashboard (default where standard output is no terminal)'
             cand --json 'One JSON object a line on standard output; commands, one JSON object a line, on standard input'
-            cand --yes 'Neither the screen before the call nor the one after it: begin and end without a key'
+            cand --yes 'Begin and end without a key: no screen before and after, and the file is not read again'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -99,7 +99,7 @@ set edit:completion:arg-completer[hyperzoom] = {|@words|
             cand --no-window 'Do not show the preview window'
             cand --no-tui 'Plain lines instead of the dashboard (default where standard output is no terminal)'
             cand --json 'One JSON object a line on standard output; commands, one JSON object a line, on standard input'
-            cand --yes 'Neither the screen before the call nor the one after it: begin and end without a key'
+            cand --yes 'Begin and end without a key: no screen before and after, and the file is not read again'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }
@@ -130,7 +130,7 @@ set edit:completion:arg-completer[hyperzoom] = {|@words|
             cand --no-window 'Do not show the preview window'
             cand --no-tui 'Plain lines instead of the dashboard (default where standard output is no terminal)'
             cand --json 'One JSON object a line on standard output; commands, one JSON object a line, on standard input'
-            cand --yes 'Neither the screen before the call nor the one after it: begin and end without a key'
+            cand --yes 'Begin and end without a key: no screen before and after, and the file is not read again'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }

@@ -70,7 +70,7 @@ complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l window -d '
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l no-window -d 'Do not show the preview window'
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l no-tui -d 'Plain lines instead of the dashboard (default where standard output is no terminal)'
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l json -d 'One JSON object a line on standard output; commands, one JSON object a line, on standard input'
-complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l yes -d 'Neither the screen before the call nor the one after it: begin and end without a key'
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -l yes -d 'Begin and end without a key: no screen before and after, and the file is not read again'
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand host" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l listen -d 'Address and port to listen on (default: any free port on all addresses)' -r
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l name -d 'Your name as the others see it (default: your user name)' -r
@@ -100,7 +100,7 @@ complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l window -d '
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l no-window -d 'Do not show the preview window'
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l no-tui -d 'Plain lines instead of the dashboard (default where standard output is no terminal)'
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l json -d 'One JSON object a line on standard output; commands, one JSON object a line, on standard input'
-complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l yes -d 'Neither the screen before the call nor the one after it: begin and end without a key'
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -l yes -d 'Begin and end without a key: no screen before and after, and the file is not read again'
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand join" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l name -d 'Your name as the others see it (default: your user name)' -r
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l session -d 'Name of the session; becomes part of the recording\'s folder name' -r
@@ -128,7 +128,7 @@ complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l window -d
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l no-window -d 'Do not show the preview window'
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l no-tui -d 'Plain lines instead of the dashboard (default where standard output is no terminal)'
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l json -d 'One JSON object a line on standard output; commands, one JSON object a line, on standard input'
-complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l yes -d 'Neither the screen before the call nor the one after it: begin and end without a key'
+complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -l yes -d 'Begin and end without a key: no screen before and after, and the file is not read again'
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand record" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand devices" -l json -d 'As one JSON object'
 complete -c hyperzoom -n "__fish_hyperzoom_using_subcommand devices" -s h -l help -d 'Print help'
