@@ -250,10 +250,7 @@ impl Gauges {
                 was.playout.concealed_samples,
                 played,
             ),
-            volume: m
-                .feeds
-                .get(index)
-                .map_or(1.0, |gauge| round(f64::from(gauge.heard_volume()), 3)),
+            volume: volume(m, index),
             sent_kbps: kbps(now.sent, was.sent),
             received_kbps: kbps(now.received, was.received),
             queue_ms: round(f64::from(counters.path.queue_micros()) / 1e3, 1),
@@ -376,6 +373,7 @@ impl Gauges {
     fn view(&self, m: &Meters<'_>, id: u8, member: &Member) -> PeerView {
         let level =
             m.feeds.get(usize::from(id)).map(PlayoutGauge::read).unwrap_or_default().level_db;
+        let known = self.peers.iter().find(|p| p.id == id).cloned();
         PeerView {
             name: member.name.clone(),
             level_db: level,
@@ -383,14 +381,19 @@ impl Gauges {
             camera_off: member.status.camera_off,
             silent: member.silent,
             path: member.path,
-            stats: self
-                .peers
-                .iter()
-                .find(|p| p.id == id)
-                .cloned()
-                .unwrap_or(PeerStats { id, ..PeerStats::default() }),
+            // Not the second's: the next key goes on from here.
+            stats: PeerStats {
+                id,
+                volume: volume(m, usize::from(id)),
+                ..known.unwrap_or_default()
+            },
         }
     }
+}
+
+/// How loud a participant is heard here.
+fn volume(m: &Meters<'_>, index: usize) -> f64 {
+    m.feeds.get(index).map_or(1.0, |gauge| round(f64::from(gauge.heard_volume()), 3))
 }
 
 /// Tiles of the window: the own one and the others'.

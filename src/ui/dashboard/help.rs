@@ -9,17 +9,17 @@ use crate::ui::palette::Palette;
 
 /// Key and meaning, the more important ones first.
 const KEYS: &[(&str, &str)] = &[
-    ("m", "mute or unmute: silence for the others and in the file"),
+    ("m", "mute or unmute: silence live and in the file"),
     ("c", "camera off or on: black in the file"),
     ("w", "open or close the preview window"),
     ("b, n", "mark this instant; n with a note for the edit"),
     ("Tab, 1-3", "choose a participant; for that one:"),
     ("+ -", "  louder or softer, here alone, in steps of 3 dB"),
     ("x", "  do not hear it, or hear it again"),
-    ("d", "  everything about it: delay part by part, the path"),
+    ("d", "  everything about it: delay, path, graphs"),
     ("i", "copy the line that guests join with"),
     ("a, r", "let in who knocks, or refuse (as Enter does)"),
-    ("r, Esc", "recover what an earlier run could not end, or leave it"),
+    ("r, Esc", "recover what an earlier run left, or leave it"),
     ("arrows", "scroll the log; End goes back to the newest line"),
     ("q, Esc", "end the call; asks once. Ctrl-C ends at once"),
     ("?", "close this help"),

@@ -64,12 +64,14 @@ fn an_evening_by_keys_from_the_headphones_to_the_verdict() {
     ana.shows("MUTED");
     ana.press("m");
     ana.hides("MUTED");
-    ana.press("-");
-    ana.shows("Bob -3 dB");
+    for shown in ["Bob -3 dB", "Bob -6 dB"] {
+        ana.press("-");
+        ana.shows(shown);
+    }
     ana.press("x");
     ana.shows("Bob (muted");
     ana.press("x");
-    ana.shows("Bob -3 dB");
+    ana.shows("Bob -6 dB");
     ana.press("d");
     ana.shows("from mouth to ear");
     ana.press("\u{1b}");

@@ -82,12 +82,18 @@ impl Terminal {
         assert!(!timeout.timed_out(), "no {what} on:\n{}", parser.screen().contents());
     }
 
-    /// The alternate screen is left and the cursor is seen.
+    /// Waits until the alternate screen is left and the cursor is seen: what a program that has ended
+    /// wrote last may still be on its way here.
     #[track_caller]
     pub fn is_restored(&self) {
         let parser = self.screen.0.lock().expect("no panic");
-        let screen = parser.screen();
-        assert!(!screen.alternate_screen() && !screen.hide_cursor() && !screen.bracketed_paste());
+        let taken = |p: &mut vt100::Parser| {
+            let screen = p.screen();
+            screen.alternate_screen() || screen.hide_cursor() || screen.bracketed_paste()
+        };
+        let (_parser, timeout) =
+            self.screen.1.wait_timeout_while(parser, LIMIT, taken).expect("no panic");
+        assert!(!timeout.timed_out(), "the terminal is not given back");
     }
 
     /// Presses keys, as bytes.
