@@ -54,8 +54,10 @@ pub fn answer() {
     }
 }
 
+type List = fn() -> Vec<CompletionCandidate>;
+
 fn with_devices() -> clap::Command {
-    let lists: [(&str, fn() -> Vec<CompletionCandidate>); 3] =
+    let lists: [(&str, List); 3] =
         [("mic", microphones), ("speaker", speakers), ("camera", cameras)];
     let mut root = super::command();
     for name in super::settings::COMMANDS {

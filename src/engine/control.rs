@@ -32,6 +32,8 @@ use crate::ui::model::{self, Event};
 use crate::units::{MAX_PARTICIPANTS, Micros, ParticipantId, SessionMicros};
 use crate::video::vp8::Vp8Decoder;
 
+pub mod health;
+
 /// How often liveness counters are carried over from the receive thread.
 const TICK: Duration = Duration::from_millis(50);
 /// The clock is told of again this often, microseconds: its skew takes some ten seconds to show.
@@ -380,12 +382,16 @@ impl Control {
                 self.events.send(Event::PeerBack { id: peer.0, seconds: micros as f64 / 1e6 });
             }
             MeshEvent::PeerStatus { peer, status } => {
-                let mut changes = Vec::new();
+                let (mut changes, mut troubles) = (Vec::new(), Vec::new());
                 let slept_millis = status.slept_millis;
                 self.with_member(peer, |m| {
                     changes = switched(&m.name, &m.status, &status);
+                    troubles = health::troubles(&m.name, &m.status, &status);
                     m.status = status;
                 });
+                for (what, remedy) in troubles {
+                    self.events.warn(what, remedy);
+                }
                 for (kind, what) in changes {
                     if kind == NoteKind::Sleep {
                         let seconds = f64::from(slept_millis) / 1e3;

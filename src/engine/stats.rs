@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::call_state::{CallState, Member};
 use super::capture::CaptureLosses;
 use super::config::{CallConfig, Role};
+use super::control::health::health;
 use super::events::Events;
 use super::folder::SessionFolder;
 use super::metadata;
@@ -251,6 +252,7 @@ impl Gauges {
                 played,
             ),
             volume: volume(m, index),
+            health: health(&member.status),
             sent_kbps: kbps(now.sent, was.sent),
             received_kbps: kbps(now.received, was.received),
             queue_ms: round(f64::from(counters.path.queue_micros()) / 1e3, 1),

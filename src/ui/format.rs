@@ -195,7 +195,11 @@ pub fn describe(event: &Event, names: &Names) -> Option<String> {
 
 fn advice(what: &str, remedy: &str) -> String {
     let (what, remedy) = (printable(what), printable(remedy));
-    if remedy.is_empty() { what } else { format!("{what}; try {remedy}") }
+    match remedy.as_str() {
+        "" => what,
+        nothing if nothing.starts_with("nothing to do") => format!("{what}; {nothing}"),
+        remedy => format!("{what}; try {remedy}"),
+    }
 }
 
 /// `path: 00:12:34, 1.24 GB, 22,620 frames, 0 dropped`.

@@ -430,12 +430,30 @@ pub struct PeerStats {
     /// found against sending more.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path_kbps: Option<f64>,
+    /// How its own recording does, as it tells itself once a second.
+    pub health: PeerHealth,
     /// The picture that is sent to this peer; not there for none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sent_video: Option<SentVideo>,
     /// The picture seen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub video: Option<PeerVideo>,
+}
+
+/// A peer's recording, as the peer tells it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct PeerHealth {
+    /// It runs and has no trouble.
+    pub recording: bool,
+    /// Pictures that its pipeline lost; must be 0.
+    pub dropped: u32,
+    /// Free space for it, MiB, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disk_left_mb: Option<u32>,
+    /// That is little.
+    pub little_space: bool,
+    /// Its microphone was at full scale just now.
+    pub clipping: bool,
 }
 
 /// The picture that a peer is sent.

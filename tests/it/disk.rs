@@ -243,6 +243,10 @@ fn on_a_disk_that_gets_full_the_safety_tracks_end_first_and_the_recording_goes_o
     disk.set_free(250_000_000);
     let (_, warning) = host.wait_for("a warning", |e| says(e, "safety track of Ben ends here"));
     let seconds = warning["t"].as_f64().expect("a number");
+    // The others hear of it, who may be looking at their screens.
+    guest.wait_for("a warning", |e| says(e, "'s disk has 2"));
+    let (_, stats) = guest.wait_for("stats", |e| e["peers"][0]["health"]["little_space"] == true);
+    assert_eq!(stats["peers"][0]["health"]["recording"], true, "{stats}");
     host.more_stats(2);
     for program in [&mut guest, &mut host] {
         program.command("end");

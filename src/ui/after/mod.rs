@@ -129,6 +129,12 @@ fn next(facts: &Facts) -> Vec<String> {
     }
     let folder = format::quoted(Path::new(&facts.finished.folder));
     lines.push(format!("hyperzoom verify {folder} checks it again, also at the editor's"));
+    if let Some(track) = facts.finished.safety_tracks.first() {
+        let track = format::quoted(Path::new(&track.path));
+        lines.push(format!(
+            "hyperzoom render {track} makes a WAV of what was heard, should a guest's file be lost"
+        ));
+    }
     lines
 }
 

@@ -7,7 +7,7 @@ use super::state::DashboardState;
 use crate::ui::cells::{fit, pad_left};
 use crate::ui::format::printable;
 use crate::ui::meter::meter;
-use crate::ui::model::{PathKind, PeerView, Snapshot, decibels};
+use crate::ui::model::{PathKind, PeerHealth, PeerView, Snapshot, decibels};
 use crate::ui::palette::Palette;
 
 /// Cells for a name at least.
@@ -68,6 +68,7 @@ const COLUMNS: &[Column] = &[
             (format!("{depth:.1} ms"), c.judge(depth, 25.0, 31.0))
         },
     },
+    Column { title: "File", width: 9, rank: 4, cell: file },
     Column {
         title: "Made up",
         width: 9,
@@ -91,6 +92,18 @@ const COLUMNS: &[Column] = &[
     },
     Column { title: "Picture", width: 12, rank: 6, cell: picture },
 ];
+
+/// What the participant's own recording does, the worst first.
+fn file(p: &PeerView, c: &Palette) -> (String, Style) {
+    let PeerHealth { recording, dropped, little_space, clipping, .. } = p.stats.health;
+    match (recording, dropped, little_space, clipping) {
+        (false, ..) => ("no".to_owned(), c.caution),
+        (_, 1.., ..) => (format!("-{dropped}"), c.bad),
+        (_, _, true, _) => ("disk!".to_owned(), c.bad),
+        (.., true) => ("loud!".to_owned(), c.caution),
+        _ => ("ok".to_owned(), c.good),
+    }
+}
 
 fn picture(p: &PeerView, c: &Palette) -> (String, Style) {
     match (&p.stats.video, p.camera_off) {

@@ -9,8 +9,8 @@ use super::draw::draw;
 use super::keys::{Action, action};
 use super::state::DashboardState;
 use crate::ui::model::{
-    ClockView, Command, DiskStats, LatencyParts, PeerStats, PeerVideo, PeerView, RecordingStats,
-    SentVideo, Snapshot,
+    ClockView, Command, DiskStats, LatencyParts, PeerHealth, PeerStats, PeerVideo, PeerView,
+    RecordingStats, SentVideo, Snapshot,
 };
 use crate::ui::palette::Palette;
 use crate::units::Micros;
@@ -82,6 +82,12 @@ fn peer(id: u8, name: &str, rtt: f64) -> PeerView {
             received_kbps: 558.0,
             queue_ms: 1.5,
             path_kbps: None,
+            health: PeerHealth {
+                recording: true,
+                disk_left_mb: Some(80_000),
+                little_space: id == 2,
+                ..PeerHealth::default()
+            },
             sent_video: Some(SentVideo { width: 854, height: 480, fps: 24, kbps: 400 }),
             video: Some(video),
         },

@@ -1,0 +1,71 @@
+//! What a member tells of its own recording: how it is, and when the others have to hear of it.
+//! The person in trouble may not be looking at the screen; somebody else is.
+
+use crate::protocol::control::Status;
+use crate::ui::model::PeerHealth;
+
+/// Less free space than this is told to the others, MiB: some minutes of 1080p.
+const LITTLE_SPACE_MB: u32 = 2_000;
+
+/// For the screen and for scripts.
+pub fn health(status: &Status) -> PeerHealth {
+    PeerHealth {
+        recording: status.recording,
+        dropped: status.dropped,
+        disk_left_mb: status.disk_left_mb,
+        little_space: is_little(status),
+        clipping: status.clipping,
+    }
+}
+
+fn is_little(status: &Status) -> bool {
+    status.recording && status.disk_left_mb.is_some_and(|left| left < LITTLE_SPACE_MB)
+}
+
+/// What has become worse since the last heartbeat: what it is, and what to try.
+pub fn troubles(name: &str, before: &Status, now: &Status) -> Vec<(String, String)> {
+    let mut list = Vec::new();
+    if before.recording && !now.recording {
+        let what = format!("{name}'s recording has stopped or fails");
+        list.push((what, format!("asking {name} to read their screen; yours goes on")));
+    }
+    if now.dropped > before.dropped {
+        let lost = now.dropped - before.dropped;
+        let what = format!("{name}'s recording lost {lost} pictures");
+        list.push((what, format!("asking {name} to close other programs")));
+    }
+    if is_little(now) && !is_little(before) {
+        let left = now.disk_left_mb.unwrap_or(0);
+        let what = format!("{name}'s disk has {left} MB left for the recording");
+        list.push((what, format!("asking {name} to make room")));
+    }
+    list
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn well() -> Status {
+        Status { recording: true, disk_left_mb: Some(50_000), ..Status::default() }
+    }
+
+    #[test]
+    fn what_gets_worse_is_told_once_and_what_gets_better_is_not() {
+        let tell = |before: &Status, now: &Status| -> Vec<String> {
+            troubles("Ben", before, now).into_iter().map(|(what, _)| what).collect()
+        };
+        let idle = Status::default();
+        assert!(tell(&idle, &well()).is_empty() && tell(&well(), &well()).is_empty());
+        assert_eq!(tell(&well(), &idle), ["Ben's recording has stopped or fails"]);
+        let lossy = Status { dropped: 3, ..well() };
+        assert_eq!(tell(&well(), &lossy), ["Ben's recording lost 3 pictures"]);
+        let full = Status { disk_left_mb: Some(900), ..well() };
+        assert_eq!(tell(&well(), &full), ["Ben's disk has 900 MB left for the recording"]);
+        // Once, and not for who does not record.
+        assert!(tell(&full, &Status { disk_left_mb: Some(800), ..well() }).is_empty());
+        assert!(tell(&idle, &Status { recording: false, ..full.clone() }).is_empty());
+        assert!(tell(&full, &well()).is_empty());
+        assert!(health(&full).little_space && !health(&well()).little_space);
+    }
+}
