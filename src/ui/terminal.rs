@@ -1,13 +1,16 @@
 //! The terminal's state: taken for the dashboard, given back on every way out.
 
+#[cfg(unix)]
+use std::io::IsTerminal as _;
 use std::io::{self, Write};
 use std::panic;
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, ThreadId};
+use std::time::Duration;
 
 use crossterm::cursor::Show;
-use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste};
+use crossterm::event::{self, DisableBracketedPaste, EnableBracketedPaste};
 use crossterm::execute;
 use crossterm::terminal::{
     EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
@@ -51,6 +54,39 @@ pub fn restore() {
         #[cfg(unix)]
         super::stderr_pipe::restore();
     }
+}
+
+/// Whether the terminal has an event to read; waits so long for one at most. An error says that the
+/// terminal is gone.
+#[cfg(unix)]
+pub fn poll(wait: Duration) -> io::Result<bool> {
+    // By ourselves, because crossterm reads a terminal that was closed again and again, and never
+    // comes back.
+    let fd = if io::stdin().is_terminal() { libc::STDIN_FILENO } else { libc::STDOUT_FILENO };
+    let mut timeout = libc::timeval {
+        tv_sec: wait.as_secs() as libc::time_t,
+        tv_usec: wait.subsec_micros() as libc::suseconds_t,
+    };
+    // SAFETY: a set of descriptors may be all zero; the descriptor is below its size; all lives on
+    // through the calls. What select says does not matter: a signal ends it as well.
+    let gone = unsafe {
+        let mut set: libc::fd_set = std::mem::zeroed();
+        libc::FD_SET(fd, &raw mut set);
+        let none = std::ptr::null_mut();
+        libc::select(fd + 1, &raw mut set, none, none, &raw mut timeout);
+        let mut attributes: libc::termios = std::mem::zeroed();
+        libc::tcgetattr(fd, &raw mut attributes) < 0
+    };
+    match gone {
+        true => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the terminal was closed")),
+        false => event::poll(Duration::ZERO),
+    }
+}
+
+/// Whether the terminal has an event to read; waits so long for one at most.
+#[cfg(not(unix))]
+pub fn poll(wait: Duration) -> io::Result<bool> {
+    event::poll(wait)
 }
 
 /// A panic of the drawing thread must be readable; another thread's goes into the event log, by

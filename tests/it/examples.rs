@@ -72,6 +72,13 @@ fn an_evening_runs_in_tmux_and_ends_with_a_checked_recording() {
         command.env("TMUX_TMPDIR", room.path()).env_remove("TMUX").args(args);
         command.output().expect("tmux is there")
     };
+    struct Server<F: Fn(&[&str]) -> Output>(F);
+    impl<F: Fn(&[&str]) -> Output> Drop for Server<F> {
+        fn drop(&mut self) {
+            (self.0)(&["kill-server"]);
+        }
+    }
+    let server = Server(tmux);
     let mut command = Command::new(examples().join("recording-evening.sh"));
     synthetic(&mut command, &output);
     command.env("TMUX_TMPDIR", room.path()).env_remove("TMUX").env("HYPERZOOM_ADMIT", "key");
@@ -82,7 +89,7 @@ fn an_evening_runs_in_tmux_and_ends_with_a_checked_recording() {
     assert_eq!(began.status.code(), Some(0), "{}", told(&began));
     let deadline = Instant::now() + Duration::from_secs(60);
     let shown = loop {
-        let shown = tmux(&["capture-pane", "-p", "-t", "recording:call.0"]);
+        let shown = (server.0)(&["capture-pane", "-p", "-t", "recording:call.0"]);
         let text = told(&shown);
         if text.contains("Enter closes this window") {
             break text;
@@ -92,7 +99,6 @@ fn an_evening_runs_in_tmux_and_ends_with_a_checked_recording() {
     };
     assert!(shown.contains("Send this folder to the editor"), "{shown}");
     assert_eq!(sessions(&output).len(), 1);
-    tmux(&["kill-server"]);
 }
 
 #[test]

@@ -598,7 +598,9 @@ mod tests {
             let there = std::fs::canonicalize(room.path()).unwrap().join("elsewhere");
             std::thread::scope(|scope| {
                 scope.spawn(|| mux.run());
-                while !folder.join(FILE_NAME).exists() {
+                // Both are there, and none is about to come into a folder that is being deleted.
+                let file = folder.join(FILE_NAME);
+                while !(file.exists() && file.with_extension("journal").exists()) {
                     std::thread::yield_now();
                 }
                 if moved {

@@ -13,7 +13,7 @@ use ratatui::backend::CrosstermBackend;
 use super::inputs::{Input, Signal};
 use super::model::Finished;
 use super::palette::Palette;
-use super::terminal::TakenTerminal;
+use super::terminal::{self, TakenTerminal};
 use super::{clipboard, format};
 use crate::platform::folders;
 
@@ -174,7 +174,7 @@ pub fn show(
     let mut terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
     let mut screen = draw::Screen { palette: Palette::here(), can_open, note: String::new() };
     // The key that ended the call may come again.
-    while terminal_event::poll(Duration::ZERO)? {
+    while terminal::poll(Duration::ZERO)? {
         terminal_event::read()?;
     }
     let mut shown = None;
@@ -184,7 +184,7 @@ pub fn show(
             terminal.draw(|frame| draw::draw(frame, facts, &now.0, &screen))?;
             shown = Some(now);
         }
-        if terminal_event::poll(TURN)? {
+        if terminal::poll(TURN)? {
             let event = terminal_event::read()?;
             let pressed = match event {
                 // Windows reports releases too.

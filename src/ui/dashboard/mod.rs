@@ -156,7 +156,7 @@ impl<'a, S: Session> Dashboard<'a, S> {
         let mut changed = false;
         let mut wait = TURN;
         loop {
-            let event = match terminal_event::poll(wait) {
+            let event = match terminal::poll(wait) {
                 Ok(false) => return Ok(changed),
                 Ok(true) => terminal_event::read(),
                 Err(e) => Err(e),
@@ -292,8 +292,10 @@ impl<'a, S: Session> Dashboard<'a, S> {
         if !self.screen.is_away() || !jobs::in_foreground() {
             return;
         }
-        match self.screen.back().and_then(|()| self.terminal.clear()) {
-            Ok(()) => {}
+        // A new one draws everything; clearing would ask the terminal where its cursor is.
+        let drawn = self.screen.back();
+        match drawn.and_then(|()| Terminal::new(CrosstermBackend::new(io::stdout()))) {
+            Ok(terminal) => self.terminal = terminal,
             Err(e) => self.lose(&e),
         }
     }

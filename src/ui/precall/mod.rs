@@ -13,7 +13,7 @@ use ratatui::backend::CrosstermBackend;
 use super::inputs::{Input, Signal};
 use super::model::UnfinishedView;
 use super::palette::Palette;
-use super::terminal::TakenTerminal;
+use super::terminal::{self, TakenTerminal};
 use crate::audio::meter::Level;
 use crate::platform::clock;
 use crate::protocol::invite::Invite;
@@ -206,7 +206,7 @@ pub fn ask(
     let mut dirty = true;
     loop {
         let mut wait = TURN;
-        while terminal_event::poll(wait)? {
+        while terminal::poll(wait)? {
             wait = Duration::ZERO;
             dirty = true;
             let action = match terminal_event::read()? {

@@ -2,9 +2,11 @@
 
 use std::net::UdpSocket;
 
+use hyperzoom::recording::mp4::Summary;
+
 use super::{assert_format, guest, host, party};
 use crate::support::media::{ffprobe, number, plays, stream};
-use crate::support::process::{Program, side_by_side};
+use crate::support::process::{LIMIT, Program, side_by_side};
 use crate::support::terminal::Terminal;
 
 #[test]
@@ -125,11 +127,10 @@ fn ctrl_z_gives_the_shell_back_the_recording_goes_on_and_fg_brings_the_dashboard
         let movie = session.map(|s| s.path().join("local_recording.mp4"));
         movie.and_then(|path| std::fs::metadata(path).ok()).map_or(0, |m| m.len())
     };
-    shell.shows("REC");
+    shell.shows("captured");
     shell.press("\u{1a}");
     shell.shows("fg brings the dashboard back");
     shell.shows("Stopped");
-    shell.is_restored();
     // The shell answers, and the file grows all the same.
     let before = recorded();
     shell.press("echo it is $((40 + 2))\r");
@@ -140,7 +141,7 @@ fn ctrl_z_gives_the_shell_back_the_recording_goes_on_and_fg_brings_the_dashboard
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
     shell.press("fg\r");
-    shell.shows("REC");
+    shell.shows("captured");
     shell.press("qq");
     shell.shows("shell>");
     shell.press("echo code $?\r");
@@ -148,14 +149,57 @@ fn ctrl_z_gives_the_shell_back_the_recording_goes_on_and_fg_brings_the_dashboard
     let session = std::fs::read_dir(&output).expect("the folder").next().expect("a session");
     plays(&session.expect("an entry").path().join("local_recording.mp4"));
     // While it is away it ends by itself, too, and the shell hears of it.
+    shell.press("clear\r");
+    shell.hides("code 0");
     shell.press(&format!(
-        "clear; {program} record --yes --duration 2s --mic test --camera off --speaker off --output {}\r",
+        "{program} record --yes --duration 2s --mic test --camera off --speaker off --no-window --output {}\r",
         room.path().join("two").display()
     ));
-    shell.shows("REC");
+    shell.shows("captured");
     shell.press("\u{1a}");
     shell.shows("Stopped");
-    shell.shows("local_recording.mp4");
-    shell.press("wait; echo jobs: $(jobs | wc -l)\r");
-    shell.shows("jobs: 0");
+    shell.shows("Recorded");
+    shell.press("\r");
+    shell.shows("Done");
+}
+
+/// Closed without a word: a window's button, a killed tmux, a lost ssh.
+#[test]
+fn a_terminal_that_is_closed_ends_the_call_and_the_file_is_finalised() {
+    let _place = side_by_side();
+    let room = tempfile::tempdir().expect("a folder");
+    let output = room.path().join("out");
+    let tmux = |args: &[&str]| {
+        let mut command = std::process::Command::new("tmux");
+        command.env("TMUX_TMPDIR", room.path()).env_remove("TMUX").env("HYPERZOOM_CONFIG", "");
+        let output = command.args(args).output().expect("tmux is there");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let line = format!(
+        "exec {} record --yes --mic test --camera test:128x96 --speaker off --no-window --output {}",
+        env!("CARGO_BIN_EXE_hyperzoom"),
+        output.display()
+    );
+    tmux(&["new-session", "-d", "-s", "call", "-x", "100", "-y", "30", &line]);
+    let deadline = std::time::Instant::now() + LIMIT;
+    let wait_for = |what: &str, mut there: Box<dyn FnMut() -> bool + '_>| {
+        while !there() {
+            assert!(std::time::Instant::now() < deadline, "{what}");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    };
+    let shown = || tmux(&["capture-pane", "-p", "-t", "call"]);
+    let movie = || {
+        let session = std::fs::read_dir(&output).ok()?.next()?.ok()?;
+        Some(session.path().join("local_recording.mp4")).filter(|path| path.exists())
+    };
+    wait_for("it records", Box::new(|| shown().contains("captured") && movie().is_some()));
+    let movie = movie().expect("it was just there");
+    tmux(&["kill-server"]);
+    let finalised = || {
+        let summary = std::fs::File::open(&movie).ok().and_then(|mut f| Summary::read(&mut f).ok());
+        summary.is_some_and(|summary| summary.finalised)
+    };
+    wait_for("the file is finalised", Box::new(finalised));
+    plays(&movie);
 }
