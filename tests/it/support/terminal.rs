@@ -67,6 +67,11 @@ impl Terminal {
         self.wait(&format!("'{text}'"), |contents| contents.contains(text));
     }
 
+    /// Whether the screen shows a text now.
+    pub fn has(&self, text: &str) -> bool {
+        self.screen.0.lock().expect("no panic").screen().contents().contains(text)
+    }
+
     /// Waits until it does not show it any more.
     #[track_caller]
     pub fn hides(&self, text: &str) {
