@@ -59,6 +59,7 @@ pub fn watch(session: &impl Session, inputs: &Receiver<Input>) -> io::Result<Wat
 /// The terminal and descriptor 2, ours until dropped.
 struct Screen {
     taken: Option<TakenTerminal>,
+    #[cfg_attr(not(unix), expect(dead_code, reason = "descriptor 2 is a pipe on Unix alone"))]
     to_log: Sender<Input>,
 }
 
