@@ -211,6 +211,7 @@ impl Program {
     }
 
     /// All that it said so far, as it said it.
+    #[cfg(target_os = "linux")]
     pub fn everything(&self) -> Vec<Value> {
         let said = self.heard.said.lock().expect("no panic");
         said.events.iter().map(|(_, e)| e.clone()).collect()
