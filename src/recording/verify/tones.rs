@@ -34,9 +34,10 @@ pub fn check<R: Read + Seek>(
     };
     let packets = index.of(TrackKind::Audio);
     let (mut farthest, mut faults) = (0.0_f64, Vec::new());
-    // A recording may end within a tone.
+    // A recording may end within a tone; one behind the end is missing.
     let end = packets.len() as u64 * u64::from(FRAME_SAMPLES);
-    for tone in tones.iter().filter(|tone| tone.sample + tone::SAMPLES as u64 <= end) {
+    let cut = |tone: &&Tone| tone.sample < end && tone.sample + tone::SAMPLES as u64 > end;
+    for tone in tones.iter().filter(|tone| !cut(tone)) {
         match locate(reader, packets, audio, tone.sample)? {
             Some(away) if away.abs() <= AWAY => farthest = farthest.max(away.abs()),
             Some(away) => faults.push(format!(
