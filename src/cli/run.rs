@@ -3,6 +3,7 @@
 use std::cell::Cell;
 #[cfg(unix)]
 use std::io::IsTerminal as _;
+use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -93,7 +94,7 @@ pub fn run(config: CallConfig, show: Show) -> Result<ExitCode, CliError> {
     if mode == OutputMode::Json {
         inputs::watch_commands(sender);
     }
-    let session = CallSession { call, asked: Cell::new(None) };
+    let session = CallSession { call, asked: Cell::new(None), over: Cell::new(false) };
     let watched = watch(&session, mode, &inputs);
     if watched.abandoned {
         return Ok(ExitCode::from(exit::ABORTED));
@@ -139,7 +140,11 @@ fn watch(session: &CallSession, mode: OutputMode, inputs: &Receiver<Input>) -> W
             match catch_unwind(AssertUnwindSafe(|| dashboard::watch(session, inputs))) {
                 Ok(Ok(watched)) => watched,
                 Ok(Err(e)) => {
-                    eprintln!("the dashboard cannot be shown ({e}); plain lines instead");
+                    // Standard error may be the terminal that is gone.
+                    let _ = writeln!(
+                        std::io::stderr(),
+                        "the dashboard cannot be shown ({e}); plain lines instead"
+                    );
                     plain::watch(session, inputs)
                 }
                 Err(_) => plain::watch(session, inputs),
@@ -153,13 +158,20 @@ struct CallSession {
     call: Call,
     /// Who asked for the end: the engine is only told that somebody did.
     asked: Cell<Option<EndReason>>,
+    /// The last event was taken: whoever takes over from a dashboard that failed after it has
+    /// nothing to wait for.
+    over: Cell<bool>,
 }
 
 impl Session for CallSession {
     fn next_event(&self, timeout: Duration) -> Next {
+        if self.over.get() {
+            return Next::Closed;
+        }
         match self.call.events().recv_timeout(timeout) {
             Ok(mut stamped) => {
                 if let Event::Ended { reason } = &mut stamped.event {
+                    self.over.set(true);
                     let ours = ["command", "end_key", "signal"].contains(&reason.as_str());
                     if let (true, Some(asked)) = (ours, self.asked.get()) {
                         *reason = asked.as_str().to_owned();

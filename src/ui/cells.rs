@@ -58,6 +58,23 @@ pub fn pad_left(text: &str, width: usize) -> String {
     format!("{}{text}", " ".repeat(room))
 }
 
+/// Keys and what they do, as many as have room; the first are the ones to know.
+pub fn key_line(keys: &[(&str, &str)], width: usize, palette: &Palette) -> Line<'static> {
+    let mut spans = vec![Span::raw(" ")];
+    let mut room = width.saturating_sub(1);
+    for (key, what) in keys {
+        let taken = cells(key) + cells(what) + 5;
+        // The last one needs no gap behind it.
+        if taken > room + 2 {
+            break;
+        }
+        room = room.saturating_sub(taken);
+        spans.push(Span::styled(format!(" {key} "), palette.badge));
+        spans.push(Span::raw(format!(" {what}  ")));
+    }
+    Line::from(spans)
+}
+
 /// A heading with a thin line to the right edge.
 pub fn rule(title: &str, width: usize, palette: &Palette) -> Line<'static> {
     let rest = width.saturating_sub(cells(title) + 4);

@@ -4,7 +4,7 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use super::state::DashboardState;
-use crate::ui::cells::{cells, fit, fit_end};
+use crate::ui::cells::{cells, fit, fit_end, key_line};
 use crate::ui::entry::Entry;
 use crate::ui::format::{about, bytes, clock_frames, finishing, grouped, level, printable};
 use crate::ui::meter::meter;
@@ -329,19 +329,7 @@ pub fn footer(s: &Snapshot, state: &DashboardState, width: usize) -> Line<'stati
     if s.invite_line.is_some() {
         keys.push(("i", "copy the invite"));
     }
-    let mut spans = vec![Span::raw(" ")];
-    let mut room = width.saturating_sub(1);
-    for (key, what) in keys {
-        let taken = cells(key) + cells(what) + 5;
-        // The last one needs no gap behind it.
-        if taken > room + 2 {
-            break;
-        }
-        room = room.saturating_sub(taken);
-        spans.push(Span::styled(format!(" {key} "), palette.badge));
-        spans.push(Span::raw(format!(" {what}  ")));
-    }
-    Line::from(spans)
+    key_line(&keys, width, palette)
 }
 
 /// The line that a marker's note is written in.

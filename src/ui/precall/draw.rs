@@ -11,7 +11,7 @@ use ratatui::widgets::{Block, Clear, Paragraph, Wrap};
 
 use super::state::{Field, State};
 use super::{Asked, DeviceState, Mood, Part, Remark, View, Voice};
-use crate::ui::cells::{cells, fit, fit_end, rule, to_ascii, wrap};
+use crate::ui::cells::{cells, fit, fit_end, key_line, rule, to_ascii, wrap};
 use crate::ui::format::{grouped, level, printable};
 use crate::ui::meter::meter;
 use crate::ui::palette::Palette;
@@ -406,18 +406,7 @@ fn footer(view: &View, state: &State, width: usize) -> Line<'static> {
     if state.setup.asked == Asked::Either && !typing {
         keys.push(if state.joins { ("h", "host") } else { ("j", "join") });
     }
-    let mut spans = vec![Span::raw(" ")];
-    let mut room = width.saturating_sub(1);
-    for (key, what) in keys {
-        let taken = cells(key) + cells(what) + 5;
-        if taken > room + 2 {
-            break;
-        }
-        room = room.saturating_sub(taken);
-        spans.push(Span::styled(format!(" {key} "), palette.badge));
-        spans.push(Span::raw(format!(" {what}  ")));
-    }
-    Line::from(spans)
+    key_line(&keys, width, palette)
 }
 
 const NOTICE: &str = "HyperZoom has no echo cancellation: without headphones the others hear \

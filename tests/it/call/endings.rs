@@ -170,6 +170,7 @@ fn ctrl_z_gives_the_shell_back_the_recording_goes_on_and_fg_brings_the_dashboard
 
 /// Closed without a word: a window's button, a killed tmux, a lost ssh.
 #[test]
+#[cfg(target_os = "linux")]
 fn a_terminal_that_is_closed_ends_the_call_and_the_file_is_finalised() {
     let _place = side_by_side();
     let room = tempfile::tempdir().expect("a folder");
@@ -200,6 +201,10 @@ fn a_terminal_that_is_closed_ends_the_call_and_the_file_is_finalised() {
     };
     wait_for("it records", Box::new(|| shown().contains("captured") && movie().is_some()));
     let movie = movie().expect("it was just there");
+    // What tmux started, and what that waits for.
+    let started = tmux(&["list-panes", "-F", "#{pane_pid}"]).trim().to_owned();
+    let program = processes().into_iter().find(|(_, parent, _)| *parent == started);
+    let (program, ..) = program.expect("the program itself");
     tmux(&["kill-server"]);
     let finalised = || {
         let summary = std::fs::File::open(&movie).ok().and_then(|mut f| Summary::read(&mut f).ok());
@@ -207,4 +212,22 @@ fn a_terminal_that_is_closed_ends_the_call_and_the_file_is_finalised() {
     };
     wait_for("the file is finalised", Box::new(finalised));
     plays(&movie);
+    // Nothing stays behind.
+    let over = |id: &str| processes().iter().all(|(found, _, state)| found != id || state == "Z");
+    wait_for("both end", Box::new(|| over(&program) && over(&started)));
+}
+
+/// Of each process its number, its parent's, and its state (proc(5)).
+#[cfg(target_os = "linux")]
+fn processes() -> Vec<(String, String, String)> {
+    let all = std::fs::read_dir("/proc").expect("Linux").flatten();
+    let stats = all.filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok());
+    let parts = stats.filter_map(|stat| {
+        let (id, rest) = stat.split_once(' ')?;
+        // The name between may hold anything.
+        let mut words = rest.rsplit_once(')')?.1.split_whitespace();
+        let (state, parent) = (words.next()?, words.next()?);
+        Some((id.to_owned(), parent.to_owned(), state.to_owned()))
+    });
+    parts.collect()
 }
