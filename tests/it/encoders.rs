@@ -8,6 +8,8 @@ use hyperzoom::recording::h264::{self, EncodedSample, OpenH264, VideoEncoder, Vi
 use hyperzoom::recording::sound::{PACKET_SAMPLES as FRAME_SAMPLES, SoundPacket};
 use hyperzoom::recording::trial::TestPicture;
 
+use crate::support::process::busy;
+
 /// Runs a tool and gives its standard output. A missing tool fails the test and says which.
 fn run(tool: &str, arguments: &[&str]) -> Vec<u8> {
     let output = Command::new(tool)
@@ -108,6 +110,7 @@ fn every_picture_becomes_one_sample_with_an_idr_at_each_30th_whatever_the_scene_
 
 #[test]
 fn ffprobe_and_mediainfo_read_the_promised_format() {
+    let _one = busy();
     let parameters = VideoParameters::for_size(1920, 1080);
     let (_folder, mp4) = stream(&parameters, 31, 2);
     let entries = "stream=codec_name,profile,level,width,height,coded_height,pix_fmt,color_range,\
@@ -149,6 +152,7 @@ fn ffprobe_and_mediainfo_read_the_promised_format() {
 
 #[test]
 fn sizes_that_are_no_multiple_of_16_and_any_number_of_threads_decode_to_what_went_in() {
+    let _one = busy();
     for (width, height, threads) in [(640, 360, 2), (854, 480, 1), (1280, 720, 4), (176, 144, 8)] {
         let parameters = VideoParameters::for_size(width, height);
         let (_folder, mp4) = stream(&parameters, 34, threads);
@@ -175,6 +179,7 @@ fn sizes_that_are_no_multiple_of_16_and_any_number_of_threads_decode_to_what_wen
 
 #[test]
 fn every_even_size_a_camera_may_have_starts_with_any_number_of_threads() {
+    let _one = busy();
     let cameras = [(1920, 1080), (1920, 816), (1600, 1200), (1080, 1920), (1024, 576), (960, 540)];
     let odd =
         [(848, 480), (352, 288), (424, 240), (1920, 144), (144, 1920), (16, 16), (1918, 1078)];
@@ -191,8 +196,31 @@ fn every_even_size_a_camera_may_have_starts_with_any_number_of_threads() {
     }
 }
 
+/// They share the library's threads and memory; whoever watches the heap (valgrind, glibc's
+/// `malloc.check`) sees here when they step on each other.
+#[test]
+fn encoders_that_come_and_go_beside_each_other_do_not_touch_each_others_memory() {
+    let _one = busy();
+    std::thread::scope(|scope| {
+        for slices in 1..=4 {
+            scope.spawn(move || {
+                let parameters = VideoParameters::for_size(854, 480);
+                let picture = TestPicture::new(854, 480, 0);
+                for _ in 0..20 {
+                    let mut encoder =
+                        OpenH264::with_threads(&parameters, slices).expect("OpenH264 is bundled");
+                    encoder.submit(picture.planes(), 0).expect("a good picture");
+                    let sample = encoder.poll().expect("it answers at once");
+                    assert!(sample.keyframe && sample.data.len() > 1_000);
+                }
+            });
+        }
+    });
+}
+
 #[test]
 fn the_bitrate_of_a_noisy_moving_picture_is_near_the_target() {
+    let _one = busy();
     let parameters =
         VideoParameters { bitrate_bps: 4_000_000, ..VideoParameters::for_size(640, 360) };
     let mut encoder = OpenH264::with_threads(&parameters, 2).expect("OpenH264 is bundled");

@@ -257,6 +257,8 @@ impl VideoRecorder {
             }
             let Some(next) = self.record.parts.get(part.number + 1) else { break };
             self.mux.turn_to(next.number);
+            // The next one has its threads only where this one is gone.
+            drop(self.encoder);
             match self.encoders.as_mut().map(|make| make()) {
                 Some(Ok(encoder)) => self.encoder = encoder,
                 failed => {

@@ -3,10 +3,17 @@
 //!
 //! The encode happens inside `submit`, on the caller's thread and the library's own. The only
 //! room with foreign memory: every pointer is used within one call.
+//!
+//! Encoders share memory inside the library: its threads are one pool for the whole process, and an
+//! encoder that ends beside another one frees what a thread of the pool may still be at (heap
+//! corruption that glibc's `malloc.check` shows). So only one encoder at a time has threads, and
+//! calls into the library are made one after the other.
 
 use std::collections::VecDeque;
 use std::ffi::c_void;
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use openh264_sys2 as sys;
 use sys::source::APILoader;
@@ -29,9 +36,36 @@ const NAL_SEI: u8 = 6;
 const NAL_SPS: u8 = 7;
 const NAL_PPS: u8 = 8;
 
+/// Held around each call that the library works in.
+static LIBRARY: Mutex<()> = Mutex::new(());
+
+fn library() -> MutexGuard<'static, ()> {
+    // It guards no data of ours that a panic could have left half written.
+    LIBRARY.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The library's pool of threads, which one encoder at a time has.
+struct Pool;
+
+static POOL_TAKEN: AtomicBool = AtomicBool::new(false);
+
+impl Pool {
+    fn take() -> Option<Self> {
+        (!POOL_TAKEN.swap(true, Ordering::AcqRel)).then_some(Self)
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        POOL_TAKEN.store(false, Ordering::Release);
+    }
+}
+
 /// See the module.
 pub struct OpenH264 {
     encoder: NonNull<sys::ISVCEncoder>,
+    /// Fields are dropped after `drop`: given back when the encoder is gone.
+    pool: Option<Pool>,
     parameters: VideoParameters,
     effort: Effort,
     /// What the library fills per picture; 7 KiB, so not on the stack each time.
@@ -51,7 +85,8 @@ impl OpenH264 {
     /// The value of `--encoder` that means this one.
     pub const NAME: &'static str = "openh264";
 
-    /// Starts it with at most that many slices, each with a thread.
+    /// Starts it with at most that many slices, each with a thread where no other encoder of this
+    /// process has threads; one thread does all of them otherwise.
     pub fn with_threads(parameters: &VideoParameters, threads: u32) -> Result<Self, EncoderError> {
         parameters.check()?;
         let slices = threads.min(MAX_SLICES).min(macroblocks(parameters) / MACROBLOCKS_PER_SLICE);
@@ -63,6 +98,8 @@ impl OpenH264 {
     }
 
     fn with_slices(parameters: &VideoParameters, slices: u16) -> Result<Self, EncoderError> {
+        let pool = if slices > 1 { Pool::take() } else { None };
+        let calls = library();
         let mut raw: *mut sys::ISVCEncoder = std::ptr::null_mut();
         // SAFETY: the library writes one pointer, and only on success (0).
         let code = unsafe { APILoader::WelsCreateSVCEncoder(&raw mut raw) };
@@ -71,6 +108,7 @@ impl OpenH264 {
             .ok_or(EncoderError::Start { name: Self::NAME, code })?;
         let mut this = Self {
             encoder,
+            pool,
             parameters: *parameters,
             effort: Effort::Medium,
             info: Box::default(),
@@ -79,7 +117,10 @@ impl OpenH264 {
             pps: Vec::new(),
             done: VecDeque::new(),
         };
-        this.initialise(slices).map_err(|code| EncoderError::Start { name: Self::NAME, code })?;
+        let started = this.initialise(slices);
+        // One that did not start is dropped, and that takes it again.
+        drop(calls);
+        started.map_err(|code| EncoderError::Start { name: Self::NAME, code })?;
         Ok(this)
     }
 
@@ -141,7 +182,7 @@ impl OpenH264 {
         ext.bEnableSSEI = false;
         // CABAC costs 30 % more time for 0.13 dB.
         ext.iEntropyCodingModeFlag = 0;
-        ext.iMultipleThreadIdc = slices;
+        ext.iMultipleThreadIdc = if self.pool.is_some() { slices } else { 1 };
         // Would move the slice boundaries from picture to picture by measured time: the same
         // input has to give the same file.
         ext.bUseLoadBalancing = false;
@@ -290,9 +331,12 @@ impl VideoEncoder for OpenH264 {
             uiTimeStamp: pts * 1_000 / i64::from(fps),
             ..Default::default()
         };
-        // SAFETY: the planes hold the whole picture (checked above) and are only read, during
-        // the call; `info` is the library's to fill.
-        let code = unsafe { encode(self.encoder.as_ptr(), &raw const source, &raw mut *self.info) };
+        let code = {
+            let _calls = library();
+            // SAFETY: the planes hold the whole picture (checked above) and are only read, during
+            // the call; `info` is the library's to fill.
+            unsafe { encode(self.encoder.as_ptr(), &raw const source, &raw mut *self.info) }
+        };
         if code != 0 {
             return Err(failed(code));
         }
@@ -315,6 +359,7 @@ impl VideoEncoder for OpenH264 {
     }
 
     fn set_effort(&mut self, effort: Effort) {
+        let _calls = library();
         if effort != self.effort
             && self.set_option(sys::ENCODER_OPTION_COMPLEXITY, complexity(effort)).is_ok()
         {
@@ -325,6 +370,7 @@ impl VideoEncoder for OpenH264 {
 
 impl Drop for OpenH264 {
     fn drop(&mut self) {
+        let _calls = library();
         // SAFETY: the encoder is ours and is not used afterwards; uninitialising one that was
         // never initialised does nothing.
         unsafe {
