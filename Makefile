@@ -3,6 +3,9 @@ SHELL := /bin/bash
 CARGO ?= cargo
 SECONDS_OF_DEMO ?= 15
 SOAK_MINUTES ?= 30
+# Tests of whole calls mostly wait. How many of them run beside each other is theirs to say (tests/it/support/process.rs);
+# whatever else there is uses the time.
+export RUST_TEST_THREADS ?= 5
 .DEFAULT_GOAL := help
 .PHONY: help demo test soak release cross measure measure-latency measure-links measure-quality bench install-deps fmt clean
 

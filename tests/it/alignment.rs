@@ -15,6 +15,7 @@ use hyperzoom::recording::tone;
 use hyperzoom::units::{Micros, SessionMicros};
 
 use crate::support::media::{ffprobe, pictures, sound, sound_without_edit_lists, stream};
+use crate::support::process::busy;
 use crate::support::sim::SimRng;
 
 const SECOND: i64 = 1_000_000;
@@ -232,6 +233,7 @@ struct Heard {
 
 #[test]
 fn recordings_of_skewed_machines_line_up_by_timecode_alone_and_by_tone_alone() {
+    let _one = busy();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let machines = [
         Machine {

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use super::foreign::ffprobe;
 use super::media::{Deed, deeds, parameters, written};
 use super::summary;
+use crate::support::process::busy;
 use crate::support::sim::SimRng;
 
 /// Pieces that the file was made of: every operation of the run, ended.
@@ -57,6 +58,7 @@ fn every_cut(log: &[Operation], from: usize, mut look: impl FnMut(&[u8])) {
 
 #[test]
 fn cut_at_every_byte_the_file_opens_and_never_shows_less_than_before() {
+    let _one = busy();
     let log = log();
     // From the writes that prepare the sixth-last commit (body, next header, sync, commit).
     let from = commit(&log, 6) - 3;
@@ -88,6 +90,7 @@ fn cut_at_every_byte_the_file_opens_and_never_shows_less_than_before() {
 
 #[test]
 fn ffprobe_opens_the_file_at_cuts_all_along_and_at_every_byte_of_both_deciding_writes() {
+    let _one = busy();
     let log = log();
     let from = commit(&log, 8) - 3;
     let mut states = Vec::new();

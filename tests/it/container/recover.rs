@@ -12,6 +12,8 @@ use super::foreign::ffprobe;
 use super::media::{Deed, FRAMES, PACKETS, deeds, done, media, parameters, written};
 use super::{decode, stream, summary};
 
+use crate::support::process::busy;
+
 /// What is seen of a file: pictures and packets.
 fn seen(bytes: &[u8]) -> (u64, u64) {
     let s = summary(bytes);
@@ -61,6 +63,7 @@ fn told(journal: &[u8]) -> (u64, u64) {
 
 #[test]
 fn stopped_after_any_deed_the_journal_saves_every_sample_and_without_it_every_committed_one() {
+    let _one = busy();
     for lag in [0, 7] {
         let deeds = deeds(lag, true);
         let mut recovered = 0;

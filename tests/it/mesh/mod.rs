@@ -11,6 +11,7 @@ use hyperzoom::protocol::{
 use hyperzoom::units::SessionMicros;
 
 use crate::support::call::{Call, KEY, SECOND, address, clean, id, local, randomness};
+use crate::support::process::busy;
 use crate::support::sim::{Link, SimRng};
 
 /// A call of four, all in.
@@ -268,6 +269,7 @@ fn whom_either_half_has_let_in_is_in_when_they_meet() {
 
 #[test]
 fn a_guest_cut_off_for_minutes_comes_back_by_itself_with_its_id() {
+    let _one = busy();
     for minutes in [1, 9] {
         let mut call = four();
         call.isolate(2, true);
@@ -403,6 +405,7 @@ fn no_key_is_used_twice_across_rejoins_and_restarts() {
 
 #[test]
 fn any_order_of_joining_leaving_and_joining_again_ends_in_a_full_mesh() {
+    let _one = busy();
     for seed in 0..15 {
         let mut rng = SimRng::new(seed);
         let mut call = Call::new(seed, Link { loss: 0.05, ..Link::clean(15_000) }, Admit::Key);

@@ -7,6 +7,7 @@ use hyperzoom::protocol::{Admit, LeaveReason, MeshEvent};
 use hyperzoom::units::{Micros, ParticipantId};
 
 use crate::support::call::{Call, KEY, SECOND, address};
+use crate::support::process::busy;
 use crate::support::sim::{Link, Nat, SimRng};
 
 /// A zombie may look alive for so long, microseconds: the timeout, the longest way, the next look.
@@ -296,6 +297,7 @@ impl Weather {
 
 #[test]
 fn in_all_weathers_the_living_end_up_hearing_each_other_and_nobody_is_a_zombie_or_another() {
+    let _one = busy();
     let soak = std::env::var_os("HYPERZOOM_SOAK").is_some();
     let seeds: u64 = std::env::var("HYPERZOOM_SEEDS")
         .ok()
