@@ -59,7 +59,6 @@ pub fn side_by_side() -> RealTime {
 
 /// For a test that computes without a pause for a second and more: one at a time, so that those in
 /// real time beside it keep a core.
-#[must_use]
 pub fn busy() -> MutexGuard<'static, ()> {
     static BUSY: Mutex<()> = Mutex::new(());
     BUSY.lock().unwrap_or_else(|e| e.into_inner())
