@@ -6,6 +6,9 @@
 //! reading them; all that follows, conversion and queues too, has a quarter or half as much to do.
 //! Other sizes are left to [`super::scale`].
 
+#[cfg(target_arch = "x86_64")]
+mod vectors;
+
 use super::frame::{Frame, PixelFormat};
 use super::recolour::split;
 use super::scale::down_to;
@@ -210,10 +213,31 @@ impl Kernel {
         self.group_of_any(ratio, lines, out);
     }
 
+    /// Whole vectors, and the few samples that are left at the end.
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2")]
     fn group_avx2(&mut self, ratio: Ratio, lines: [&[u8]; 4], out: &mut [u8]) {
-        self.group_of_any(ratio, lines, out);
+        match ratio {
+            Ratio::Half => {
+                let done = vectors::half(lines[0], lines[1], out);
+                half(&lines[0][2 * done..], &lines[1][2 * done..], &mut out[done..]);
+            }
+            Ratio::ThreeQuarters => {
+                let row = lines[0].len() / 4 * 3;
+                let (first, others) = out.split_at_mut(row);
+                let (second, third) = others.split_at_mut(row);
+                let done = vectors::three_quarters(lines, [first, second, third]);
+                let left = row - done / 4 * 3;
+                if left > 0 {
+                    let mut end = [0; 3 * 12];
+                    let end = &mut end[..3 * left];
+                    self.group_of_any(ratio, lines.map(|line| &line[done..]), end);
+                    for (out, end) in out.chunks_exact_mut(row).zip(end.chunks_exact(left)) {
+                        out[row - left..].copy_from_slice(end);
+                    }
+                }
+            }
+        }
     }
 
     #[inline(always)]
@@ -317,7 +341,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(60))]
         #[test]
         fn each_pixel_is_the_mean_of_what_it_covers(
-            (w, h, padding) in (1usize..9, 1usize..5, 0usize..3),
+            (w, h, padding) in (1usize..20, 1usize..5, 0usize..3),
             half: bool,
             format in prop::sample::select(vec![PixelFormat::I420, PixelFormat::Nv12, PixelFormat::Yuyv]),
             seed: u64,

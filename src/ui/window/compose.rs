@@ -128,18 +128,19 @@ impl Composer {
             canvas.fill(Rect { x: 0, y: 0, width, height }, BACKGROUND);
             if self.layout.is_empty() {
                 let rect = Rect { x: 0, y: 0, width, height };
-                centred(&mut canvas, rect, "waiting for pictures", DIMMED);
+                centred(&mut canvas, rect, text_scale(&[rect]), "waiting for pictures", DIMMED);
             }
         }
-        for (rect, &index) in cells(self.layout.len(), width, height).into_iter().zip(&self.layout)
-        {
+        let rects = cells(self.layout.len(), width, height);
+        let scale = text_scale(&rects);
+        for (rect, &index) in rects.into_iter().zip(&self.layout) {
             let Some(tile) = self.tiles.get_mut(usize::from(index)) else { continue };
             if !all && !tile.changed {
                 continue;
             }
             tile.changed = false;
             drawn = true;
-            draw_tile(&mut self.painter, &mut canvas, rect, tile);
+            draw_tile(&mut self.painter, &mut canvas, rect, scale, tile);
         }
         drawn.then_some(&self.pixels[..])
     }
@@ -150,7 +151,7 @@ impl Composer {
     }
 }
 
-fn draw_tile(painter: &mut Painter, canvas: &mut Canvas<'_>, rect: Rect, tile: &Tile) {
+fn draw_tile(painter: &mut Painter, canvas: &mut Canvas<'_>, rect: Rect, scale: u32, tile: &Tile) {
     let info = &tile.info;
     match &tile.image {
         Some(image) if !info.camera_off => {
@@ -159,11 +160,10 @@ fn draw_tile(painter: &mut Painter, canvas: &mut Canvas<'_>, rect: Rect, tile: &
         _ => {
             canvas.fill(rect, CARD);
             let text = if info.camera_off { "camera off" } else { "no picture yet" };
-            centred(canvas, rect, text, TEXT);
+            centred(canvas, rect, scale, text, TEXT);
         }
     }
     if info.silent {
-        let scale = text_scale(rect);
         let band = Rect { height: rect.height.min(font::HEIGHT * scale + 4 * scale), ..rect };
         canvas.fill(band, WARNING);
         let text = "nothing heard";
@@ -178,18 +178,17 @@ fn draw_tile(painter: &mut Painter, canvas: &mut Canvas<'_>, rect: Rect, tile: &
     if info.muted {
         name.push_str(" - muted");
     }
-    label(canvas, rect, name.trim(), if info.muted { DIMMED } else { TEXT });
+    label(canvas, rect, scale, name.trim(), if info.muted { DIMMED } else { TEXT });
     if info.speaking {
-        frame(canvas, rect);
+        frame(canvas, rect, scale);
     }
 }
 
 /// The name in the lower left corner on a dark plate.
-fn label(canvas: &mut Canvas<'_>, rect: Rect, text: &str, colour: u32) {
+fn label(canvas: &mut Canvas<'_>, rect: Rect, scale: u32, text: &str, colour: u32) {
     if text.is_empty() {
         return;
     }
-    let scale = text_scale(rect);
     let (pad, high) = (2 * scale, font::HEIGHT * scale);
     let plate = Rect {
         x: rect.x,
@@ -201,16 +200,15 @@ fn label(canvas: &mut Canvas<'_>, rect: Rect, text: &str, colour: u32) {
     write(canvas, rect, plate.x + pad, plate.y + pad, scale, text, colour);
 }
 
-fn centred(canvas: &mut Canvas<'_>, rect: Rect, text: &str, colour: u32) {
-    let scale = text_scale(rect);
+fn centred(canvas: &mut Canvas<'_>, rect: Rect, scale: u32, text: &str, colour: u32) {
     let (wide, high) = (font::text_width(text) * scale, font::HEIGHT * scale);
     let x = rect.x + rect.width.saturating_sub(wide) / 2;
     let y = rect.y + rect.height.saturating_sub(high) / 2;
     write(canvas, rect, x, y, scale, text, colour);
 }
 
-fn frame(canvas: &mut Canvas<'_>, rect: Rect) {
-    let thick = text_scale(rect).max(2).min(rect.width).min(rect.height);
+fn frame(canvas: &mut Canvas<'_>, rect: Rect, scale: u32) {
+    let thick = scale.max(2).min(rect.width).min(rect.height);
     let Rect { x, y, width, height } = rect;
     for side in [
         Rect { x, y, width, height: thick },
@@ -222,9 +220,12 @@ fn frame(canvas: &mut Canvas<'_>, rect: Rect) {
     }
 }
 
-/// Pixels of the screen a pixel of the font: 14 pixel letters in a grid of 480 lines, 21 alone.
-fn text_scale(rect: Rect) -> u32 {
-    ((rect.height + 60) / 150).max(1)
+/// Pixels of the screen a pixel of the font, the same in all cells: 14 pixel letters in a grid of 480
+/// lines, 21 alone.
+fn text_scale(cells: &[Rect]) -> u32 {
+    let lowest = cells.iter().map(|cell| cell.height).min().unwrap_or(0);
+    // The upper row lacks the gap.
+    ((lowest + GAP + 60) / 150).max(1)
 }
 
 /// Writes text, cut off at the tile's edges.
@@ -251,6 +252,13 @@ mod tests {
 
     fn info(name: &str) -> TileInfo {
         TileInfo { name: name.into(), ..TileInfo::default() }
+    }
+
+    #[test]
+    fn letters_are_14_pixels_in_a_grid_of_480_lines_and_21_alone() {
+        let scale = |count, height| text_scale(&cells(count, 854, height));
+        assert_eq!((scale(4, 480), scale(3, 480), scale(1, 480)), (2, 2, 3));
+        assert_eq!((scale(1, 40), scale(4, 2), scale(0, 480)), (1, 1, 1));
     }
 
     #[test]
