@@ -46,7 +46,8 @@ use crate::video::vp8::Vp8Encoder;
 /// A running call or recording. It goes on until [`Command::End`], whoever looks.
 pub struct Call {
     events: mpsc::Receiver<Stamped>,
-    commands: mpsc::Sender<Command>,
+    /// See [`Supervisor::commands`].
+    commands: mpsc::Sender<Option<Command>>,
     snapshot: Arc<Mutex<Arc<Snapshot>>>,
     shared: Arc<Shared>,
     log: Events,
@@ -100,9 +101,9 @@ impl Call {
 
     /// Asks for something; returns at once. Mute and camera have changed when it returns.
     pub fn command(&self, command: Command) {
-        if !self.shared.switch(&command) {
-            let _ = self.commands.send(command);
-        }
+        let switched = self.shared.switch(&command);
+        // An ended call has nobody who would obey.
+        let _ = self.commands.send((!switched).then_some(command));
     }
 
     /// Adds a line to the session's log: what libraries print, say.
@@ -183,7 +184,7 @@ fn assemble(
     shared: Arc<Shared>,
     events: Events,
     offer: Arc<Offer>,
-) -> Result<(Supervisor, mpsc::Sender<Command>), EngineError> {
+) -> Result<(Supervisor, mpsc::Sender<Option<Command>>), EngineError> {
     let (device_events, device_news) = devices::events();
     let state = Arc::new(Mutex::new(CallState::default()));
     let record_shared = Arc::new(RecordShared::default());

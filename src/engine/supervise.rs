@@ -100,7 +100,8 @@ pub struct Supervisor {
     pub losses: Arc<CaptureLosses>,
     pub feeds: Vec<PlayoutGauge>,
     pub device_news: mpsc::Receiver<DeviceEvent>,
-    pub commands: mpsc::Receiver<Command>,
+    /// `None`: something was switched that is to be shown at once.
+    pub commands: mpsc::Receiver<Option<Command>>,
     pub ask: Option<tokio::sync::mpsc::UnboundedSender<Ask>>,
     pub threads: Threads,
     /// Dropped with the supervisor, however that ends: the router's port is given back.
@@ -194,9 +195,9 @@ impl Supervisor {
         let mut told = self.switches();
         loop {
             match self.commands.recv_timeout(TICK) {
-                Ok(Command::End) => return End::now("end_key", exit::OK),
-                Ok(command) => self.obey(&command),
-                Err(mpsc::RecvTimeoutError::Timeout) => {}
+                Ok(Some(Command::End)) => return End::now("end_key", exit::OK),
+                Ok(Some(command)) => self.obey(&command),
+                Ok(None) | Err(mpsc::RecvTimeoutError::Timeout) => {}
                 // Nobody can command any more (the caller dropped the call): end in order.
                 Err(mpsc::RecvTimeoutError::Disconnected) => {
                     return End::now("end_key", exit::OK);

@@ -48,6 +48,12 @@ const AWAY: &str = "The call and its recording go on; fg brings the dashboard ba
 /// Shortest time between two drawings, microseconds: 15 a second look fluent and cost little.
 const DRAW_EVERY: i64 = 66_000;
 
+/// A key's effect is drawn as soon as the engine shows it: so long after the key, microseconds, there
+/// is no shortest time between drawings ...
+const ANSWER: i64 = 150_000;
+/// ... and the engine is looked at this often.
+const ANSWER_TURN: Duration = Duration::from_millis(5);
+
 /// Shows the session until it has ended. An error means that the terminal is of no use; the
 /// session itself goes on.
 pub fn watch(session: &impl Session, inputs: &Receiver<Input>) -> io::Result<Watched> {
@@ -94,6 +100,8 @@ struct Dashboard<'a, S> {
     supervisor: Option<Supervisor>,
     /// The terminal is gone: no keys, no drawing, only waiting for the end.
     lost: bool,
+    /// When the last key was pressed.
+    pressed: Option<Micros>,
 }
 
 impl<'a, S: Session> Dashboard<'a, S> {
@@ -108,6 +116,7 @@ impl<'a, S: Session> Dashboard<'a, S> {
             #[cfg(unix)]
             supervisor: Supervisor::ours(),
             lost: false,
+            pressed: None,
         })
     }
 
@@ -130,7 +139,8 @@ impl<'a, S: Session> Dashboard<'a, S> {
             let due = match &drawn {
                 None => true,
                 Some((at, last)) => {
-                    now.since(*at) >= DRAW_EVERY && (dirty || !Arc::ptr_eq(last, &snapshot))
+                    (now.since(*at) >= DRAW_EVERY || self.owes_an_answer(now))
+                        && (dirty || !Arc::ptr_eq(last, &snapshot))
                 }
             };
             if due && !self.lost && !self.screen.is_away() {
@@ -148,6 +158,10 @@ impl<'a, S: Session> Dashboard<'a, S> {
         Ok(self.watched)
     }
 
+    fn owes_an_answer(&self, now: Micros) -> bool {
+        self.pressed.is_some_and(|at| now.since(at) < ANSWER)
+    }
+
     /// Takes keys for up to [`TURN`]; says whether anything may look different now.
     fn keys(&mut self) -> io::Result<bool> {
         if self.lost || self.screen.is_away() {
@@ -155,7 +169,7 @@ impl<'a, S: Session> Dashboard<'a, S> {
             return Ok(false);
         }
         let mut changed = false;
-        let mut wait = TURN;
+        let mut wait = if self.owes_an_answer(clock::now()) { ANSWER_TURN } else { TURN };
         loop {
             let event = match terminal::poll(wait) {
                 Ok(false) => return Ok(changed),
@@ -167,6 +181,7 @@ impl<'a, S: Session> Dashboard<'a, S> {
             match event {
                 // Windows reports releases too.
                 Ok(terminal_event::Event::Key(key)) if key.kind != KeyEventKind::Release => {
+                    self.pressed = Some(clock::now());
                     let action = keys::action(key, &self.state, &self.session.snapshot());
                     self.act(action);
                 }
