@@ -4,16 +4,17 @@
 //! The encode happens inside `submit`, on the caller's thread and the library's own. The only
 //! room with foreign memory: every pointer is used within one call.
 //!
-//! Encoders share memory inside the library: its threads are one pool for the whole process, and an
-//! encoder that ends beside another one frees what a thread of the pool may still be at (heap
-//! corruption that glibc's `malloc.check` shows). So only one encoder at a time has threads, and
-//! calls into the library are made one after the other.
+//! The library's threads are one pool for the whole process, and an encoder that ends frees what a
+//! thread of the pool may still be at (heap corruption that valgrind and glibc's `malloc.check`
+//! show). So only one encoder at a time has threads, calls into the library are made one after the
+//! other, and the end of an encoder with threads gives them time first.
 
 use std::collections::VecDeque;
 use std::ffi::c_void;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use openh264_sys2 as sys;
 use sys::source::APILoader;
@@ -35,6 +36,11 @@ const NAL_IDR: u8 = 5;
 const NAL_SEI: u8 = 6;
 const NAL_SPS: u8 = 7;
 const NAL_PPS: u8 = 8;
+
+/// How long the pool's threads get to leave an encoder that ends. They tell of a picture's last slice
+/// some lines before they are done with the encoder's memory, and its end does not wait for all of
+/// them; nothing tells from outside when they are.
+const LAST_LINES: Duration = Duration::from_millis(50);
 
 /// Held around each call that the library works in.
 static LIBRARY: Mutex<()> = Mutex::new(());
@@ -370,6 +376,9 @@ impl VideoEncoder for OpenH264 {
 
 impl Drop for OpenH264 {
     fn drop(&mut self) {
+        if self.pool.is_some() {
+            std::thread::sleep(LAST_LINES);
+        }
         let _calls = library();
         // SAFETY: the encoder is ours and is not used afterwards; uninitialising one that was
         // never initialised does nothing.
