@@ -3,7 +3,7 @@ SHELL := /bin/bash
 CARGO ?= cargo
 SECONDS_OF_DEMO ?= 15
 SOAK_MINUTES ?= 30
-# Tests of whole calls mostly wait. How many of them run beside each other is theirs to say (tests/it/support/process.rs);
+# Tests of whole calls mostly wait. How many of them run beside each other is theirs to say (tests/it/support);
 # whatever else there is uses the time.
 export RUST_TEST_THREADS ?= 5
 .DEFAULT_GOAL := help

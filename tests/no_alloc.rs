@@ -5,7 +5,9 @@
 //! `assert_no_alloc` aborts the test. Without debug assertions (`--release`) the guard does
 //! nothing. It sees Rust's allocations; libopus keeps its scratch memory on the stack.
 
-use assert_no_alloc::{AllocDisabler, assert_no_alloc};
+#[cfg(debug_assertions)]
+use assert_no_alloc::AllocDisabler;
+use assert_no_alloc::assert_no_alloc;
 use hyperzoom::audio::{
     FRAME, Framer, MAX_AUDIO_PAYLOAD, Meter, Mixer, PeerFeed, SharedMeter, TalkEncoder, TestSound,
     mixer, write_payload,

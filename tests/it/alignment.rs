@@ -14,8 +14,8 @@ use hyperzoom::recording::timeline::AudioTimeline;
 use hyperzoom::recording::tone;
 use hyperzoom::units::{Micros, SessionMicros};
 
+use crate::support::busy::busy;
 use crate::support::media::{ffprobe, pictures, sound, sound_without_edit_lists, stream};
-use crate::support::process::busy;
 use crate::support::sim::SimRng;
 
 const SECOND: i64 = 1_000_000;

@@ -8,7 +8,7 @@ use hyperzoom::recording::h264::{self, EncodedSample, OpenH264, VideoEncoder, Vi
 use hyperzoom::recording::sound::{PACKET_SAMPLES as FRAME_SAMPLES, SoundPacket};
 use hyperzoom::recording::trial::TestPicture;
 
-use crate::support::process::busy;
+use crate::support::busy::busy;
 
 /// Runs a tool and gives its standard output. A missing tool fails the test and says which.
 fn run(tool: &str, arguments: &[&str]) -> Vec<u8> {

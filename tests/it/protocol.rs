@@ -8,10 +8,10 @@ use hyperzoom::protocol::{
 };
 use hyperzoom::units::{Micros, ParticipantId, SessionMicros};
 
+use crate::support::busy::busy;
 use crate::support::call::{
     Call, EPOCH_UTC, KEY, Node, SECOND, address, clean, id, local, randomness,
 };
-use crate::support::process::busy;
 use crate::support::sim::{Link, SimRng};
 
 const ROUGH: Link = Link {

@@ -17,9 +17,9 @@ use hyperzoom::units::{Micros, ParticipantId, SessionMicros};
 use hyperzoom::video::image::luma_psnr;
 
 use self::party::{Kind, LocalClock, Outbox, Party};
+use crate::support::busy::busy;
 use crate::support::call::{EPOCH_UTC, KEY, SECOND, address, local, randomness};
 use crate::support::correlate::best_match;
-use crate::support::process::busy;
 use crate::support::sim::{Link, SimNetwork, SimRng};
 
 /// PRD's rough path: 5 % lost, 10 ms of jitter; some packets overtake others or come twice.

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::foreign::ffprobe;
 use super::media::{Deed, deeds, parameters, written};
 use super::summary;
-use crate::support::process::busy;
+use crate::support::busy::busy;
 use crate::support::sim::SimRng;
 
 /// Pieces that the file was made of: every operation of the run, ended.

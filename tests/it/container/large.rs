@@ -8,7 +8,7 @@ use hyperzoom::recording::mp4::{Mp4Writer, RecordingFile, Summary};
 
 use super::media::{media, parameters};
 
-use crate::support::process::busy;
+use crate::support::busy::busy;
 
 /// A real file in which large writes (which here are all zeros) become holes.
 struct SparseFile(File);

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::media::{media, parameters};
 
-use crate::support::process::busy;
+use crate::support::busy::busy;
 
 /// A file in memory that counts what is done to it.
 #[derive(Default)]

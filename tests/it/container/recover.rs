@@ -12,7 +12,7 @@ use super::foreign::ffprobe;
 use super::media::{Deed, FRAMES, PACKETS, deeds, done, media, parameters, written};
 use super::{decode, stream, summary};
 
-use crate::support::process::busy;
+use crate::support::busy::busy;
 
 /// What is seen of a file: pictures and packets.
 fn seen(bytes: &[u8]) -> (u64, u64) {

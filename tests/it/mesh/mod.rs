@@ -10,8 +10,8 @@ use hyperzoom::protocol::{
 };
 use hyperzoom::units::SessionMicros;
 
+use crate::support::busy::busy;
 use crate::support::call::{Call, KEY, SECOND, address, clean, id, local, randomness};
-use crate::support::process::busy;
 use crate::support::sim::{Link, SimRng};
 
 /// A call of four, all in.

@@ -6,8 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use hyperzoom::protocol::{Admit, LeaveReason, MeshEvent};
 use hyperzoom::units::{Micros, ParticipantId};
 
+use crate::support::busy::busy;
 use crate::support::call::{Call, KEY, SECOND, address};
-use crate::support::process::busy;
 use crate::support::sim::{Link, Nat, SimRng};
 
 /// A zombie may look alive for so long, microseconds: the timeout, the longest way, the next look.

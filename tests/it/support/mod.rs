@@ -1,5 +1,6 @@
 //! What several of these tests share.
 
+pub mod busy;
 pub mod call;
 #[cfg(target_os = "linux")]
 pub mod camera_lab;

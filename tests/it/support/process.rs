@@ -1,14 +1,13 @@
 //! The real program as a process of its own: its JSON events, its standard input, its end.
 //!
-//! Tests that run in real time take [`real_time`] or [`side_by_side`] first, those that compute for
-//! seconds [`busy`]: the machine may be small.
+//! Tests that run in real time take [`real_time`] or [`side_by_side`] first: the machine may be small.
 //! Waits are for events with a generous limit; a failing test prints what the program said and ends
 //! the process.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use hyperzoom::platform::clock;
@@ -55,13 +54,6 @@ pub fn real_time() -> RealTime {
 /// For a real-time test of small pictures that mostly waits: some others run beside it.
 pub fn side_by_side() -> RealTime {
     RealTime::take(1)
-}
-
-/// For a test that computes without a pause for a second and more: one at a time, so that those in
-/// real time beside it keep a core.
-pub fn busy() -> MutexGuard<'static, ()> {
-    static BUSY: Mutex<()> = Mutex::new(());
-    BUSY.lock().unwrap_or_else(|e| e.into_inner())
 }
 
 /// What a program said.
