@@ -48,6 +48,7 @@ cross: ## build for Windows and try that under Wine, type-check for macOS (Debia
 	scripts/cross/macos check --release --all-targets --locked
 
 measure: release ## CPU, memory and start time of a call on this machine
+	@scripts/setup test
 	@scripts/measure
 	@echo
 	@$(with_env) $(CARGO) bench --quiet --locked --bench overhead $$FEATURES
