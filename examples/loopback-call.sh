@@ -12,7 +12,7 @@ seconds=${1:-15}
 [[ $seconds =~ ^[1-9][0-9]*$ ]] || { echo "usage: ${0##*/} [SECONDS]" >&2; exit 2; }
 
 here=$(cd "$(dirname "$0")/.." && pwd)
-hyperzoom=${HYPERZOOM:-$here/target/release/hyperzoom}
+hyperzoom=${HYPERZOOM:-${CARGO_TARGET_DIR:-$here/target}/release/hyperzoom}
 if [[ ! -x $hyperzoom ]]; then
   hyperzoom=$(command -v hyperzoom) || { echo "error: hyperzoom is not built; try: make release" >&2; exit 1; }
 fi
