@@ -171,7 +171,8 @@ pids=()
 for who in host guest; do
   finished=$(of_event "$work/$who" recording_finished)
   [[ -n $finished ]] || fail "the $who finished no recording" "$work/$who"
-  field() { last <(echo "$finished") "$1"; }
+  # The parts and the safety tracks, behind, have figures of their own.
+  field() { last <(echo "${finished%%\"parts\"*}") "$1"; }
   folder=$(field folder)
   printf '\nThe %s recorded %.1f s: %s frames captured, %s encoded, %s dropped; %s audio samples; %s bytes\n' \
     "$who" "$(field seconds)" "$(field frames_captured)" "$(field frames_encoded)" "$(field frames_dropped)" \
