@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --bench audio_path`
 
-use divan::Bencher;
+use criterion::{Criterion, criterion_group, criterion_main};
 use hyperzoom::audio::{
     FRAME, MAX_AUDIO_PAYLOAD, PlayoutBuffer, ReceivedAudio, TalkEncoder, TestSound, mixer,
     write_payload,
@@ -35,52 +35,48 @@ fn payloads() -> Vec<Vec<u8>> {
     frames().iter().map(encode).collect()
 }
 
-#[divan::bench]
-fn encode_one_frame(bencher: Bencher) {
-    let frames = frames();
+fn audio_path(c: &mut Criterion) {
+    let (frames, payloads) = (frames(), payloads());
+
     let mut encoder = TalkEncoder::new(32_000).expect("Opus");
     let mut n = 0;
-    bencher.bench_local(|| {
-        n += 1;
-        let mut out = [0; 128];
-        encoder.encode(&frames[n % FRAMES], &mut out).expect("a frame of 5 ms")
+    c.bench_function("encode one frame", |b| {
+        b.iter(|| {
+            n += 1;
+            let mut out = [0; 128];
+            encoder.encode(&frames[n % FRAMES], &mut out).expect("a frame of 5 ms")
+        });
     });
-}
 
-#[divan::bench]
-fn push_decode_and_pull_one_frame(bencher: Bencher) {
-    let payloads = payloads();
     let mut buffer = PlayoutBuffer::new().expect("Opus");
     let mut n = 0u64;
-    bencher.bench_local(|| {
-        n += 1;
-        let now = Micros(n as i64 * 5_000);
-        let payload = &payloads[n as usize % FRAMES];
-        buffer.push(&ReceivedAudio { sequence: n, payload }, now);
-        let mut out = [0.0; FRAME];
-        buffer.pull(&mut out, now + 1_000);
-        out[0]
+    c.bench_function("push, decode and pull one frame", |b| {
+        b.iter(|| {
+            n += 1;
+            let now = Micros(n as i64 * 5_000);
+            let payload = &payloads[n as usize % FRAMES];
+            buffer.push(&ReceivedAudio { sequence: n, payload }, now);
+            let mut out = [0.0; FRAME];
+            buffer.pull(&mut out, now + 1_000);
+            out[0]
+        });
     });
-}
 
-/// Three peers, 240 samples.
-#[divan::bench]
-fn speaker_callback(bencher: Bencher) {
-    let payloads = payloads();
     let (mut mixer, mut feeds) = mixer(3).expect("Opus");
     let mut n = 0u64;
-    bencher.bench_local(|| {
-        n += 1;
-        let now = Micros(n as i64 * 5_000);
-        for feed in &mut feeds {
-            feed.push(n, now, &payloads[n as usize % FRAMES]);
-        }
-        let mut out = [0.0; FRAME];
-        mixer.render(&mut out, now + 1_000);
-        out[0]
+    c.bench_function("speaker callback, three peers, 240 samples", |b| {
+        b.iter(|| {
+            n += 1;
+            let now = Micros(n as i64 * 5_000);
+            for feed in &mut feeds {
+                feed.push(n, now, &payloads[n as usize % FRAMES]);
+            }
+            let mut out = [0.0; FRAME];
+            mixer.render(&mut out, now + 1_000);
+            out[0]
+        });
     });
 }
 
-fn main() {
-    divan::main();
-}
+criterion_group!(benches, audio_path);
+criterion_main!(benches);

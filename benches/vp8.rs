@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use divan::Bencher;
+use criterion::{Criterion, criterion_group, criterion_main};
 use hyperzoom::units::Micros;
 use hyperzoom::video::convert::Converter;
 use hyperzoom::video::display::{Canvas, Painter};
@@ -53,79 +53,72 @@ fn jpeg(image: &I420) -> Vec<u8> {
     compressor.compress_yuv_to_vec(yuv).expect("a picture in memory")
 }
 
-#[divan::bench]
-fn encode_480p(bencher: Bencher) {
+fn live_video(c: &mut Criterion) {
     let pictures = pictures();
-    let mut encoder = Vp8Encoder::new(&LIVE).expect("an encoder");
-    let (mut n, mut out) = (0, Vec::new());
-    bencher.bench_local(|| {
-        out.clear();
-        let picture = &pictures[n as usize % pictures.len()];
-        encoder.encode(picture, n, false, &mut out).expect("a frame");
-        n += 1;
-    });
-}
-
-#[divan::bench]
-fn decode_480p(bencher: Bencher) {
-    let mut encoder = Vp8Encoder::new(&LIVE).expect("an encoder");
-    let frames: Vec<Vec<u8>> = (0..)
-        .zip(&pictures())
-        .map(|(n, picture)| {
-            let mut out = Vec::new();
+    let mut group = c.benchmark_group("vp8");
+    group.bench_function("encode 854x480", |b| {
+        let mut encoder = Vp8Encoder::new(&LIVE).expect("an encoder");
+        let (mut n, mut out) = (0, Vec::new());
+        b.iter(|| {
+            out.clear();
+            let picture = &pictures[n as usize % pictures.len()];
             encoder.encode(picture, n, false, &mut out).expect("a frame");
-            out
-        })
-        .collect();
-    let (mut decoder, mut image) = (Vp8Decoder::new().expect("a decoder"), I420::default());
-    let mut frames = frames.iter().cycle();
-    bencher.bench_local(|| {
-        decoder.decode(frames.next().expect("a cycle"), &mut image).expect("a frame")
+            n += 1;
+        });
     });
+    group.bench_function("decode 854x480", |b| {
+        let mut encoder = Vp8Encoder::new(&LIVE).expect("an encoder");
+        let frames: Vec<Vec<u8>> = (0..)
+            .zip(&pictures)
+            .map(|(n, picture)| {
+                let mut out = Vec::new();
+                encoder.encode(picture, n, false, &mut out).expect("a frame");
+                out
+            })
+            .collect();
+        let (mut decoder, mut image) = (Vp8Decoder::new().expect("a decoder"), I420::default());
+        let mut frames = frames.iter().cycle();
+        b.iter(|| decoder.decode(frames.next().expect("a cycle"), &mut image).expect("a frame"));
+    });
+    group.finish();
 }
 
-#[divan::bench(args = ["MJPEG", "YUYV", "NV12 BT.601"])]
-fn convert_1080p(bencher: Bencher, format: &str) {
+fn pixels(c: &mut Criterion) {
     let card = card_1080p();
-    let frame = match format {
-        "MJPEG" => frame(PixelFormat::Mjpeg, Codes::JFIF, jpeg(&card)),
-        "YUYV" => {
-            let pixels = [90, 128, 120, 128].repeat(1920 * 1080 / 2);
-            frame(PixelFormat::Yuyv, Codes::UVC, pixels)
-        }
-        _ => frame(PixelFormat::Nv12, Codes::UVC, card.data),
-    };
-    let (mut converter, mut out) = (Converter::new(), I420::default());
-    bencher.bench_local(|| converter.to_i420(&frame, &mut out).expect("a whole frame"));
-}
-
-#[divan::bench]
-fn scale_1080p_to_480p(bencher: Bencher) {
-    let card = card_1080p();
-    let (mut scaler, mut out) = (Scaler::new(), I420::black(854, 480));
-    bencher.bench_local(|| scaler.fit(&card, &mut out));
-}
-
-#[divan::bench]
-fn draw_the_test_picture_1080p(bencher: Bencher) {
-    let (mut card, mut out, mut n) = (TestCard::new(1920, 1080), I420::default(), 0);
-    bencher.bench_local(|| {
-        card.draw(n, n as f64 / 30.0, &mut out);
-        n += 1;
+    let yuyv = [90, 128, 120, 128].repeat(1920 * 1080 / 2);
+    let mut group = c.benchmark_group("1080p");
+    for (name, frame) in [
+        ("MJPEG to I420", frame(PixelFormat::Mjpeg, Codes::JFIF, jpeg(&card))),
+        ("YUYV to I420", frame(PixelFormat::Yuyv, Codes::UVC, yuyv)),
+        ("BT.601 NV12 to I420", frame(PixelFormat::Nv12, Codes::UVC, card.data.clone())),
+    ] {
+        let (mut converter, mut out) = (Converter::new(), I420::default());
+        group.bench_function(name, |b| {
+            b.iter(|| converter.to_i420(&frame, &mut out).expect("a whole frame"));
+        });
+    }
+    group.bench_function("I420 to 854x480", |b| {
+        let (mut scaler, mut out) = (Scaler::new(), I420::black(854, 480));
+        b.iter(|| scaler.fit(&card, &mut out));
+    });
+    group.bench_function("draw the test picture", |b| {
+        let (mut card, mut out, mut n) = (TestCard::new(1920, 1080), I420::default(), 0);
+        b.iter(|| {
+            card.draw(n, n as f64 / 30.0, &mut out);
+            n += 1;
+        });
+    });
+    group.finish();
+    c.bench_function("854x480 into a window", |b| {
+        let image = &pictures()[0];
+        let (mut painter, mut pixels) = (Painter::new(), vec![0; 854 * 480]);
+        let target = Rect { x: 0, y: 0, width: 854, height: 480 };
+        b.iter(|| {
+            let mut canvas = Canvas { pixels: &mut pixels, width: 854, height: 480 };
+            painter.paint(image, &mut canvas, target, true)
+        });
     });
 }
 
-#[divan::bench]
-fn paint_480p_into_a_window(bencher: Bencher) {
-    let image = &pictures()[0];
-    let (mut painter, mut pixels) = (Painter::new(), vec![0; 854 * 480]);
-    let target = Rect { x: 0, y: 0, width: 854, height: 480 };
-    bencher.bench_local(|| {
-        let mut canvas = Canvas { pixels: &mut pixels, width: 854, height: 480 };
-        painter.paint(image, &mut canvas, target, true)
-    });
-}
-
-fn main() {
-    divan::main();
-}
+criterion_group!(benches, live_video, pixels);
+criterion_main!(benches);

@@ -4,18 +4,10 @@
 //! from one that is slow, and the thread ends when it is asked to.
 
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 
-use v4l::buffer::{Flags, Metadata, Type};
-use v4l::frameinterval::FrameIntervalEnum;
-use v4l::framesize::FrameSizeEnum;
-use v4l::io::mmap::Stream;
-use v4l::io::traits::{CaptureStream, Stream as _};
-use v4l::video::Capture;
-use v4l::video::capture::Parameters;
-use v4l::{Device, FourCC, Fraction};
-
+use self::device::{Device, FourCc, Rates, Sizes};
+use self::stream::{Meta, Stream};
 use super::End;
 use super::choice::{Mode, choose};
 use crate::devices::list::{CameraDevice, CameraFormat};
@@ -27,18 +19,18 @@ use crate::video::frame::{Codes, Frame, PixelFormat};
 use crate::video::reduce::Ratio;
 use crate::video::scale::LARGEST;
 
+mod device;
 mod format;
+mod stream;
+mod sys;
 
 // One is with us while the driver fills the others: seven of slack are 230 ms at 30 fps, more than
 // a loaded machine keeps a thread waiting.
 const BUFFERS: u32 = 8;
 // How long a wait for a picture lasts before the thread looks whether it should end.
-const PATIENCE_MS: i32 = 100;
+const PATIENCE_MS: u16 = 100;
 // A camera in the dark gives 5 frames a second, autofocus and resume take a second.
 const STUCK: i64 = 5_000_000;
-// V4L2_CAP_VIDEO_CAPTURE and V4L2_CAP_STREAMING (videodev2.h).
-const CAPTURE: u32 = 0x1;
-const STREAMING: u32 = 0x0400_0000;
 
 // Sizes to ask a camera for that makes any.
 const USUAL: [(u32, u32); 9] = [
@@ -61,8 +53,8 @@ const FORMATS: [(&[u8; 4], PixelFormat); 5] = [
     (b"YU12", PixelFormat::I420),
 ];
 
-fn pixel_format(fourcc: FourCC) -> Option<PixelFormat> {
-    FORMATS.iter().find(|(code, _)| **code == fourcc.repr).map(|(_, format)| *format)
+fn pixel_format(fourcc: FourCc) -> Option<PixelFormat> {
+    FORMATS.iter().find(|(code, _)| **code == fourcc.0).map(|(_, format)| *format)
 }
 
 // What the driver says, in the order of the numbers of the device nodes.
@@ -77,54 +69,41 @@ pub fn cameras() -> Vec<CameraDevice> {
         .into_iter()
         .filter_map(|n| {
             let id = format!("/dev/video{n}");
-            let device = Device::with_path(&id).ok()?;
-            // Metadata nodes and encoders are video devices too.
-            let caps = device.query_caps().ok()?;
-            if caps.capabilities.bits() & CAPTURE == 0 || caps.capabilities.bits() & STREAMING == 0
-            {
-                return None;
-            }
+            let device = Device::open(&id).ok()?;
+            let name = device.camera().ok()??;
             let formats = formats(&device);
-            (!formats.is_empty()).then_some(CameraDevice { id, name: caps.card, formats })
+            (!formats.is_empty()).then_some(CameraDevice { id, name, formats })
         })
         .collect()
 }
 
 fn formats(device: &Device) -> Vec<CameraFormat> {
     let mut list = Vec::new();
-    for description in device.enum_formats().unwrap_or_default() {
-        let code = description.fourcc;
+    for code in device.formats() {
         let mut sizes: Vec<(u32, u32)> = Vec::new();
-        for size in device.enum_framesizes(code).unwrap_or_default() {
-            match size.size {
-                FrameSizeEnum::Discrete(d) => sizes.push((d.width, d.height)),
-                // Any size: the usual ones are enough to choose from.
-                FrameSizeEnum::Stepwise(s) => {
-                    // And its own largest, which may be of another shape.
-                    let own = (s.max_width, s.max_height);
-                    sizes.extend(USUAL.into_iter().chain([own]).filter(|(w, h)| {
-                        let fits = |n: u32, min: u32, max: u32, step: u32| {
-                            (min..=max).contains(&n) && (n - min).is_multiple_of(step.max(1))
-                        };
-                        fits(*w, s.min_width, s.max_width, s.step_width)
-                            && fits(*h, s.min_height, s.max_height, s.step_height)
-                    }));
-                }
+        for size in device.sizes(code) {
+            match size {
+                Sizes::One(width, height) => sizes.push((width, height)),
+                // Any size: the usual ones are enough to choose from, and its own largest, which may
+                // be of another shape.
+                Sizes::Range { width, height } => sizes.extend(
+                    USUAL
+                        .into_iter()
+                        .chain([(width.max, height.max)])
+                        .filter(|(w, h)| width.holds(*w) && height.holds(*h)),
+                ),
             }
         }
         for (width, height) in sizes {
             let mut fps: Vec<f64> = Vec::new();
-            for interval in device.enum_frameintervals(code, width, height).unwrap_or_default() {
-                match interval.interval {
-                    FrameIntervalEnum::Discrete(f) => fps.push(rate(f)),
-                    FrameIntervalEnum::Stepwise(s) => {
-                        let (fastest, slowest) = (rate(s.min), rate(s.max));
-                        fps.extend(
-                            [60.0, 30.0, 25.0, 15.0]
-                                .into_iter()
-                                .filter(|f| (slowest..=fastest).contains(f)),
-                        );
-                    }
+            for rate in device.rates(code, width, height) {
+                match rate {
+                    Rates::One(rate) => fps.push(rate),
+                    Rates::Range { slowest, fastest } => fps.extend(
+                        [60.0, 30.0, 25.0, 15.0]
+                            .into_iter()
+                            .filter(|f| (slowest..=fastest).contains(f)),
+                    ),
                 }
             }
             // Drivers without intervals run at one rate that they do not name; 30 is usual.
@@ -132,15 +111,10 @@ fn formats(device: &Device) -> Vec<CameraFormat> {
                 fps.push(30.0);
             }
             fps.sort_by(|a, b| b.total_cmp(a));
-            let pixels = code.str().unwrap_or("?").trim().to_owned();
-            list.push(CameraFormat { pixels, width, height, fps });
+            list.push(CameraFormat { pixels: code.to_string(), width, height, fps });
         }
     }
     list
-}
-
-fn rate(interval: Fraction) -> f64 {
-    f64::from(interval.denominator) / f64::from(interval.numerator.max(1))
 }
 
 /// An open camera.
@@ -164,14 +138,14 @@ impl Camera {
                 _ => DeviceError::Failed { what, name, why },
             }
         };
-        let device = Device::with_path(Path::new(id)).map_err(failed)?;
-        let modes: Vec<(Mode, FourCC)> = formats(&device)
+        let device = Device::open(id).map_err(failed)?;
+        let modes: Vec<(Mode, FourCc)> = formats(&device)
             .into_iter()
             .flat_map(|f| {
                 let code = f.pixels.clone();
                 f.fps.clone().into_iter().filter_map(move |fps| {
                     let code: [u8; 4] = code.as_bytes().try_into().ok()?;
-                    let fourcc = FourCC::new(&code);
+                    let fourcc = FourCc(code);
                     let format = pixel_format(fourcc)?;
                     Some((Mode { format, width: f.width, height: f.height, fps }, fourcc))
                 })
@@ -201,18 +175,7 @@ impl Camera {
             let why = format!("it insists on {}x{}", got.width, got.height);
             return Err(DeviceError::Format { what, name: name.to_owned(), why });
         }
-        // A driver may have no rate to set; then it runs at its own.
-        let interval = if (mode.fps - mode.fps.round()).abs() < 1e-6 {
-            Fraction::new(1, mode.fps.round() as u32)
-        } else {
-            Fraction::new(1_001, (mode.fps * 1_001.0).round() as u32)
-        };
-        let fps = device
-            .set_params(&Parameters::new(interval))
-            .map(|p| rate(p.interval))
-            .ok()
-            .filter(|f| *f > 0.0)
-            .unwrap_or(mode.fps);
+        let fps = device.set_rate(mode.fps).ok().filter(|f| *f > 0.0).unwrap_or(mode.fps);
         let mode = Mode { format, width: got.width, height: got.height, fps };
         let info = CameraInfo {
             name: name.to_owned(),
@@ -229,18 +192,10 @@ impl Camera {
     }
 
     pub fn run(self, sink: &mut dyn CameraSink, next_number: &mut u64, stop: &Stop) -> End {
-        let mut stream = match Stream::with_buffers(&self.device, Type::VideoCapture, BUFFERS) {
-            Ok(stream) => stream,
-            Err(e) => return End::Lost(words(&e)),
-        };
-        let end = self.deliver(&mut stream, sink, next_number, stop);
-        // The crate's own drop would panic over an error here.
-        match stream.stop() {
-            Ok(()) => drop(stream),
-            Err(e) if e.raw_os_error() == Some(libc::ENODEV) => drop(stream),
-            Err(_) => std::mem::forget(stream),
+        match Stream::start(&self.device, BUFFERS) {
+            Ok(mut stream) => self.deliver(&mut stream, sink, next_number, stop),
+            Err(e) => End::Lost(lost_text(&e)),
         }
-        end
     }
 
     fn deliver(
@@ -250,21 +205,6 @@ impl Camera {
         next_number: &mut u64,
         stop: &Stop,
     ) -> End {
-        // `Stream::next` queues the buffer that it handed out last, the first one to begin with, and
-        // then waits without an end. So the others are queued here and the waiting is done by
-        // `poll`, and `next` only takes what is ready.
-        for index in 1..BUFFERS as usize {
-            // A driver may have granted fewer.
-            if stream.queue(index).is_err() {
-                break;
-            }
-        }
-        // For a driver that says "ready" and then has nothing.
-        stream.set_timeout(std::time::Duration::from_secs(1));
-        if let Err(e) = stream.start() {
-            return End::Lost(words(&e));
-        }
-        let handle = stream.handle();
         let mut newest = clock::now();
         let mut first_sequence = None;
         let base = *next_number;
@@ -272,26 +212,24 @@ impl Camera {
             if stop.asked() {
                 return End::Stopped;
             }
-            match handle.poll(libc::POLLIN, PATIENCE_MS) {
-                Ok(0) => {
-                    let waited = clock::now().since(newest);
-                    if waited > STUCK {
+            let next = match stream.wait(PATIENCE_MS) {
+                Ok(true) => stream.next(),
+                Ok(false) => Ok(None),
+                Err(e) => Err(e),
+            };
+            let (bytes, meta) = match next {
+                Ok(Some(next)) => next,
+                Ok(None) => {
+                    if clock::now().since(newest) > STUCK {
                         return End::Lost(format!("no picture for {} s", STUCK / 1_000_000));
                     }
                     continue;
                 }
-                Ok(_) => {}
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-                Err(e) => return End::Lost(words(&e)),
-            }
-            let (bytes, meta) = match stream.next() {
-                Ok(next) => next,
                 Err(e) => return End::Lost(lost_text(&e)),
             };
             let arrival = clock::now();
             newest = arrival;
-            let used = (meta.bytesused as usize).min(bytes.len());
-            let Some(picture) = self.picture(&bytes[..used], meta) else { continue };
+            let Some(picture) = self.picture(bytes, meta) else { continue };
             let (width, height) = self.size();
             let first = *first_sequence.get_or_insert(meta.sequence);
             // Drivers that do not count leave 0 in each.
@@ -316,8 +254,8 @@ impl Camera {
     /// A whole picture, copied out of the driver's memory, which wants it back, and reduced on the
     /// way where it is far larger than the recording's; `None` for one that the driver itself calls
     /// broken or that is cut.
-    fn picture(&self, bytes: &[u8], meta: &Metadata) -> Option<Vec<u8>> {
-        if meta.flags.contains(Flags::ERROR) {
+    fn picture(&self, bytes: &[u8], meta: Meta) -> Option<Vec<u8>> {
+        if meta.broken {
             return None;
         }
         let Mode { format, width, height, .. } = self.mode;
@@ -346,12 +284,8 @@ fn lost_text(e: &io::Error) -> String {
 
 /// When light fell on the sensor, on our clock: the driver's stamp if it is of CLOCK_MONOTONIC and
 /// believable, else the moment of arrival.
-fn captured(meta: &Metadata, arrival: Micros) -> Micros {
-    if !meta.flags.contains(Flags::TIMESTAMP_MONOTONIC) {
-        return arrival;
-    }
-    let (seconds, micros): (i64, i64) = (meta.timestamp.sec as _, meta.timestamp.usec as _);
-    let stamp = clock::from_monotonic(seconds * 1_000_000 + micros);
+fn captured(meta: Meta, arrival: Micros) -> Micros {
+    let Some(stamp) = meta.monotonic.map(clock::from_monotonic) else { return arrival };
     // Some drivers stamp with nonsense until the first start of frame.
     if (0..2_000_000).contains(&arrival.since(stamp)) { stamp } else { arrival }
 }

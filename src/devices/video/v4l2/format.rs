@@ -1,19 +1,10 @@
 //! A camera's picture format, asked for and answered, with what the driver says of its colours.
-//!
-//! By the system call itself: the crate's wrapper leaves out the matrix, and panics over a number
-//! that it does not know.
 
 use std::io;
 
-use v4l::sys::{v4l2_format, v4l2_pix_format};
-use v4l::{Device, FourCC, v4l2};
-
+use super::device::{Device, FourCc};
+use super::sys;
 use crate::video::frame::{Codes, ColorRange, Frame, Matrix, PixelFormat};
-
-// videodev2.h: V4L2_BUF_TYPE_VIDEO_CAPTURE and V4L2_PIX_FMT_PRIV_MAGIC, which says that the fields
-// from `flags` on mean something.
-const CAPTURE: u32 = 1;
-const PRIV_MAGIC: u32 = 0xFEED_CAFE;
 
 /// What the camera is set to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +14,7 @@ pub struct Got {
     /// Pixels.
     pub height: u32,
     /// Layout.
-    pub fourcc: FourCC,
+    pub fourcc: FourCc,
     /// Bytes from one row of luma to the next.
     pub stride: u32,
     /// What the driver says of the colours.
@@ -72,36 +63,19 @@ impl Told {
 }
 
 /// Asks for a size and a layout; the driver answers with what it gives instead.
-pub fn set(device: &Device, width: u32, height: u32, fourcc: FourCC) -> io::Result<Got> {
-    // SAFETY: plain numbers and a union of such; zero is a value of each.
-    let mut format: v4l2_format = unsafe { std::mem::zeroed() };
-    format.type_ = CAPTURE;
-    format.fmt.pix = v4l2_pix_format {
-        width,
-        height,
-        pixelformat: fourcc.into(),
-        priv_: PRIV_MAGIC,
-        // SAFETY: as above.
-        ..unsafe { std::mem::zeroed() }
-    };
-    let argument = (&raw mut format).cast();
-    // SAFETY: the request's argument is of the type that it names, ours, and lives on.
-    let pix = unsafe {
-        v4l2::ioctl(device.handle().fd(), v4l2::vidioc::VIDIOC_S_FMT, argument)?;
-        format.fmt.pix
-    };
+pub fn set(device: &Device, width: u32, height: u32, fourcc: FourCc) -> io::Result<Got> {
+    let (fourcc, pix) = device.set_format(width, height, fourcc)?;
     // Behind `priv` there is nothing where the driver did not know of it.
-    let extended = pix.priv_ == PRIV_MAGIC;
+    let extended = pix.priv_ == sys::PIX_FMT_PRIV_MAGIC;
     let only = |number: u32| if extended { number } else { 0 };
     Ok(Got {
         width: pix.width,
         height: pix.height,
-        fourcc: FourCC::from(pix.pixelformat),
+        fourcc,
         stride: pix.bytesperline,
         told: Told {
             colorspace: pix.colorspace,
-            // SAFETY: both members of the union are this one number.
-            ycbcr_enc: only(unsafe { pix.__bindgen_anon_1.ycbcr_enc }),
+            ycbcr_enc: only(pix.ycbcr_enc),
             quantization: only(pix.quantization),
         },
     })
