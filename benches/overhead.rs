@@ -19,7 +19,7 @@ use hyperzoom::units::{Micros, SessionMicros};
 use hyperzoom::video::convert::Converter;
 use hyperzoom::video::frame::{Codes, Frame, PixelFormat};
 use hyperzoom::video::image::I420;
-use hyperzoom::video::reduce::Ratio;
+use hyperzoom::video::reduce::{Ratio, Reducer};
 use hyperzoom::video::scale::{LARGEST, Scaler};
 
 const WIDTH: u32 = 1920;
@@ -173,19 +173,25 @@ fn main() {
         ("NV12, BT.601, 3840x2160", PixelFormat::Nv12, Codes::UVC, (3840, 2160)),
     ] {
         let mut frames = frames(format, codes, size);
-        let reduction = Ratio::of(format, size, LARGEST);
+        let mut reducer = Ratio::of(format, size, LARGEST)
+            .map(|ratio| Reducer::new(ratio, format, codes, size, 0));
+        // Into memory that is used again, as the camera's thread does.
+        let mut copied = Vec::new();
         let copy = each(|n| {
             let bytes = &frames[n % PICTURES].data;
-            match reduction {
-                Some(ratio) => drop(black_box(ratio.apply(format, size, 0, bytes))),
-                None => drop(black_box(bytes.to_vec())),
+            match &mut reducer {
+                Some(reducer) => reducer.apply(bytes, &mut copied).expect("a whole frame"),
+                None => bytes.as_slice().clone_into(&mut copied),
             }
+            black_box(&mut copied);
         });
-        if let Some(ratio) = reduction {
+        if let Some(reducer) = &mut reducer {
             for frame in &mut frames {
-                let small = ratio.apply(format, size, 0, &frame.data).expect("a whole frame");
-                (frame.width, frame.height) = ratio.size(size);
-                (frame.format, frame.data) = (PixelFormat::I420, Arc::new(small));
+                let mut small = Vec::new();
+                reducer.apply(&frame.data, &mut small).expect("a whole frame");
+                (frame.width, frame.height) = reducer.size();
+                (frame.format, frame.codes) = (PixelFormat::I420, Codes::RECORDED);
+                frame.data = Arc::new(small);
             }
         }
         let (mut converter, mut out) = (Converter::down_to(WIDTH, HEIGHT), I420::default());

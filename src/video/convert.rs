@@ -161,22 +161,22 @@ impl Converter {
                     out.resize(width, height);
                 }
                 let (to_y, to_u, to_v) = out.planes_mut();
-                let reduce = |bytes: &[u8], count, row, to: &mut [u8]| match reduction {
+                let reduce = |bytes: &[u8], row, to: &mut [u8]| match reduction {
                     Some(ratio) => {
-                        let rows = Rows { bytes, count, row, stride: row };
+                        let rows = Rows { bytes, row, stride: row };
                         ratio.plane(rows, to).expect("the plane was decoded whole");
                     }
                     None => to.copy_from_slice(bytes),
                 };
-                reduce(y, header.height, header.width, to_y);
+                reduce(y, header.width, to_y);
                 for (bytes, to) in chromas.chunks_exact(chroma).zip([to_u, to_v]) {
                     match (flat, reduction) {
-                        (true, _) => reduce(bytes, rows, row, to),
+                        (true, _) => reduce(bytes, row, to),
                         (false, None) => halve_rows(bytes, to, row),
                         (false, Some(_)) => {
                             self.halved.resize(row * rows, 0);
                             halve_rows(bytes, &mut self.halved, row);
-                            reduce(&self.halved, rows, row, to);
+                            reduce(&self.halved, row, to);
                         }
                     }
                 }

@@ -107,33 +107,65 @@ impl Recolour {
         });
     }
 
+    /// Converts some rows of a picture of that width in place: an even number of luma's and half as
+    /// many of each chroma's.
+    pub fn band(&mut self, width: usize, y: &mut [u8], u: &mut [u8], v: &mut [u8]) {
+        self.rows_of(width, y, u, v, |_, _| {});
+    }
+
     /// Two rows of luma and one of chroma at a time: `fill` brings the old codes in, then they are
     /// converted where they lie.
     fn each(&mut self, image: &mut I420, fill: impl Fn(usize, Rows<'_>)) {
+        let width = image.width as usize;
+        let (y, u, v) = image.planes_mut();
+        self.rows_of(width, y, u, v, fill);
+    }
+
+    fn rows_of(
+        &mut self,
+        width: usize,
+        y: &mut [u8],
+        u: &mut [u8],
+        v: &mut [u8],
+        fill: impl Fn(usize, Rows<'_>),
+    ) {
         #[cfg(target_arch = "x86_64")]
         if std::is_x86_feature_detected!("avx2") {
             // SAFETY: the processor has what the function is compiled for.
-            return unsafe { self.each_avx2(image, fill) };
+            return unsafe { self.rows_avx2(width, y, u, v, fill) };
         }
-        self.rows(image, fill);
+        self.rows(width, y, u, v, fill);
     }
 
     /// With vectors of twice the width, and instructions that the oldest processors lack: a quarter
     /// of the time.
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2")]
-    fn each_avx2(&mut self, image: &mut I420, fill: impl Fn(usize, Rows<'_>)) {
-        self.rows(image, fill);
+    fn rows_avx2(
+        &mut self,
+        width: usize,
+        y: &mut [u8],
+        u: &mut [u8],
+        v: &mut [u8],
+        fill: impl Fn(usize, Rows<'_>),
+    ) {
+        self.rows(width, y, u, v, fill);
     }
 
     #[inline(always)]
-    fn rows(&mut self, image: &mut I420, fill: impl Fn(usize, Rows<'_>)) {
-        let (width, half) = (image.width as usize, image.chroma_width() as usize);
+    fn rows(
+        &mut self,
+        width: usize,
+        y: &mut [u8],
+        u: &mut [u8],
+        v: &mut [u8],
+        fill: impl Fn(usize, Rows<'_>),
+    ) {
+        let half = width.div_ceil(2);
         if width == 0 {
             return;
         }
         self.offsets.resize(2 * half, 0);
-        let (y, u, v) = image.planes_mut();
         let chroma = u.chunks_exact_mut(half).zip(v.chunks_exact_mut(half));
         for (row, (luma, (u, v))) in y.chunks_mut(2 * width).zip(chroma).enumerate() {
             fill(row, Rows { luma: &mut *luma, u: &mut *u, v: &mut *v });

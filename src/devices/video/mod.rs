@@ -3,6 +3,7 @@
 pub mod choice;
 #[cfg(not(target_os = "linux"))]
 mod native;
+mod pictures;
 #[cfg(target_os = "linux")]
 mod v4l2;
 pub mod y4m;

@@ -16,13 +16,14 @@ use nokhwa::utils::{
 
 use super::End;
 use super::choice::{Mode, choose};
+use super::pictures::Pictures;
 use crate::devices::list::{CameraDevice, CameraFormat};
 use crate::devices::supervise::Stop;
 use crate::devices::{CameraInfo, CameraSink, DeviceError, What};
 use crate::platform::clock;
 use crate::units::Micros;
 use crate::video::frame::{Codes, Frame, PixelFormat};
-use crate::video::reduce::Ratio;
+use crate::video::reduce::{Ratio, Reducer};
 use crate::video::scale::LARGEST;
 
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -136,7 +137,7 @@ fn any() -> RequestedFormat<'static> {
 /// An open camera.
 pub struct Camera {
     mode: Mode,
-    reduction: Option<Ratio>,
+    reducer: Option<Reducer>,
     pictures: mpsc::Receiver<Result<(Vec<u8>, Micros), String>>,
 }
 
@@ -161,12 +162,15 @@ impl Camera {
             format: mode.format,
             synthetic: false,
         };
-        let reduction = Ratio::of(mode.format, (mode.width, mode.height), LARGEST);
-        Ok((info, Self { mode, reduction, pictures }))
+        let size = (mode.width, mode.height);
+        let reducer = Ratio::of(mode.format, size, LARGEST)
+            .map(|ratio| Reducer::new(ratio, mode.format, codes(mode.format), size, 0));
+        Ok((info, Self { mode, reducer, pictures }))
     }
 
-    pub fn run(self, sink: &mut dyn CameraSink, next_number: &mut u64, stop: &Stop) -> End {
+    pub fn run(mut self, sink: &mut dyn CameraSink, next_number: &mut u64, stop: &Stop) -> End {
         let mut newest = clock::now();
+        let mut memory = Pictures::default();
         loop {
             if stop.asked() {
                 return End::Stopped;
@@ -183,29 +187,28 @@ impl Camera {
                 }
             };
             newest = captured;
-            let Some(mut data) = whole(self.mode, picture) else { continue };
-            let mut size = (self.mode.width, self.mode.height);
-            if let Some(ratio) = self.reduction {
-                let Some(small) = ratio.apply(self.mode.format, size, 0, &data) else { continue };
-                data = small;
-                size = ratio.size(size);
-            }
-            sink.frame(Frame {
-                // What was reduced is planar.
-                format: self.reduction.map_or(self.mode.format, |_| PixelFormat::I420),
-                // nokhwa tells nothing of them; these are USB's.
-                codes: match self.mode.format {
-                    PixelFormat::Mjpeg | PixelFormat::Bgr24 => Codes::JFIF,
-                    _ => Codes::UVC,
-                },
-                width: size.0,
-                height: size.1,
-                captured,
-                number: *next_number,
-                data: Arc::new(data),
-            });
+            let Some(bytes) = whole(self.mode, picture) else { continue };
+            let Mode { format, width, height, .. } = self.mode;
+            let (format, (width, height), codes, data) = match &mut self.reducer {
+                Some(reducer) => {
+                    let small = memory.take(|out| reducer.apply(&bytes, out));
+                    let Some(small) = small else { continue };
+                    (PixelFormat::I420, reducer.size(), Codes::RECORDED, small)
+                }
+                None => (format, (width, height), codes(format), Arc::new(bytes)),
+            };
+            let number = *next_number;
+            sink.frame(Frame { format, codes, width, height, captured, number, data });
             *next_number += 1;
         }
+    }
+}
+
+/// nokhwa tells nothing of them; these are USB's.
+fn codes(format: PixelFormat) -> Codes {
+    match format {
+        PixelFormat::Mjpeg | PixelFormat::Bgr24 => Codes::JFIF,
+        _ => Codes::UVC,
     }
 }
 

@@ -4,19 +4,19 @@
 //! from one that is slow, and the thread ends when it is asked to.
 
 use std::io;
-use std::sync::Arc;
 
 use self::device::{Device, FourCc, Rates, Sizes};
 use self::stream::{Meta, Stream};
 use super::End;
 use super::choice::{Mode, choose};
+use super::pictures::Pictures;
 use crate::devices::list::{CameraDevice, CameraFormat};
 use crate::devices::supervise::Stop;
 use crate::devices::{CameraInfo, CameraSink, DeviceError, What, words};
 use crate::platform::clock;
 use crate::units::Micros;
 use crate::video::frame::{Codes, Frame, PixelFormat};
-use crate::video::reduce::Ratio;
+use crate::video::reduce::{Ratio, Reducer};
 use crate::video::scale::LARGEST;
 
 mod device;
@@ -120,10 +120,15 @@ fn formats(device: &Device) -> Vec<CameraFormat> {
 /// An open camera.
 pub struct Camera {
     device: Device,
+    layout: Layout,
+}
+
+/// How its pictures lie in the driver's memory.
+struct Layout {
     mode: Mode,
     stride: u32,
     codes: Codes,
-    reduction: Option<Ratio>,
+    reducer: Option<Reducer>,
 }
 
 impl Camera {
@@ -187,19 +192,24 @@ impl Camera {
             synthetic: false,
         };
         let codes = got.told.codes(format);
-        let reduction = Ratio::of(format, (got.width, got.height), LARGEST);
-        Ok((info, Self { device, mode, stride: got.stride, codes, reduction }))
+        let size = (got.width, got.height);
+        let reducer = Ratio::of(format, size, LARGEST)
+            .map(|ratio| Reducer::new(ratio, format, codes, size, got.stride));
+        let layout = Layout { mode, stride: got.stride, codes, reducer };
+        Ok((info, Self { device, layout }))
     }
 
-    pub fn run(self, sink: &mut dyn CameraSink, next_number: &mut u64, stop: &Stop) -> End {
+    pub fn run(mut self, sink: &mut dyn CameraSink, next_number: &mut u64, stop: &Stop) -> End {
         match Stream::start(&self.device, BUFFERS) {
-            Ok(mut stream) => self.deliver(&mut stream, sink, next_number, stop),
+            Ok(mut stream) => self.layout.deliver(&mut stream, sink, next_number, stop),
             Err(e) => End::Lost(lost_text(&e)),
         }
     }
+}
 
+impl Layout {
     fn deliver(
-        &self,
+        &mut self,
         stream: &mut Stream<'_>,
         sink: &mut dyn CameraSink,
         next_number: &mut u64,
@@ -207,6 +217,7 @@ impl Camera {
     ) -> End {
         let mut newest = clock::now();
         let mut first_sequence = None;
+        let mut pictures = Pictures::default();
         let base = *next_number;
         loop {
             if stop.asked() {
@@ -229,52 +240,40 @@ impl Camera {
             };
             let arrival = clock::now();
             newest = arrival;
-            let Some(picture) = self.picture(bytes, meta) else { continue };
-            let (width, height) = self.size();
+            if meta.broken {
+                continue;
+            }
+            let Some(data) = pictures.take(|out| self.copy(bytes, out)) else { continue };
             let first = *first_sequence.get_or_insert(meta.sequence);
             // Drivers that do not count leave 0 in each.
             let number = base + u64::from(meta.sequence.wrapping_sub(first));
             let number = number.max(*next_number);
             *next_number = number + 1;
-            sink.frame(Frame {
-                // What was reduced is planar.
-                format: self.reduction.map_or(self.mode.format, |_| PixelFormat::I420),
-                codes: self.codes,
-                width,
-                height,
-                captured: captured(meta, arrival),
-                number,
-                data: Arc::new(picture),
+            let frame = |format, (width, height), codes| {
+                let captured = captured(meta, arrival);
+                Frame { format, codes, width, height, captured, number, data }
+            };
+            sink.frame(match &self.reducer {
+                Some(reducer) => frame(PixelFormat::I420, reducer.size(), Codes::RECORDED),
+                None => frame(self.mode.format, (self.mode.width, self.mode.height), self.codes),
             });
         }
     }
-}
 
-impl Camera {
-    /// A whole picture, copied out of the driver's memory, which wants it back, and reduced on the
-    /// way where it is far larger than the recording's; `None` for one that the driver itself calls
-    /// broken or that is cut.
-    fn picture(&self, bytes: &[u8], meta: Meta) -> Option<Vec<u8>> {
-        if meta.broken {
-            return None;
-        }
+    /// A whole picture out of the driver's memory, which wants it back, reduced on the way where it
+    /// is far larger than the recording's; `None` for one that is cut.
+    fn copy(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Option<()> {
         let Mode { format, width, height, .. } = self.mode;
-        match format {
+        match (&mut self.reducer, format) {
+            (Some(reducer), _) => reducer.apply(bytes, out),
             // Start of image, and more than headers.
-            PixelFormat::Mjpeg => {
-                (bytes.len() > 100 && bytes.starts_with(&[0xFF, 0xD8])).then(|| bytes.to_vec())
+            (None, PixelFormat::Mjpeg) => {
+                out.clear();
+                out.extend_from_slice(bytes);
+                (bytes.len() > 100 && bytes.starts_with(&[0xFF, 0xD8])).then_some(())
             }
-            raw => match self.reduction {
-                Some(ratio) => ratio.apply(raw, (width, height), self.stride, bytes),
-                None => format::packed(raw, width, height, self.stride, bytes),
-            },
+            (None, raw) => format::packed(raw, (width, height), self.stride, bytes, out),
         }
-    }
-
-    /// Of the pictures that are handed on, pixels.
-    fn size(&self) -> (u32, u32) {
-        let size = (self.mode.width, self.mode.height);
-        self.reduction.map_or(size, |ratio| ratio.size(size))
     }
 }
 

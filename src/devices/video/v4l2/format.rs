@@ -81,24 +81,27 @@ pub fn set(device: &Device, width: u32, height: u32, fourcc: FourCc) -> io::Resu
     })
 }
 
-/// The bytes of one picture without what stands between its rows; `None` when it is cut short.
-/// `stride` is that of luma; planes of chroma have theirs in proportion (V4L2's planar formats).
+/// Writes the bytes of one picture without what stands between its rows over what is in `out`;
+/// `None` when it is cut short. `stride` is that of luma; planes of chroma have theirs in proportion
+/// (V4L2's planar formats).
 pub fn packed(
     format: PixelFormat,
-    width: u32,
-    height: u32,
+    (width, height): (u32, u32),
     stride: u32,
     bytes: &[u8],
-) -> Option<Vec<u8>> {
+    out: &mut Vec<u8>,
+) -> Option<()> {
     let row = match format {
         PixelFormat::Yuyv => width as usize * 2,
         PixelFormat::Bgr24 => width as usize * 3,
         _ => width as usize,
     };
+    let size = Frame::raw_size(format, width, height);
     let (stride, height) = (stride as usize, height as usize);
-    let size = Frame::raw_size(format, width, height as u32);
+    out.clear();
     if stride <= row {
-        return bytes.get(..size).map(<[u8]>::to_vec);
+        out.extend_from_slice(bytes.get(..size)?);
+        return Some(());
     }
     // Rows, their length, and the distance from one to the next, plane by plane.
     let half = height.div_ceil(2);
@@ -109,7 +112,7 @@ pub fn packed(
         PixelFormat::Nv12 => vec![(height, row, stride), (half, row.next_multiple_of(2), stride)],
         _ => vec![(height, row, stride)],
     };
-    let mut out = Vec::with_capacity(size);
+    out.reserve(size);
     let mut at = 0;
     for (rows, row, stride) in planes {
         for _ in 0..rows {
@@ -117,7 +120,7 @@ pub fn packed(
             at += stride;
         }
     }
-    Some(out)
+    Some(())
 }
 
 #[cfg(test)]
@@ -205,7 +208,9 @@ mod tests {
             (PixelFormat::Yuyv, rows(0, 4, 12, stride), plain(0, 4, 12)),
         ] {
             let pack = |stride: usize, bytes: &[u8]| {
-                packed(format, width as u32, height as u32, stride as u32, bytes)
+                let size = (width as u32, height as u32);
+                let mut out = vec![77; 5];
+                packed(format, size, stride as u32, bytes, &mut out).map(|()| out)
             };
             assert_eq!(pack(stride, &padded).as_deref(), Some(&wanted[..]), "{format:?}");
             // The last row's padding may be missing, a byte of its picture may not.
