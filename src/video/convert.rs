@@ -11,7 +11,7 @@ use super::error::VideoError;
 use super::frame::{Codes, Frame, PixelFormat};
 use super::image::{I420, MAX_SIDE};
 use super::recolour::{Recolour, split};
-use super::reduce::{Ratio, Rows};
+use super::reduce::{Layout, Ratio, Reducer};
 use super::rgb;
 use super::scale::down_to;
 
@@ -21,8 +21,8 @@ pub struct Converter {
     jpeg: Option<Decompressor>,
     /// A decoded JPEG: RGB, or planes of 4:2:2.
     decoded: Vec<u8>,
-    /// Chroma of a picture of 4:2:2 that is reduced too.
-    halved: Vec<u8>,
+    /// For JPEGs that are larger than what they are scaled to.
+    reducer: Option<Reducer>,
     /// For the codes that came last.
     recolour: Option<Recolour>,
     /// What a JPEG's picture is scaled down to afterwards.
@@ -144,44 +144,43 @@ impl Converter {
             subsamp: header.subsamp,
         };
         let size = (header.width as u32, header.height as u32);
-        let reduction = self.largest.and_then(|to| Ratio::of(PixelFormat::I420, size, to));
-        match (header.subsamp, reduction) {
-            (Subsamp::Sub2x2, None) => {
+        let layout = match header.subsamp {
+            Subsamp::Sub2x2 => Some(Layout::I420),
+            Subsamp::Sub2x1 => Some(Layout::I422),
+            _ => None,
+        };
+        let ratio = self.largest.and_then(|to| Ratio::of(size, to));
+        match (layout, ratio) {
+            (Some(layout), Some(ratio)) => {
+                let high = if layout == Layout::I420 { size.1 / 2 } else { size.1 };
+                let samples = header.width * (header.height + high as usize);
+                self.decoded.resize(samples, 0);
+                whole(jpeg.decompress_to_yuv(&frame.data, planes(&mut self.decoded[..])))?;
+                let reducer = match &mut self.reducer {
+                    Some(reducer) if reducer.is_of(ratio, layout, Codes::JFIF, size) => reducer,
+                    other => other.insert(Reducer::new(ratio, layout, Codes::JFIF, size, 0)),
+                };
+                let (width, height) = reducer.size();
+                out.resize(width, height);
+                reducer.apply(&self.decoded, &mut out.data).expect("it was decoded whole");
+                return Ok(());
+            }
+            (Some(Layout::I420), None) => {
                 whole(jpeg.decompress_to_yuv(&frame.data, planes(&mut out.data[..])))?;
             }
-            (Subsamp::Sub2x2 | Subsamp::Sub2x1, reduction) => {
-                let flat = header.subsamp == Subsamp::Sub2x2;
-                let (row, rows) = (out.chroma_width() as usize, out.chroma_height() as usize);
-                let (luma, chroma) = (out.y().len(), row * if flat { rows } else { header.height });
+            (Some(_), None) => {
+                let row = out.chroma_width() as usize;
+                let (luma, chroma) = (out.y().len(), row * header.height);
                 self.decoded.resize(luma + 2 * chroma, 0);
                 whole(jpeg.decompress_to_yuv(&frame.data, planes(&mut self.decoded[..])))?;
                 let (y, chromas) = self.decoded.split_at(luma);
-                if let Some(ratio) = reduction {
-                    let (width, height) = ratio.size(size);
-                    out.resize(width, height);
-                }
                 let (to_y, to_u, to_v) = out.planes_mut();
-                let reduce = |bytes: &[u8], row, to: &mut [u8]| match reduction {
-                    Some(ratio) => {
-                        let rows = Rows { bytes, row, stride: row };
-                        ratio.plane(rows, to).expect("the plane was decoded whole");
-                    }
-                    None => to.copy_from_slice(bytes),
-                };
-                reduce(y, header.width, to_y);
+                to_y.copy_from_slice(y);
                 for (bytes, to) in chromas.chunks_exact(chroma).zip([to_u, to_v]) {
-                    match (flat, reduction) {
-                        (true, _) => reduce(bytes, row, to),
-                        (false, None) => halve_rows(bytes, to, row),
-                        (false, Some(_)) => {
-                            self.halved.resize(row * rows, 0);
-                            halve_rows(bytes, &mut self.halved, row);
-                            reduce(&self.halved, row, to);
-                        }
-                    }
+                    halve_rows(bytes, to, row);
                 }
             }
-            _ => {
+            (None, _) => {
                 let pitch = header.width * 4;
                 self.decoded.resize(pitch * header.height, 0);
                 let rgb = Image {

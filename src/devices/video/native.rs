@@ -23,7 +23,7 @@ use crate::devices::{CameraInfo, CameraSink, DeviceError, What};
 use crate::platform::clock;
 use crate::units::Micros;
 use crate::video::frame::{Codes, Frame, PixelFormat};
-use crate::video::reduce::{Ratio, Reducer};
+use crate::video::reduce::Reducer;
 use crate::video::scale::LARGEST;
 
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -163,8 +163,7 @@ impl Camera {
             synthetic: false,
         };
         let size = (mode.width, mode.height);
-        let reducer = Ratio::of(mode.format, size, LARGEST)
-            .map(|ratio| Reducer::new(ratio, mode.format, codes(mode.format), size, 0));
+        let reducer = Reducer::of(mode.format, codes(mode.format), size, 0, LARGEST);
         Ok((info, Self { mode, reducer, pictures }))
     }
 
@@ -229,13 +228,13 @@ fn failed(name: &str, why: &dyn std::fmt::Display) -> DeviceError {
     DeviceError::Failed { what: What::Camera, name: name.to_owned(), why }
 }
 
-type Pictures = mpsc::SyncSender<Result<(Vec<u8>, Micros), String>>;
+type Waiting = mpsc::SyncSender<Result<(Vec<u8>, Micros), String>>;
 
 fn read(
     wanted: &str,
     label: &str,
     answer: &mpsc::Sender<Result<Mode, DeviceError>>,
-    pictures: &Pictures,
+    pictures: &Waiting,
 ) {
     let (mut camera, mode) = match start(wanted, label) {
         Ok(open) => open,

@@ -16,7 +16,7 @@ use crate::devices::{CameraInfo, CameraSink, DeviceError, What, words};
 use crate::platform::clock;
 use crate::units::Micros;
 use crate::video::frame::{Codes, Frame, PixelFormat};
-use crate::video::reduce::{Ratio, Reducer};
+use crate::video::reduce::Reducer;
 use crate::video::scale::LARGEST;
 
 mod device;
@@ -193,8 +193,7 @@ impl Camera {
         };
         let codes = got.told.codes(format);
         let size = (got.width, got.height);
-        let reducer = Ratio::of(format, size, LARGEST)
-            .map(|ratio| Reducer::new(ratio, format, codes, size, got.stride));
+        let reducer = Reducer::of(format, codes, size, got.stride, LARGEST);
         let layout = Layout { mode, stride: got.stride, codes, reducer };
         Ok((info, Self { device, layout }))
     }

@@ -42,7 +42,7 @@ impl Kernel {
                 let done = super::vectors::three_quarters(lines, [first, second, third]);
                 let left = row - done / 4 * 3;
                 if left > 0 {
-                    let mut end = [0; 3 * 12];
+                    let mut end = [0; 3 * 24];
                     let end = &mut end[..3 * left];
                     self.group_of_any(ratio, lines.map(|line| &line[done..]), end);
                     for (out, end) in out.chunks_exact_mut(row).zip(end.chunks_exact(left)) {
@@ -81,6 +81,76 @@ impl Kernel {
             let [a, b, c, _] = word.to_le_bytes();
             *out = [a, b, c];
         }
+    }
+}
+
+/// Two rows of U V U V to one of each, by a half.
+#[inline(always)]
+pub fn half_pairs(rows: [&[u8]; 2], u: &mut [u8], v: &mut [u8]) {
+    #[cfg(target_arch = "x86_64")]
+    if std::is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has what the function is compiled for.
+        let done = unsafe { super::vectors::half_pairs(rows, u, v) };
+        return pairs(rows.map(|row| &row[4 * done..]), &mut u[done..], &mut v[done..]);
+    }
+    pairs(rows, u, v);
+}
+
+/// Four rows of Y U Y V to two of luma and one of each chroma, by a half.
+#[inline(always)]
+pub fn half_packed(rows: [&[u8]; 4], [y, z]: [&mut [u8]; 2], u: &mut [u8], v: &mut [u8]) {
+    #[cfg(target_arch = "x86_64")]
+    if std::is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor has what the function is compiled for.
+        let n = unsafe { super::vectors::half_packed(rows, [&mut *y, &mut *z], u, v) };
+        let rows = rows.map(|row| &row[8 * n..]);
+        return packed(rows, [&mut y[2 * n..], &mut z[2 * n..]], &mut u[n..], &mut v[n..]);
+    }
+    packed(rows, [y, z], u, v);
+}
+
+#[inline(always)]
+fn pairs(rows: [&[u8]; 2], u: &mut [u8], v: &mut [u8]) {
+    let [above, below] = rows.map(|row| row.as_chunks::<4>().0);
+    for ((a, b), (u, v)) in above.iter().zip(below).zip(u.iter_mut().zip(v)) {
+        let mean = |n: usize| {
+            let sum: u16 = [a[n], a[n + 2], b[n], b[n + 2]].map(u16::from).iter().sum();
+            ((sum + 2) >> 2) as u8
+        };
+        (*u, *v) = (mean(0), mean(1));
+    }
+}
+
+#[inline(always)]
+fn packed(rows: [&[u8]; 4], ys: [&mut [u8]; 2], u: &mut [u8], v: &mut [u8]) {
+    let rows = rows.map(|row| row.as_chunks::<8>().0);
+    for (rows, y) in rows.chunks_exact(2).zip(ys) {
+        let fours = rows[0].iter().zip(rows[1]).zip(y.as_chunks_mut::<2>().0);
+        for ((a, b), y) in fours {
+            let mean = |n: usize| {
+                let sum: u16 = [a[n], a[n + 2], b[n], b[n + 2]].map(u16::from).iter().sum();
+                ((sum + 2) >> 2) as u8
+            };
+            *y = [mean(0), mean(4)];
+        }
+    }
+    let [a, b, c, d] = rows;
+    let fours = a.iter().zip(b).zip(c.iter().zip(d)).zip(u.iter_mut().zip(v));
+    for (((a, b), (c, d)), (u, v)) in fours {
+        let mean = |n: usize| {
+            let sum: u16 =
+                [a, b, c, d].map(|row| u16::from(row[n]) + u16::from(row[n + 4])).iter().sum();
+            ((sum + 4) >> 3) as u8
+        };
+        (*u, *v) = (mean(1), mean(3));
+    }
+}
+
+/// Each two rows to one, their mean.
+#[inline(always)]
+pub fn between(above: &[u8], below: &[u8], out: &mut [u8]) {
+    for ((a, b), out) in above.iter().zip(below).zip(out) {
+        *out = ((u16::from(*a) + u16::from(*b) + 1) >> 1) as u8;
     }
 }
 
