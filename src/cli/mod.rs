@@ -17,6 +17,7 @@ mod config;
 mod devices;
 mod doctor;
 mod error;
+pub mod explain;
 #[cfg(unix)]
 mod foreground;
 mod host;
@@ -82,6 +83,8 @@ pub enum Commands {
     Verify(verify::VerifyArgs),
     /// Show what is set, by file and variables, and where each value comes from
     Config(config::ConfigArgs),
+    /// Tell of a warning or an error: why it comes about, what to do
+    Explain(explain::ExplainArgs),
     /// Write the man pages into a folder
     #[command(hide = true)]
     Man(man::ManArgs),
@@ -153,6 +156,7 @@ fn dispatch(command: Commands) -> Result<ExitCode, CliError> {
         Commands::Render(args) => render::run(&args),
         Commands::Verify(args) => verify::run(&args),
         Commands::Config(args) => config::run(&args),
+        Commands::Explain(args) => explain::run(&args),
         Commands::Man(args) => man::run(&args),
         Commands::Completions(args) => completions::run(&args),
         Commands::Window => window::run(),

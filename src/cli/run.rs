@@ -15,12 +15,13 @@ use super::after;
 use super::args::OutputMode;
 use super::before::{self, Before, Held};
 use super::error::CliError;
+use super::explain;
 #[cfg(unix)]
 use super::foreground;
 use super::logging;
 use crate::engine::call::Call;
 use crate::engine::config::CallConfig;
-use crate::engine::exit;
+use crate::engine::{EngineError, exit};
 #[cfg(unix)]
 use crate::platform::jobs::Supervisor;
 use crate::ui::inputs::{self, Input};
@@ -72,11 +73,10 @@ pub fn run(config: CallConfig, show: Show) -> Result<ExitCode, CliError> {
     // Whatever is printed from here on has to be read.
     drop(terminal);
     let call = started.map_err(|e| {
-        let e = CliError::new(e.exit_code(), e.to_string());
         if mode == OutputMode::Json {
             tell_script(&e);
         }
-        e
+        CliError::new(e.exit_code(), e.to_string())
     })?;
     let (sender, inputs) = match inputs {
         Some(watched) => watched,
@@ -124,10 +124,11 @@ impl Drop for SeenToEnd {
 }
 
 /// A script that reads standard output learns there, too, why there is no call.
-fn tell_script(e: &CliError) {
+fn tell_script(e: &EngineError) {
     let text = e.to_string();
-    let (what, remedy) = text.split_once("; try ").unwrap_or((&text, "hyperzoom --help"));
-    let event = Event::Error { what: what.to_owned(), remedy: remedy.to_owned() };
+    let (what, remedy) = text.split_once("; ").unwrap_or((&text, "hyperzoom --help"));
+    let (code, _) = explain::engine(e);
+    let event = Event::Error { code, what: what.to_owned(), remedy: remedy.to_owned() };
     LineOutput::stdout().line(json::line(&Stamped { event, t: 0.0 }));
 }
 

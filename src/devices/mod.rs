@@ -67,7 +67,7 @@ impl std::fmt::Display for What {
 }
 
 /// Why a device could not be opened (exit code 4).
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, strum::EnumCount)]
 pub enum DeviceError {
     /// The machine has none, or none that answers.
     #[error("this machine has no {what}; connect one, or try {}", what.substitute())]

@@ -11,6 +11,7 @@ use super::disk;
 use super::events::Events;
 use crate::devices::CameraInfo;
 use crate::platform::folders;
+use crate::ui::notice::Notice;
 
 /// The file of remembered offsets: milliseconds by the camera's name.
 #[derive(Clone, Debug)]
@@ -72,18 +73,13 @@ pub fn settle(
         if micros != 0 {
             let (ms, way) =
                 (micros.abs() as f64 / 1e3, if micros < 0 { "earlier" } else { "later" });
-            events.warn(
-                format!("the picture is recorded {ms} ms {way}, from last time with {key}"),
-                "--av-offset 0 to forget it",
-            );
+            let (ms, camera) = (ms.to_string(), key.clone());
+            events.notice(&Notice::AvOffsetRemembered { ms, way, camera });
         }
         return micros;
     };
     if let Err(e) = remembered.keep(key, micros) {
-        events.warn(
-            format!("--av-offset holds for this time only, it cannot be kept: {e}"),
-            "give it again the next time",
-        );
+        events.notice(&Notice::AvOffsetNotKept { why: e.to_string() });
     }
     micros
 }
@@ -125,7 +121,7 @@ mod tests {
         // Plugged in elsewhere it is the same camera.
         let moved = camera("C920", "/dev/video4");
         assert_eq!(settle(None, &moved), -40_500);
-        let Event::Warning { what, remedy } = told.try_recv().unwrap().event else { panic!() };
+        let Event::Warning { what, remedy, .. } = told.try_recv().unwrap().event else { panic!() };
         assert_eq!(what, "the picture is recorded 40.5 ms earlier, from last time with C920");
         assert_eq!(remedy, "--av-offset 0 to forget it");
         assert_eq!(settle(Some(0), &one), 0);

@@ -40,6 +40,7 @@ use crate::protocol::handshake::SessionStart;
 use crate::protocol::mesh::Mesh;
 use crate::ui::format::quoted;
 use crate::ui::model::{Command, Event, Snapshot, Stamped};
+use crate::ui::notice::Notice;
 use crate::units::{MAX_PARTICIPANTS, ParticipantId, SessionMicros};
 use crate::video::vp8::Vp8Encoder;
 
@@ -139,16 +140,13 @@ fn tell_of_unfinished(output: &Path, events: &Events, offer: Arc<Offer>) {
                 [path, ..] => path.parent().unwrap_or(path),
                 [] => continue,
             };
-            events.warn(
-                format!("a recording of an earlier run was not ended: {}", path.display()),
-                format!("hyperzoom recover {}", quoted(path)),
-            );
+            let command = format!("hyperzoom recover {}", quoted(path));
+            let path = path.display().to_string();
+            events.notice(&Notice::Unfinished { path, command });
         }
         if sessions.len() > MOST_TOLD {
-            events.warn(
-                format!("{} recordings of earlier runs were not ended", sessions.len()),
-                format!("hyperzoom recover {}", quoted(&output)),
-            );
+            let command = format!("hyperzoom recover {}", quoted(&output));
+            events.notice(&Notice::ManyUnfinished { count: sessions.len(), command });
         }
         offer.make(found);
     };
@@ -161,7 +159,7 @@ fn supervise(supervisor: Supervisor, shared: &Shared, events: &Events) -> Outcom
     let outcome = catch_unwind(AssertUnwindSafe(|| supervisor.run())).unwrap_or_else(|_| {
         shared.abort.store(true, Relaxed);
         shared.stop.store(true, Relaxed);
-        events.error("the call ended by a fault of the program", "please report this");
+        events.notice(&Notice::ProgramFault);
         events.send(Event::Ended { reason: "error".to_owned() });
         Outcome::failed()
     });
@@ -279,10 +277,7 @@ fn assemble(
         };
         match Safety::start(parts) {
             Ok((safety, tap, news)) => (tracks, ends) = (Some(safety), Some((tap, news))),
-            Err(e) => events.warn(
-                format!("there are no safety tracks: {e}"),
-                "the call and your own recording go on without them",
-            ),
+            Err(e) => events.notice(&Notice::NoSafetyTracks { why: e.to_string() }),
         }
     }
 
@@ -356,10 +351,7 @@ fn assemble(
     if config.window
         && let Err(e) = window.open()
     {
-        events.warn(
-            format!("the preview window did not start: {e}"),
-            "the call goes on without it; press w to try again",
-        );
+        events.notice(&Notice::WindowNotStarted { why: e.to_string() });
     }
 
     let (commands, command_end) = mpsc::channel();

@@ -29,6 +29,7 @@ use crate::protocol::mesh::{LeaveReason, Mesh, MeshEvent};
 use crate::protocol::seal::{MediaSealer, PairKeys};
 use crate::recording::metadata::Kind as NoteKind;
 use crate::ui::model::{self, Event};
+use crate::ui::notice::Notice;
 use crate::units::{MAX_PARTICIPANTS, Micros, ParticipantId, SessionMicros};
 use crate::video::vp8::Vp8Decoder;
 
@@ -172,7 +173,7 @@ impl Control {
         let runtime = match tokio::runtime::Builder::new_current_thread().enable_time().build() {
             Ok(runtime) => runtime,
             Err(e) => {
-                self.events.error(format!("the control thread cannot start: {e}"), "try again");
+                self.events.notice(&Notice::ControlFailed { why: e.to_string() });
                 self.state.lock().unwrap_or_else(|e| e.into_inner()).over = true;
                 return;
             }
@@ -389,8 +390,8 @@ impl Control {
                     troubles = health::troubles(&m.name, &m.status, &status);
                     m.status = status;
                 });
-                for (what, remedy) in troubles {
-                    self.events.warn(what, remedy);
+                for trouble in troubles {
+                    self.events.notice(&trouble);
                 }
                 for (kind, what) in changes {
                     if kind == NoteKind::Sleep {
@@ -459,10 +460,7 @@ impl Control {
     fn no_call(&mut self, progress: &mut Progress, what: String, remedy: &str) {
         if progress.welcomed.is_some() {
             progress.alone = true;
-            self.events.warn(
-                format!("the call is lost for good ({what})"),
-                "the recording goes on; end it when you are done, or end and join again",
-            );
+            self.events.notice(&Notice::CallLost { why: what });
         } else {
             let refused = Some((what, remedy.to_owned()));
             self.state.lock().unwrap_or_else(|e| e.into_inner()).refused = refused;
@@ -548,10 +546,10 @@ impl Control {
                         let feed = VideoFeed::new(ring, handle.thread().clone());
                         let _ = self.receive.send(ReceiveCommand::Video(peer, feed));
                     }
-                    Err(e) => self.events.warn(e.to_string(), "the call goes on without a picture"),
+                    Err(e) => self.events.notice(&without_picture(&e)),
                 }
             }
-            Err(e) => self.events.warn(e.to_string(), "the call goes on without a picture"),
+            Err(e) => self.events.notice(&without_picture(&e)),
         }
         let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
         // A peer that came back under new keys: its old decoder has nothing more to do.
@@ -664,6 +662,10 @@ impl Control {
         };
         Recorder::begin(&self.record, start);
     }
+}
+
+fn without_picture(why: &dyn std::fmt::Display) -> Notice {
+    Notice::PeerWithoutPicture { why: why.to_string() }
 }
 
 #[cfg(test)]

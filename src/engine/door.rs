@@ -9,6 +9,7 @@ use crate::protocol::handshake::Refusal;
 use crate::protocol::invite::InviteKey;
 use crate::protocol::mesh::MeshEvent;
 use crate::ui::model::{Event, KnockView, PathKind};
+use crate::ui::notice::Notice;
 use crate::units::ParticipantId;
 
 /// Six digits in two groups are read out without a mistake.
@@ -38,7 +39,7 @@ impl Control {
                         Some(by) => format!("ask participant {by}, who lets in and removes now"),
                         None => "look up the id in the list of participants".to_owned(),
                     };
-                    self.events.warn(format!("participant {id} cannot be removed"), &remedy);
+                    self.events.notice(&Notice::CannotRemove { id: id.0, remedy });
                 }
             }
             Ask::Leave | Ask::Keyframe(_) | Ask::Again(..) | Ask::Status(_) => {}
@@ -46,10 +47,7 @@ impl Control {
     }
 
     fn late(&self, knock: u32) {
-        self.events.warn(
-            format!("nobody waits with the number {knock}"),
-            "ask the guest to knock again; a knock is over after a minute",
-        );
+        self.events.notice(&Notice::KnockOver { knock });
     }
 
     pub(super) fn at_the_door(&mut self, event: MeshEvent) {
@@ -81,13 +79,14 @@ impl Control {
                     Refusal::Clock => "compare the date and time of both computers",
                     _ => "update both programs to the same version",
                 };
-                let what = match reason {
+                let why = match reason {
                     Refusal::Full => "the call is full",
                     Refusal::Clock => "the date or time there or here is wrong",
                     Refusal::Codecs => "that program has no codec in common with this one",
                     _ => "that program speaks another version of the protocol",
                 };
-                self.events.warn(format!("a guest at {address} could not join: {what}"), remedy);
+                let address = address.to_string();
+                self.events.notice(&Notice::GuestTurnedAway { address, why, remedy });
             }
             _ => {}
         }

@@ -6,7 +6,7 @@ use crate::devices::DeviceError;
 use crate::net::resolve::ResolveError;
 
 /// Why a call or a recording could not start or did not come about.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, strum::EnumCount)]
 pub enum EngineError {
     /// A microphone, speaker or camera.
     #[error(transparent)]

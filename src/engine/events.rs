@@ -9,6 +9,7 @@ use super::log::SessionLog;
 use super::shared::Shared;
 use crate::ui::format::{self, Names};
 use crate::ui::model::{Event, Stamped};
+use crate::ui::notice::Notice;
 
 /// Lines kept for the dashboard: a few screens.
 const LINES: usize = 300;
@@ -74,14 +75,9 @@ impl Events {
         let _ = self.inner.sender.lock().unwrap_or_else(|e| e.into_inner()).send(stamped);
     }
 
-    /// Something is wrong and the program goes on.
-    pub fn warn(&self, what: impl Into<String>, remedy: impl Into<String>) {
-        self.send(Event::Warning { what: what.into(), remedy: remedy.into() });
-    }
-
-    /// Something failed.
-    pub fn error(&self, what: impl Into<String>, remedy: impl Into<String>) {
-        self.send(Event::Error { what: what.into(), remedy: remedy.into() });
+    /// Something is wrong, or failed, and a person should know.
+    pub fn notice(&self, notice: &Notice) {
+        self.send(notice.into());
     }
 
     /// Something for the session's log alone: what libraries print, say.

@@ -23,6 +23,7 @@ use crate::recording::metadata::{
 use crate::recording::mp4::{Summary, Timecode};
 use crate::recording::{frame_rate, timecodes};
 use crate::ui::model::{Finished, FinishedPart, FinishedTrack};
+use crate::ui::notice::Notice;
 use crate::units::{MediaTime, Micros, ParticipantId};
 
 /// File names of PRD 7.
@@ -231,10 +232,7 @@ pub fn finished(record: &RecordShared, tracks: &[TrackView], events: &Events) ->
     let pictures: u64 = parts.iter().map(|part| part.frames).sum();
     let expected = stats.frames_encoded + stats.frames_repeated + stats.black_frames;
     if whole && pictures != expected && record.trouble().is_none() {
-        events.error(
-            format!("the files hold {pictures} pictures, {expected} were to be written"),
-            "keep the files and report this",
-        );
+        events.notice(&Notice::CountsDiffer { found: pictures, expected });
     }
     Some(Finished {
         path: first.path.display().to_string(),
@@ -282,10 +280,8 @@ fn finished_part(written: &Written, events: &Events) -> FinishedPart {
             summary.video().map_or(0, |t| t.samples),
         ),
         Err(e) => {
-            events.error(
-                format!("{} does not read back: {e}", written.path.display()),
-                "keep the file: every whole second in it can be recovered",
-            );
+            let path = written.path.display().to_string();
+            events.notice(&Notice::NotReadBack { path, why: e.clone() });
             (0.0, 0, 0)
         }
     };

@@ -9,6 +9,7 @@ use super::recovery::{self, Outcome};
 use super::threads::spawn;
 use crate::platform::priority::Role;
 use crate::ui::model::{Event, UnfinishedView};
+use crate::ui::notice::Notice;
 
 /// See the module.
 #[derive(Default)]
@@ -81,24 +82,23 @@ impl Offer {
                     let percent = (done * 100 / all.max(1)).min(100) as u8;
                     offer.state().running = Some((at, percent));
                 };
-                let name = path.display();
                 match recovery::recover(path, None, &mut progress) {
                     Ok(Outcome::Recovered(done)) => news.send(Event::Recovered {
                         path: done.path.display().to_string(),
                         seconds: done.seconds,
                     }),
                     Ok(Outcome::Whole(_)) => {}
-                    Err(e) => news.warn(
-                        format!("{name} was not recovered: {e}"),
-                        "it stays as it is; hyperzoom recover tries again",
-                    ),
+                    Err(e) => news.notice(&Notice::NotRecovered {
+                        path: path.display().to_string(),
+                        why: e.to_string(),
+                    }),
                 }
             }
             *offer.state() = State::default();
         };
         if let Err(e) = spawn("hz-recover", Role::Low, run) {
             self.state().running = None;
-            events.warn(e.to_string(), "hyperzoom recover does the same");
+            events.notice(&Notice::RecoveryNotStarted { why: e.to_string() });
         }
     }
 }

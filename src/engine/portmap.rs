@@ -10,6 +10,7 @@ use crate::net::interfaces;
 use crate::net::portmap::{self, Mapping, News, Notes, PortMapper, Reach};
 use crate::protocol::invite::{Invite, InviteKey};
 use crate::ui::model::Event;
+use crate::ui::notice::Notice;
 
 /// What a host's invite is made of; a guest has none.
 #[derive(Clone)]
@@ -37,8 +38,7 @@ pub fn start(
     match PortMapper::start(port, Notes::here(), random, move |news| teller.tell(news)) {
         Ok(mapper) => Some(mapper),
         Err(e) => {
-            let remedy = format!("forward UDP port {port} on the router by hand");
-            events.warn(format!("port mapping cannot start: {e}"), remedy);
+            events.notice(&Notice::PortMappingOff { why: e.to_string(), port });
             None
         }
     }
@@ -90,7 +90,7 @@ impl Teller {
             && !inviting.public_told
             && let Some((what, remedy)) = portmap::advice(reach, self.port)
         {
-            self.events.warn(what, remedy);
+            self.events.notice(&Notice::RouterNotPublic { what, remedy });
         }
     }
 
@@ -102,14 +102,8 @@ impl Teller {
         let reachable =
             interfaces::best_address().is_some_and(|ip| portmap::reach(ip) == Reach::Public);
         if needed && !reachable {
-            self.events.warn(
-                format!("guests from outside cannot reach this computer yet: {why}"),
-                format!(
-                    "forward UDP port {} on the router to this computer and start with \
-                     --public ADDRESS, or let another one host; guests in this network can join",
-                    self.port
-                ),
-            );
+            let (why, port) = (why.to_owned(), self.port);
+            self.events.notice(&Notice::PortNotMapped { why, port });
         }
     }
 }

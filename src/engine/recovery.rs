@@ -22,7 +22,7 @@ use crate::recording::safety::{self, Counts};
 use crate::recording::timecodes;
 
 /// Why a recording was not recovered.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, strum::EnumCount)]
 pub enum RecoveryError {
     /// Another process has it.
     #[error("it is still being written by another process; try again when that has ended")]

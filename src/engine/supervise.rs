@@ -33,6 +33,7 @@ use crate::recording::metadata::Kind;
 use crate::recording::space::{LEAST_SPACE, LITTLE_SPACE};
 use crate::ui::format;
 use crate::ui::model::{Command, Event, Finished, Snapshot};
+use crate::ui::notice::Notice;
 use crate::ui::window::process::WindowEvent;
 use crate::units::{ParticipantId, SessionMicros};
 
@@ -298,10 +299,7 @@ impl Supervisor {
                 Command::Volume { volume, .. } => gauge.set_volume(volume.factor()),
                 other => gauge.set_muted(matches!(other, Command::MutePeer { .. })),
             },
-            None => self.events.warn(
-                format!("nobody with id {id} is in the call"),
-                "the stats events list the ids of those who are",
-            ),
+            None => self.events.notice(&Notice::NobodyWithId { id: *id }),
         }
         true
     }
@@ -339,10 +337,7 @@ impl Supervisor {
         if self.window.is_open() {
             self.window.close();
         } else if let Err(e) = self.window.open() {
-            self.events.warn(
-                format!("the preview window did not start: {e}"),
-                "the call goes on without it; press w to try again",
-            );
+            self.events.notice(&Notice::WindowNotStarted { why: e.to_string() });
         }
     }
 
@@ -363,11 +358,8 @@ impl Supervisor {
                 }
                 WindowEvent::Key(_) | WindowEvent::Closed => {}
                 WindowEvent::Died { status, stderr } => {
-                    let said = stderr.lines().last().unwrap_or(&status).to_owned();
-                    self.events.warn(
-                        format!("the preview window ended: {said}"),
-                        "the call goes on; press w to open it again",
-                    );
+                    let why = stderr.lines().last().unwrap_or(&status).to_owned();
+                    self.events.notice(&Notice::WindowEnded { why });
                 }
             }
         }
@@ -377,7 +369,7 @@ impl Supervisor {
         let state = self.state.lock().unwrap_or_else(|e| e.into_inner());
         if let Some((what, remedy)) = state.refused.clone() {
             drop(state);
-            self.events.error(what, remedy);
+            self.events.notice(&Notice::NoCall { what, remedy });
             return Some(End::now("refused", exit::NO_CALL));
         }
         if state.over {
@@ -396,46 +388,16 @@ impl Supervisor {
         })
     }
 
-    /// News of a device: the event, and a note for the editor where the recording lacks something.
+    /// News of a device: the notice, and a note for the editor where the recording lacks something.
     fn tell(&self, news: &DeviceEvent) {
-        let (text, remedy) = match news {
-            DeviceEvent::Xrun { what, total } => (
-                format!("the {what} ran dry or over ({total} times so far)"),
-                "close other programs; more is kept in hand by and by, unless --period pins it",
-            ),
-            DeviceEvent::Reserve { what, micros } => (
-                format!("the {what} keeps {:.1} ms in hand now", *micros as f64 / 1e3),
-                "nothing to do; with other programs closed it is taken back in time",
-            ),
-            DeviceEvent::Stepped { what, frames, rate } => (
-                format!("the {what} runs in periods of {frames} frames at {rate} Hz now"),
-                "nothing to do; --period pins another length",
-            ),
-            DeviceEvent::Fallback { what, frames, rate } => (
-                format!("the {what} runs as the system does it now, {frames} frames at {rate} Hz"),
-                "nothing to do; start with --sound system to have it so from the start",
-            ),
-            DeviceEvent::Lost { what, message } => (
-                format!("the {what} is gone ({message})"),
-                "the call and the recording go on; plug it in again and it is taken back",
-            ),
-            DeviceEvent::Returned { what } => (format!("the {what} is back"), "nothing to do"),
-            DeviceEvent::FileEnded { what } => (
-                format!("the file that plays the {what} is over"),
-                "start with --loop-files to have it start over",
-            ),
-            DeviceEvent::FileFailed { what, message } => (
-                format!("the file that plays the {what} failed ({message})"),
-                "check the disk; the call and the recording go on",
-            ),
-        };
+        let notice = device_notice(news);
         let lasting = !matches!(news, DeviceEvent::Xrun { .. } | DeviceEvent::Reserve { .. });
         if let (true, Some(now)) =
             (lasting && self.record.start.get().is_some(), self.shared.session_now())
         {
-            self.record.note(now, text.clone());
+            self.record.note(now, notice.told().what);
         }
-        self.events.warn(text, remedy);
+        self.events.notice(&notice);
     }
 
     fn take_snapshot(&self, gauges: &mut Gauges) -> Arc<Snapshot> {
@@ -473,17 +435,11 @@ impl Supervisor {
         self.events.send(Event::Stats(Box::new(stats)));
         self.tell_peers(gauges);
         if gauges.lost_samples_grew(&self.losses) {
-            self.events.error(
-                "the recorder could not take samples for ten seconds; some were lost",
-                "close other programs; the machine is overloaded",
-            );
+            self.events.notice(&Notice::SamplesLost);
         }
         let disk = gauges.disk();
         if disk.silent_seconds > SILENT && !std::mem::replace(&mut self.disk_silent, true) {
-            self.events.warn(
-                "the disk does not answer; what is recorded waits in memory",
-                "check the disk and its cable; nothing is lost yet",
-            );
+            self.events.notice(&Notice::DiskSilent);
         }
         self.disk_silent &= disk.silent_seconds > 0.0;
         if self.folder.disk.is_gone() && self.record.trouble().is_none() {
@@ -512,10 +468,10 @@ impl Supervisor {
         if let Some(free) = self.folder.disk.free()
             && free < LITTLE_SPACE
         {
-            self.events.warn(
-                format!("only {:.1} GB are free in {}", free as f64 / 1e9, self.config.output.display()),
-                "an hour at 1080p takes about 8 GB: free space, or choose another folder with --output",
-            );
+            self.events.notice(&Notice::DiskLittleSpace {
+                gigabytes: format!("{:.1}", free as f64 / 1e9),
+                folder: self.config.output.display().to_string(),
+            });
         }
     }
 
@@ -608,10 +564,7 @@ impl Supervisor {
     }
 
     fn no_metadata(&self, e: &std::io::Error) {
-        self.events.warn(
-            format!("cannot write the session's metadata: {e}"),
-            "the recording itself goes on; check the disk",
-        );
+        self.events.notice(&Notice::MetadataUnwritable { why: e.to_string() });
     }
 
     fn phase(&self, gauges: &mut Gauges, phase: &'static str) {
@@ -641,5 +594,31 @@ fn close(recorder: &Mutex<Option<Recorder>>, now: SessionMicros) {
     let recorder = recorder.lock().unwrap_or_else(|e| e.into_inner()).take();
     if let Some(recorder) = recorder {
         recorder.finish(now);
+    }
+}
+
+fn device_notice(news: &DeviceEvent) -> Notice {
+    match news {
+        DeviceEvent::Xrun { what, total } => {
+            Notice::DeviceXrun { device: what.to_string(), total: *total }
+        }
+        DeviceEvent::Reserve { what, micros } => Notice::DeviceReserve {
+            device: what.to_string(),
+            ms: format!("{:.1}", *micros as f64 / 1e3),
+        },
+        DeviceEvent::Stepped { what, frames, rate } => {
+            Notice::DevicePeriod { device: what.to_string(), frames: *frames, rate: *rate }
+        }
+        DeviceEvent::Fallback { what, frames, rate } => {
+            Notice::DeviceFallback { device: what.to_string(), frames: *frames, rate: *rate }
+        }
+        DeviceEvent::Lost { what, message } => {
+            Notice::DeviceLost { device: what.to_string(), why: message.clone() }
+        }
+        DeviceEvent::Returned { what } => Notice::DeviceReturned { device: what.to_string() },
+        DeviceEvent::FileEnded { what } => Notice::FileEnded { device: what.to_string() },
+        DeviceEvent::FileFailed { what, message } => {
+            Notice::FileFailed { device: what.to_string(), why: message.clone() }
+        }
     }
 }

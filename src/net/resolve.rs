@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 /// Why a name gives no address.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, strum::EnumCount)]
 pub enum ResolveError {
     /// The resolver said no.
     #[error("the name '{host}' has no address ({why}); check the spelling or use an IP address")]

@@ -18,7 +18,7 @@ const KEY_CHARACTERS: usize = 26;
 pub struct InviteKey(pub [u8; 16]);
 
 /// Text that is no key.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, strum::EnumCount)]
 pub enum MalformedKey {
     /// Too short or too long.
     #[error("a key has 26 characters, this one {0}; try copying the invite again, up to its end")]
@@ -68,7 +68,7 @@ pub struct Invite {
 }
 
 /// Text that is no invite.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, strum::EnumCount)]
 pub enum MalformedInvite {
     /// Nothing before the port or the key.
     #[error("'{0}' has no address; try ADDRESS[:PORT][#KEY], such as 203.0.113.5:7000")]

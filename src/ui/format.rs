@@ -179,8 +179,8 @@ pub fn describe(event: &Event, names: &Names) -> Option<String> {
         }
         Event::RecordingStarted { path } => format!("recording to {path}"),
         Event::Stats(stats) => stats_line(stats, names),
-        Event::Warning { what, remedy } => format!("warning: {}", advice(what, remedy)),
-        Event::Error { what, remedy } => format!("error: {}", advice(what, remedy)),
+        Event::Warning { what, remedy, .. } => format!("warning: {}", advice(what, remedy)),
+        Event::Error { what, remedy, .. } => format!("error: {}", advice(what, remedy)),
         Event::Recovered { path, seconds } => {
             format!("recovered {path}: {}", clock(*seconds))
         }

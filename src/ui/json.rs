@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::inputs::{EndControl, Input, NO_SUSPENDING, Signal, Step};
 use super::model::{Command, Event, Stamped};
+use super::notice::Notice;
 use super::output::LineOutput;
 use super::{EndReason, Next, Session, Watched};
 
@@ -58,7 +59,8 @@ fn watch_to(out: &LineOutput, session: &impl Session, inputs: &Receiver<Input>) 
                 Input::Command(command) => session.command(command),
                 Input::NoCommand { what, remedy } => {
                     let t = session.snapshot().session_seconds;
-                    out.line(line(&Stamped { event: Event::Warning { what, remedy }, t }));
+                    let event = Notice::UnknownCommand { what, remedy }.into();
+                    out.line(line(&Stamped { event, t }));
                 }
                 Input::Stderr(_) => {}
             }
@@ -88,10 +90,11 @@ mod tests {
             line(&Stamped { event: left, t: 1.5 }),
             r#"{"event":"peer_left","id":2,"reason":"timeout","t":1.5}"#
         );
-        let warning = Event::Warning { what: "a\nb".into(), remedy: "c".into() };
+        let warning =
+            Event::from(Notice::UnknownCommand { what: "a\nb".into(), remedy: "c".into() });
         assert_eq!(
             line(&Stamped { event: warning, t: 0.0 }),
-            r#"{"event":"warning","what":"a\nb","try":"c","t":0.0}"#
+            r#"{"event":"warning","code":"unknown-command","what":"a\nb","try":"c","t":0.0}"#
         );
     }
 
@@ -114,7 +117,8 @@ mod tests {
         assert_eq!(session.ends(), [EndReason::Command], "the second one changes nothing");
         let text = memory.text();
         let lines: Vec<&str> = text.lines().collect();
-        assert!(lines[0].contains(r#""event":"warning","what":"no","try":"yes""#), "{text}");
+        let warning = r#""event":"warning","code":"unknown-command","what":"no","try":"yes""#;
+        assert!(lines[0].contains(warning), "{text}");
         assert!(lines[1].contains(r#""event":"ended","reason":"command""#), "{text}");
     }
 

@@ -20,6 +20,7 @@ pub mod inputs;
 pub mod json;
 pub mod meter;
 pub mod model;
+pub mod notice;
 pub mod output;
 pub mod palette;
 pub mod plain;

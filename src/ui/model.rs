@@ -153,6 +153,8 @@ pub enum Event {
     Stats(Box<Stats>),
     /// Something is wrong and the program goes on.
     Warning {
+        /// Its name in the list of all ([`crate::ui::notice`]).
+        code: &'static str,
         /// What.
         what: String,
         /// What to do.
@@ -161,6 +163,8 @@ pub enum Event {
     },
     /// Something failed.
     Error {
+        /// Its name in the list of all ([`crate::ui::notice`]).
+        code: &'static str,
         /// What.
         what: String,
         /// What to do.

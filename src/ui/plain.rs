@@ -120,8 +120,8 @@ mod tests {
             session.push(Event::Stats(Box::default()), f64::from(second));
         }
         session.push(Event::PeerLeft { id: 1, reason: LeaveReason::Bye }, 3_600.0);
-        let (what, remedy) = ("the disk is full".into(), "another one".into());
-        session.push(Event::Warning { what, remedy }, 3_601.0);
+        let (code, what, remedy) = ("disk", "the disk is full".into(), "another one".into());
+        session.push(Event::Warning { code, what, remedy }, 3_601.0);
         let finished = Finished {
             path: "/r/a.mp4".into(),
             folder: "/r".into(),

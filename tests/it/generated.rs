@@ -1,18 +1,19 @@
-//! Man pages and completions in the repository are what the program generates.
+//! Man pages, completions and the list of messages in the repository are what the program generates.
 //! `HYPERZOOM_UPDATE=1 cargo test` rewrites them.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
-fn matches(folder: &str, files: Vec<(String, Vec<u8>)>) {
+/// Files in a folder that may hold others.
+fn among(folder: &str, files: &[(String, Vec<u8>)]) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     if std::env::var_os("HYPERZOOM_UPDATE").is_some() {
         std::fs::create_dir_all(&folder).expect("the repository can be written");
-        for (name, bytes) in &files {
+        for (name, bytes) in files {
             std::fs::write(folder.join(name), bytes).expect("the repository can be written");
         }
     }
-    for (name, bytes) in &files {
+    for (name, bytes) in files {
         let committed = std::fs::read(folder.join(name)).unwrap_or_default();
         assert!(
             committed == *bytes,
@@ -20,6 +21,12 @@ fn matches(folder: &str, files: Vec<(String, Vec<u8>)>) {
             folder.display()
         );
     }
+}
+
+/// Files that are all that the folder holds.
+fn matches(folder: &str, files: Vec<(String, Vec<u8>)>) {
+    among(folder, &files);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let generated: BTreeSet<String> = files.into_iter().map(|(name, _)| name).collect();
     let present: BTreeSet<String> = std::fs::read_dir(&folder)
         .expect("the folder is there")
@@ -31,6 +38,11 @@ fn matches(folder: &str, files: Vec<(String, Vec<u8>)>) {
 #[test]
 fn man_pages_are_current() {
     matches("man", hyperzoom::cli::man::pages());
+}
+
+#[test]
+fn the_list_of_messages_is_current() {
+    among("docs", &[("messages.md".to_owned(), hyperzoom::cli::explain::page().into_bytes())]);
 }
 
 #[test]

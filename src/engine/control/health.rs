@@ -3,6 +3,7 @@
 
 use crate::protocol::control::Status;
 use crate::ui::model::PeerHealth;
+use crate::ui::notice::Notice;
 
 /// Less free space than this is told to the others, MiB: some minutes of 1080p.
 const LITTLE_SPACE_MB: u32 = 2_000;
@@ -22,22 +23,19 @@ fn is_little(status: &Status) -> bool {
     status.recording && status.disk_left_mb.is_some_and(|left| left < LITTLE_SPACE_MB)
 }
 
-/// What has become worse since the last heartbeat: what it is, and what to try.
-pub fn troubles(name: &str, before: &Status, now: &Status) -> Vec<(String, String)> {
+/// What has become worse since the last heartbeat.
+pub fn troubles(name: &str, before: &Status, now: &Status) -> Vec<Notice> {
     let mut list = Vec::new();
     if before.recording && !now.recording {
-        let what = format!("{name}'s recording has stopped or fails");
-        list.push((what, format!("asking {name} to read their screen; yours goes on")));
+        list.push(Notice::PeerNotRecording { name: name.to_owned() });
     }
     if now.dropped > before.dropped {
         let lost = now.dropped - before.dropped;
-        let what = format!("{name}'s recording lost {lost} pictures");
-        list.push((what, format!("asking {name} to close other programs")));
+        list.push(Notice::PeerDropped { name: name.to_owned(), lost });
     }
     if is_little(now) && !is_little(before) {
         let left = now.disk_left_mb.unwrap_or(0);
-        let what = format!("{name}'s disk has {left} MB left for the recording");
-        list.push((what, format!("asking {name} to make room")));
+        list.push(Notice::PeerLittleSpace { name: name.to_owned(), left });
     }
     list
 }
@@ -53,7 +51,7 @@ mod tests {
     #[test]
     fn what_gets_worse_is_told_once_and_what_gets_better_is_not() {
         let tell = |before: &Status, now: &Status| -> Vec<String> {
-            troubles("Ben", before, now).into_iter().map(|(what, _)| what).collect()
+            troubles("Ben", before, now).iter().map(|trouble| trouble.told().what).collect()
         };
         let idle = Status::default();
         assert!(tell(&idle, &well()).is_empty() && tell(&well(), &well()).is_empty());

@@ -43,6 +43,7 @@ use crate::recording::grid::GridCounts;
 use crate::recording::h264::{self, VideoEncoder, VideoParameters};
 use crate::recording::metadata::{Event as Note, Kind, Tone};
 use crate::ui::model::RecordingStats;
+use crate::ui::notice::Notice;
 use crate::units::{MediaTime, Micros, SessionMicros};
 use crate::video::scale::{LARGEST, down_to};
 
@@ -218,10 +219,7 @@ impl RecordShared {
         }
         *trouble = Some(what.clone());
         drop(trouble);
-        events.error(
-            format!("the recording is not complete: {what}"),
-            "check the disk and --output; what is in the file is valid, and the call goes on",
-        );
+        events.notice(&Notice::RecordingIncomplete { why: what });
     }
 
     /// Something that an editor wants to know of, at an instant of the session.

@@ -21,6 +21,7 @@ use crate::recording::h264::{EncodedSample, VideoParameters};
 use crate::recording::mp4::{AudioTrack, MovieParameters, Mp4Error, Timecode, VideoTrack};
 use crate::recording::sound::{PACKET_SAMPLES, SoundPacket};
 use crate::ui::model::Event;
+use crate::ui::notice::Notice;
 
 /// What the encoders send: for which part of the recording, and what.
 pub type ForPart = (usize, MuxItem);
@@ -404,16 +405,8 @@ impl Mux {
             }
             Err(e) => {
                 self.fail(format!("closing {} failed: {e}", open.output.path().display()));
-                self.events.error(
-                    format!(
-                        "{} could not be ended; all but its last third of a second plays",
-                        open.output.path().display()
-                    ),
-                    format!(
-                        "when its disk can be written again: hyperzoom recover '{}'",
-                        open.output.path().display()
-                    ),
-                );
+                let path = open.output.path().display().to_string();
+                self.events.notice(&Notice::NotEnded { path });
             }
         }
     }
@@ -425,27 +418,20 @@ impl Mux {
         match open.output.file().whereabouts(&path) {
             Ok(Whereabouts::Moved(Some(there))) => {
                 self.fail("its folder was moved while it was being recorded".to_owned());
-                self.events.warn(
-                    format!("the recording is now {}", there.display()),
-                    "move session_metadata.json and sync_timecodes.txt there, too",
-                );
+                let path = there.display().to_string();
+                self.events.notice(&Notice::RecordingMoved { path });
                 Some(there)
             }
             Ok(Whereabouts::Gone) => {
                 self.fail("its file or folder was deleted while it was being recorded".to_owned());
                 match save_again(open.output.file(), &path) {
                     Ok(()) => {
-                        self.events.warn(
-                            format!("what was recorded was saved again: {}", path.display()),
-                            "nothing to do; do not delete folders that are being recorded to",
-                        );
+                        let there = path.display().to_string();
+                        self.events.notice(&Notice::RecordingSavedAgain { path: there });
                         Some(path)
                     }
                     Err(e) => {
-                        self.events.error(
-                            format!("what was recorded could not be saved again: {e}"),
-                            "nothing can be done; do not delete folders that are being recorded to",
-                        );
+                        self.events.notice(&Notice::RecordingDeleted { why: e.to_string() });
                         None
                     }
                 }

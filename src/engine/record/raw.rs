@@ -13,6 +13,7 @@ use super::RecordShared;
 use crate::engine::events::Events;
 use crate::engine::shared::Shared;
 use crate::recording::raw::RawTrack;
+use crate::ui::notice::Notice;
 use crate::units::{Micros, SessionMicros};
 
 /// How often something is looked for while no samples come.
@@ -59,10 +60,7 @@ impl RawWriter {
     /// Writes until the recorder lets go of the other end.
     pub fn run(self) {
         if let Err(e) = self.write() {
-            self.events.error(
-                format!("the raw microphone track ends here: {e}"),
-                "check the disk; the recording itself goes on",
-            );
+            self.events.notice(&Notice::RawTrackEnds { why: e.to_string() });
             // The recorder finds its blocks taken, and nothing piles up.
             while self.blocks.recv().is_ok() {}
         }

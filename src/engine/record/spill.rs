@@ -24,6 +24,7 @@ use crate::platform::clock;
 use crate::platform::priority::Role;
 use crate::recording::budget::Budget;
 use crate::recording::relief::{self, Step};
+use crate::ui::notice::Notice;
 use crate::units::Micros;
 use crate::video::frame::Frame;
 use crate::video::squeeze::Squeezer;
@@ -255,10 +256,7 @@ impl Spiller {
         let on_disk = self.record.spilled.load(Relaxed) > self.record.squeezed.load(Relaxed);
         if on_disk && !self.told_spill {
             self.told_spill = true;
-            self.tell(
-                "the encoder is far behind; waiting pictures go to a scratch file on the disk",
-                "close other programs or record a smaller picture; nothing is lost",
-            );
+            self.tell(&Notice::PicturesOnDisk);
         }
     }
 
@@ -341,10 +339,7 @@ impl Spiller {
         }
         if !self.told_squeeze {
             self.told_squeeze = true;
-            self.tell(
-                "the encoder is far behind and the disk is slow; waiting pictures are squeezed",
-                "close other programs, or free the disk; nothing is lost",
-            );
+            self.tell(&Notice::PicturesSqueezed);
         }
         true
     }
@@ -355,19 +350,13 @@ impl Spiller {
         }
         self.told_critical = true;
         let limit = self.record.queue.lock().unwrap_or_else(|e| e.into_inner()).limit();
-        self.events.error(
-            format!(
-                "more than {} MiB of pictures wait in memory, and neither encoder nor disk takes them",
-                limit >> 20
-            ),
-            "close other programs now, free the disk, or end the recording; nothing is lost yet",
-        );
+        self.events.notice(&Notice::MemoryShort { mib: limit >> 20 });
         self.note("the machine could not keep up: memory ran short");
     }
 
-    fn tell(&self, what: &str, remedy: &str) {
-        self.events.warn(what, remedy);
-        self.note(what);
+    fn tell(&self, notice: &Notice) {
+        self.events.notice(notice);
+        self.note(&notice.told().what);
     }
 
     fn note(&self, what: &str) {

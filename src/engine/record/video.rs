@@ -34,6 +34,7 @@ use crate::platform::clock;
 use crate::recording::grid::{self, Content, Fate, Grid, GridCounts, Slot};
 use crate::recording::h264::{Effort, Planes, VideoEncoder, VideoParameters};
 use crate::recording::relief::Relief;
+use crate::ui::notice::Notice;
 use crate::units::{Micros, SessionMicros};
 use crate::video::convert::{Converter, Left};
 use crate::video::frame::Frame;
@@ -444,10 +445,7 @@ impl VideoRecorder {
         if fate == Fate::Late && !self.warned_late {
             self.warned_late = true;
             self.record.note(captured, "a picture came too late for its place and was lost");
-            self.events.error(
-                "a picture came more than half a second late: its place in the file was taken",
-                "close other programs; the machine or the camera stalls",
-            );
+            self.events.notice(&Notice::PictureLate);
         }
     }
 
@@ -507,12 +505,7 @@ impl VideoRecorder {
             }
             Err(e) if !self.warned_damaged => {
                 self.warned_damaged = true;
-                self.events.warn(
-                    format!(
-                        "the camera sent a damaged picture ({e}); the one before stands for it"
-                    ),
-                    "check the camera's cable or another USB port",
-                );
+                self.events.notice(&Notice::PictureDamaged { why: e.to_string() });
             }
             Err(_) => {}
         }
@@ -551,10 +544,7 @@ impl VideoRecorder {
         let Relief { shed_live, low_effort } = self.relief;
         self.shared.shed_live_video.store(shed_live, Relaxed);
         if shed_live && !before.shed_live {
-            self.events.warn(
-                "the recording's encoder is behind; live video makes room for it",
-                "close other programs or record a smaller picture; nothing is lost",
-            );
+            self.events.notice(&Notice::EncoderBehind);
         }
         if low_effort != before.low_effort {
             self.encoder.set_effort(if low_effort { Effort::Low } else { Effort::Medium });

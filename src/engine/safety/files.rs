@@ -10,6 +10,7 @@ use crate::engine::record::{DiskFile, Output, Start};
 use crate::platform::clock;
 use crate::recording::mp4::{AudioTrack, MovieParameters, Timecode};
 use crate::recording::safety::{PRE_SKIP, Sound, Track, file_name};
+use crate::ui::notice::Notice;
 use crate::units::{Micros, ParticipantId};
 
 /// Bitrate that the file's beginning tells, bit/s; its end tells the measured one.
@@ -135,11 +136,8 @@ impl Files {
     }
 
     fn fail(&mut self, number: usize, why: &str) {
-        let name = &self.all[number].name;
-        self.events.warn(
-            format!("the safety track of {name} ends here: {why}"),
-            "nothing is missing in your own recording; check the disk",
-        );
+        let name = self.all[number].name.clone();
+        self.events.notice(&Notice::SafetyTrackEnds { name, why: why.to_owned() });
         self.end(number);
     }
 
@@ -153,22 +151,15 @@ impl Files {
                 output.remove_journal();
                 self.tell(number, Some((finished.bytes, Some(finished.media_hash))));
                 if !path.exists() {
-                    self.events.warn(
-                        format!("{} was deleted or moved while it was written", path.display()),
-                        "nothing can be done; do not delete folders that are being recorded to",
-                    );
+                    let path = path.display().to_string();
+                    self.events.notice(&Notice::SafetyTrackGone { path });
                 }
             }
             Err(e) => {
                 let bytes = output.bytes();
                 self.tell(number, Some((bytes, None)));
-                self.events.warn(
-                    format!("{} could not be ended: {e}", path.display()),
-                    format!(
-                        "when its disk can be written again: hyperzoom recover '{}'",
-                        path.display()
-                    ),
-                );
+                let path = path.display().to_string();
+                self.events.notice(&Notice::SafetyTrackNotEnded { path, why: e.to_string() });
             }
         }
     }

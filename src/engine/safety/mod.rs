@@ -28,6 +28,7 @@ use crate::platform::clock;
 use crate::platform::priority::Role;
 use crate::recording::safety::{Counts, Heard, Stream};
 use crate::recording::space::LEAST_SPACE_TRACKS;
+use crate::ui::notice::Notice;
 use crate::units::{Micros, ParticipantId};
 
 /// How often the ring is looked at; it holds many seconds.
@@ -245,13 +246,8 @@ impl Writer {
         }
         let missed = self.packets.missed();
         if missed > self.missed {
-            self.parts.events.warn(
-                format!(
-                    "the disk is slow: {} packets of the others' sound are not in their safety tracks",
-                    missed - self.missed
-                ),
-                "nothing to do: your own recording lacks nothing",
-            );
+            let packets = missed - self.missed;
+            self.parts.events.notice(&Notice::SafetyPacketsMissing { packets });
             self.missed = missed;
         }
     }

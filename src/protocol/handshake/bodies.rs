@@ -13,7 +13,7 @@ pub const CODEC_OPUS: u16 = 1;
 pub const CODEC_VP8: u16 = 2;
 
 /// Why a host does not let in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error, strum::EnumCount)]
 pub enum Refusal {
     /// The invite's key is not this call's.
     #[error("the invite's key is not the one of this call; ask the host for the current invite")]
@@ -51,6 +51,21 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// Every reason.
+    pub const ALL: [Self; 11] = [
+        Self::Key,
+        Self::KeyNeeded,
+        Self::Full,
+        Self::Version,
+        Self::Codecs,
+        Self::Clock,
+        Self::Malformed,
+        Self::OtherSession,
+        Self::NotAdmitted,
+        Self::Busy,
+        Self::Removed,
+    ];
+
     pub(super) fn to_wire(self) -> u8 {
         match self {
             Self::Key => 1,

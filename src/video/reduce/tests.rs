@@ -1,3 +1,5 @@
+//! What comes of a picture is what the definition of the filter says, in every layout.
+
 use super::*;
 use crate::video::image::I420;
 use crate::video::scale::LARGEST;
