@@ -50,13 +50,14 @@ pub fn run(args: &CompletionsArgs) -> Result<ExitCode, CliError> {
 pub fn answer() {
     // Looking for devices takes a while: only for a shell.
     if std::env::var_os("COMPLETE").is_some_and(|shell| shell != OsStr::new("")) {
-        CompleteEnv::with_factory(with_devices).complete();
+        CompleteEnv::with_factory(with_lists).complete();
     }
 }
 
 type List = fn() -> Vec<CompletionCandidate>;
 
-fn with_devices() -> clap::Command {
+/// With what the program knows: devices, names of messages.
+fn with_lists() -> clap::Command {
     let lists: [(&str, List); 3] =
         [("mic", microphones), ("speaker", speakers), ("camera", cameras)];
     let mut root = super::command();
@@ -70,7 +71,14 @@ fn with_devices() -> clap::Command {
             command
         });
     }
-    root
+    root.mut_subcommand("explain", |command| {
+        command.mut_arg("code", |arg| arg.add(ArgValueCandidates::new(messages)))
+    })
+}
+
+fn messages() -> Vec<CompletionCandidate> {
+    let entries = super::explain::list().into_iter().flat_map(|group| group.entries);
+    entries.map(|e| CompletionCandidate::new(e.code).help(Some(e.what.into()))).collect()
 }
 
 fn candidates<'a>(

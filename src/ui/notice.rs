@@ -114,7 +114,7 @@ mod tests {
                 assert!(!line.is_empty() && !line.contains('\n'), "{}: {line}", told.code);
                 assert!(!line.ends_with('.') && !line.contains("  "), "{}: {line}", told.code);
             }
-            assert!(told.cause.ends_with('.') && told.cause.len() > 40, "{}", told.code);
+            assert!(told.cause.ends_with('.') && told.cause.len() > 25, "{}", told.code);
             assert!(told.cause.starts_with(|c: char| c.is_uppercase()), "{}", told.code);
         }
         assert!(codes.len() > 40, "{}", codes.len());

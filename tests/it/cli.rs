@@ -286,4 +286,20 @@ fn bash_completes_flags_and_devices() {
     assert!(complete("hyperzoom host --video", 2).iter().any(|word| word == "--video-bitrate"));
     let cameras = complete("hyperzoom record --camera ''", 3);
     assert!(cameras.contains(&"test".to_owned()) && cameras.contains(&"off".to_owned()));
+    assert_eq!(complete("hyperzoom explain disk-si", 2), ["disk-silent"]);
+}
+
+#[test]
+fn a_message_is_explained_by_its_name_and_all_of_them_without_one() {
+    let one = hyperzoom(&["explain", "device-busy", "--json"]);
+    let entry: serde_json::Value = serde_json::from_slice(&one.stdout).expect("one object");
+    assert_eq!(entry["kind"], "exit code 4");
+    for field in ["code", "what", "try", "cause"] {
+        assert!(entry[field].as_str().is_some_and(|text| !text.is_empty()), "{entry}");
+    }
+    let all = text(&hyperzoom(&["explain"]).stdout);
+    assert!(all.contains("disk-silent (warning)") && all.contains("refused-full (exit code 3)"));
+    let none = hyperzoom(&["explain", "nothing"]);
+    assert_eq!(none.status.code(), Some(2));
+    assert!(text(&none.stderr).contains("; try "), "{none:?}");
 }
