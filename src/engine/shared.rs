@@ -18,6 +18,8 @@ use crate::video::allot::Picture;
 pub struct Shared {
     /// The own microphone is muted by the person.
     pub muted: AtomicBool,
+    /// Push-to-talk: what the microphone hears is recorded, and not sent.
+    pub hushed: AtomicBool,
     /// When `muted` changed, and to what, in order: the recorder mutes what was captured since then,
     /// however far it is behind.
     mutes: Mutex<Vec<(Micros, bool)>>,
@@ -207,6 +209,7 @@ impl Default for Shared {
     fn default() -> Self {
         Self {
             muted: AtomicBool::new(false),
+            hushed: AtomicBool::new(false),
             mutes: Mutex::default(),
             camera_off: AtomicBool::new(false),
             camera_switches: Mutex::default(),
@@ -317,6 +320,8 @@ impl Shared {
         match command {
             Command::Mute => self.mute(true, clock::now()),
             Command::Unmute => self.mute(false, clock::now()),
+            Command::Hush => self.hushed.store(true, Relaxed),
+            Command::Talk => self.hushed.store(false, Relaxed),
             Command::CameraOff => self.switch_camera(true, clock::now()),
             Command::CameraOn => {
                 self.switch_camera(false, clock::now());

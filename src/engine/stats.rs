@@ -347,6 +347,7 @@ impl Gauges {
             knocks: state.knocks.clone(),
             phase,
             muted: m.shared.muted.load(Relaxed),
+            hushed: m.shared.hushed.load(Relaxed),
             camera_off: m.shared.camera_off.load(Relaxed),
             mic_name: m.microphone.map(|d| d.info().to_string()).unwrap_or_default(),
             speaker_name: m.speaker.map(|d| d.info().to_string()).unwrap_or_default(),

@@ -159,6 +159,11 @@ pub struct Talk {
     video: VideoSend,
 }
 
+/// Whether the others are to hear nothing of the microphone.
+fn unheard(shared: &Shared) -> bool {
+    shared.muted.load(Relaxed) || shared.hushed.load(Relaxed)
+}
+
 impl Talk {
     /// The thread's state and the ends for control and live encoder. `video_kbps` sets the pace.
     pub fn new(
@@ -168,7 +173,7 @@ impl Talk {
         (encoder, frame): (TalkEncoder, FrameLength),
         video_kbps: u32,
     ) -> (Self, TalkControl, VideoOut) {
-        let muted = shared.muted.load(Relaxed);
+        let muted = unheard(&shared);
         let (commands, command_end) = HeapRb::new(64).split();
         let (spent_peers, spent_peer_end) = HeapRb::new(64).split();
         let (video, video_out) = VideoSend::new(shared.clone(), video_kbps);
@@ -218,7 +223,7 @@ impl Talk {
         while let Some(command) = self.commands.try_pop() {
             self.obey(command);
         }
-        self.mute.set(self.shared.muted.load(Relaxed));
+        self.mute.set(unheard(&self.shared));
         while let Some(captured) = self.captured.pop(&mut self.block) {
             self.mute.apply(&mut self.block);
             let (missed, handed) = (self.captured.missed(), self.captured.handed());

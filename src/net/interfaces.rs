@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
+use super::mtu;
+
 /// Addresses that a peer may try, the most likely first: the ones that the default route uses,
 /// then IPv4, then IPv6. No loopback, no link-local (an invite cannot carry its scope).
 pub fn local_addresses() -> Vec<IpAddr> {
@@ -18,6 +20,41 @@ pub fn local_addresses() -> Vec<IpAddr> {
         (rank, ip.is_ipv6())
     });
     found.dedup();
+    found
+}
+
+/// A way out of this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interface {
+    /// The system's name.
+    pub name: String,
+    /// Largest packet, bytes with the IP header, where the system tells.
+    pub mtu: Option<u32>,
+    /// It has one other end only: a VPN's tunnel, a modem's line.
+    pub tunnel: bool,
+    /// The default route leads through it.
+    pub default: bool,
+}
+
+/// Interfaces that are up and have an address that a peer may try, each once.
+pub fn interfaces() -> Vec<Interface> {
+    let preferred: Vec<IpAddr> = [route_v4(), route_v6()].into_iter().flatten().collect();
+    let mut found: Vec<Interface> = Vec::new();
+    for one in if_addrs::get_if_addrs().unwrap_or_default() {
+        if !one.is_oper_up() || !usable(one.ip()) {
+            continue;
+        }
+        let default = preferred.contains(&one.ip());
+        match found.iter_mut().find(|seen| seen.name == one.name) {
+            Some(seen) => seen.default |= default,
+            None => found.push(Interface {
+                mtu: mtu::of(&one.name, one.index),
+                tunnel: one.is_p2p,
+                default,
+                name: one.name,
+            }),
+        }
+    }
     found
 }
 
@@ -73,6 +110,18 @@ mod tests {
         }
         for ip in local_addresses() {
             assert!(usable(ip), "{ip}");
+        }
+    }
+
+    #[test]
+    fn each_interface_is_told_once_with_what_it_carries() {
+        let all = interfaces();
+        assert_eq!(all.is_empty(), local_addresses().is_empty());
+        for (n, one) in all.iter().enumerate() {
+            assert!(all[..n].iter().all(|before| before.name != one.name), "{all:?}");
+            // Smaller than IPv4 allows is none (RFC 791, 3.2).
+            assert!(one.mtu.is_none_or(|mtu| mtu >= 68), "{all:?}");
+            assert!(!cfg!(target_os = "linux") || one.mtu.is_some(), "{all:?}");
         }
     }
 

@@ -592,6 +592,8 @@ pub struct Snapshot {
     pub phase: String,
     /// Own microphone is muted.
     pub muted: bool,
+    /// Own microphone is recorded and not sent.
+    pub hushed: bool,
     /// Own camera is off.
     pub camera_off: bool,
     /// Name of the microphone with what was got (`Lab mic, 240 frames`).

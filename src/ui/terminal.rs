@@ -10,7 +10,10 @@ use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use crossterm::cursor::Show;
-use crossterm::event::{self, DisableBracketedPaste, EnableBracketedPaste};
+use crossterm::event::{
+    self, DisableBracketedPaste, EnableBracketedPaste, KeyboardEnhancementFlags,
+    PopKeyboardEnhancementFlags, PushKeyboardEnhancementFlags,
+};
 use crossterm::execute;
 use crossterm::terminal::{
     EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
@@ -18,6 +21,8 @@ use crossterm::terminal::{
 
 /// The terminal is ours at the moment.
 static TAKEN: AtomicBool = AtomicBool::new(false);
+/// It was asked to tell of keys that are let go.
+static RELEASES: AtomicBool = AtomicBool::new(false);
 static HOOK: Once = Once::new();
 
 /// Holds the terminal; dropping it gives the terminal back.
@@ -37,6 +42,25 @@ impl TakenTerminal {
     }
 }
 
+/// Asks the terminal to tell of keys that are let go, or no longer to. Few can (kitty's keyboard
+/// protocol); the others pass over it, and Windows' own console tells anyway.
+pub fn report_releases(wanted: bool) {
+    if RELEASES.swap(wanted, Ordering::SeqCst) == wanted {
+        return;
+    }
+    let mut out = io::stdout();
+    let _ = if wanted {
+        // Keys that are text are told of in this way only if all keys are.
+        let flags = KeyboardEnhancementFlags::DISAMBIGUATE_ESCAPE_CODES
+            | KeyboardEnhancementFlags::REPORT_EVENT_TYPES
+            | KeyboardEnhancementFlags::REPORT_ALTERNATE_KEYS
+            | KeyboardEnhancementFlags::REPORT_ALL_KEYS_AS_ESCAPE_CODES;
+        execute!(out, PushKeyboardEnhancementFlags(flags))
+    } else {
+        execute!(out, PopKeyboardEnhancementFlags)
+    };
+}
+
 impl Drop for TakenTerminal {
     fn drop(&mut self) {
         restore();
@@ -47,6 +71,7 @@ impl Drop for TakenTerminal {
 pub fn restore() {
     if TAKEN.swap(false, Ordering::SeqCst) {
         // Each step on its own: a terminal that is gone fails one, and the next still counts.
+        report_releases(false);
         let mut out = io::stdout();
         let _ = execute!(out, DisableBracketedPaste, LeaveAlternateScreen, Show);
         let _ = out.flush();

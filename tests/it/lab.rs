@@ -73,7 +73,8 @@ fn hyperzoom_devices_lists_the_laboratorys_microphone_speaker_and_camera() {
 }
 
 #[test]
-fn sound_devices_that_are_pulled_out_of_a_running_call_are_taken_back_when_they_return() {
+fn sound_devices_that_are_pulled_out_are_taken_back_when_they_return_whatever_the_default_is_then()
+{
     use crate::support::process::{Program, real_time};
 
     let _one = real_time();
@@ -83,14 +84,23 @@ fn sound_devices_that_are_pulled_out_of_a_running_call_are_taken_back_when_they_
         let output = folder.path().to_str().expect("a plain name").to_owned();
         let flags = ["host", "--listen", "127.0.0.1:0", "--record-now", "--camera", "off"];
         let more = ["--no-window", "--period", "480", "--sound", way, "--output", &output];
+        let config = lab.dir.path().join("sound/asound-1.conf");
         let mut host = Program::start_with("host", &[&flags[..], &more[..]].concat(), |command| {
-            command.env("ALSA_CONFIG_PATH", lab.dir.path().join("sound/asound-1.conf"));
+            command.env("ALSA_CONFIG_PATH", &config);
         });
         host.recorded(1.0);
         let on = |stats: &serde_json::Value| {
             ["microphone", "speaker"].iter().all(|d| stats["sound"][d]["way"] == way)
         };
-        host.wait_for("both devices in the way that was asked for", |e| on(e));
+        let (_, before) = host.wait_for("both devices in the way that was asked for", |e| on(e));
+        let names = |stats: &serde_json::Value| {
+            ["microphone", "speaker"].map(|d| stats["sound"][d]["name"].clone())
+        };
+        // Another default, which is always there, is nothing that a call moves to by itself: not
+        // now, and not while its own devices are gone.
+        let plain = std::fs::read_to_string(&config).expect("the laboratory wrote it");
+        std::fs::write(&config, format!("{plain}pcm.!default {{ type null }}\n")).expect("space");
+        host.more_stats(2);
         assert!(lab.run(&["sound-lab", "unplug", "1"]).status.success());
         let told = |device: &str, what: &str| {
             host.wait_for(what, |e| {
@@ -102,9 +112,18 @@ fn sound_devices_that_are_pulled_out_of_a_running_call_are_taken_back_when_they_
         };
         told("microphone", "is gone");
         told("speaker", "is gone");
+        host.more_stats(2);
+        let back = |e: &serde_json::Value| {
+            e["event"] == "warning" && e["what"].as_str().is_some_and(|w| w.ends_with("is back"))
+        };
+        assert!(!host.all("warning").iter().any(back), "there is nothing to come back to");
         assert!(lab.run(&["sound-lab", "plug", "1"]).status.success());
         told("microphone", "is back");
         told("speaker", "is back");
+        std::fs::write(&config, &plain).expect("space");
+        host.more_stats(2);
+        let after = host.all("stats").pop().expect("each second");
+        assert_eq!(names(&before), names(&after));
         host.command("end");
         let finished = host.finished();
         // What the microphone did not deliver is silence: the file is as long as the session.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::super::net;
 use super::{Finding, Verdict};
 use crate::net::CallSocket;
-use crate::net::interfaces;
+use crate::net::interfaces::{self, Interface};
 use crate::net::portmap::{self, Mapping, News, Notes, PortMapper, Reach};
 use crate::platform::clock;
 
@@ -17,6 +17,8 @@ use crate::platform::clock;
 const PORT: u16 = 7000;
 /// What a second of three peers' sound and pictures takes; less is a risk when a thread is late.
 const ENOUGH_BUFFER: usize = 200_000;
+/// What every IPv6 path carries, and the largest packet of a call fits into, bytes (RFC 8200, 5).
+const LARGEST_PACKET: u32 = 1_280;
 /// No router is waited for longer, microseconds.
 const PATIENCE: i64 = 8_000_000;
 /// How soon the wait for it is given up.
@@ -25,6 +27,13 @@ const LOOK: Duration = Duration::from_millis(50);
 pub fn look(port_mapping: bool, found: &mut dyn FnMut(Finding)) {
     let addresses = interfaces::local_addresses();
     found(local(&addresses));
+    let interfaces = interfaces::interfaces();
+    if !interfaces.is_empty() {
+        found(packets(&interfaces));
+    }
+    if let Some(tunnel) = interfaces.iter().find(|one| one.tunnel && one.default) {
+        found(through_a_tunnel(tunnel));
+    }
     let socket = CallSocket::bind(None, PORT).or_else(|_| CallSocket::bind(None, 0));
     let socket = match socket {
         Ok(socket) => socket,
@@ -50,6 +59,38 @@ fn local(addresses: &[IpAddr]) -> Finding {
     }
     let list: Vec<String> = addresses.iter().map(IpAddr::to_string).collect();
     Finding::ok("network", "addresses", list.join(", "))
+}
+
+/// Whether the call's packets fit.
+fn packets(interfaces: &[Interface]) -> Finding {
+    let list: Vec<String> = interfaces
+        .iter()
+        .map(|one| match one.mtu {
+            Some(mtu) => format!("{} {mtu}", one.name),
+            None => format!("{} (not told)", one.name),
+        })
+        .collect();
+    let detail = format!("packets of at most {LARGEST_PACKET} bytes; {}", list.join(", "));
+    let small = interfaces.iter().find(|one| one.mtu.is_some_and(|mtu| mtu < LARGEST_PACKET));
+    match small {
+        None => Finding::ok("network", "MTU", detail),
+        Some(one) => Finding::warning(
+            "network",
+            "MTU",
+            format!("{detail}: too small, pictures would be cut up and easily lost"),
+            format!("set the MTU of {} to {LARGEST_PACKET} or more (a VPN's settings)", one.name),
+        ),
+    }
+}
+
+fn through_a_tunnel(one: &Interface) -> Finding {
+    let detail = format!("the way out leads through the tunnel {}", one.name);
+    Finding::warning(
+        "network",
+        "VPN",
+        format!("{detail}: more delay, and guests cannot reach you as a host"),
+        "switch a VPN off for the call; a mobile modem's line looks the same and is what there is",
+    )
 }
 
 fn buffers(port: u16, dual: bool, receive: usize, send: usize) -> Finding {
@@ -179,6 +220,23 @@ mod tests {
         assert!(none.remedy.is_some_and(|remedy| remedy.contains("--public")));
         let server = router(7000, &[ip("2001:db8::5")], Err("no router answered".into()));
         assert_eq!(server.state, Verdict::Ok, "{server:?}");
+    }
+
+    #[test]
+    fn an_interface_that_cuts_packets_up_and_a_tunnel_are_told() {
+        let at = |name: &str, mtu, tunnel| Interface {
+            name: name.to_owned(),
+            mtu,
+            tunnel,
+            default: true,
+        };
+        let fine = packets(&[at("eth0", Some(1_500), false), at("wlan0", None, false)]);
+        assert_eq!(fine.state, Verdict::Ok, "{fine:?}");
+        assert!(fine.detail.contains("eth0 1500"), "{fine:?}");
+        let small = packets(&[at("eth0", Some(1_500), false), at("tun0", Some(1_000), true)]);
+        assert_eq!(small.state, Verdict::Warning, "{small:?}");
+        assert!(small.remedy.is_some_and(|remedy| remedy.contains("tun0")));
+        assert_eq!(through_a_tunnel(&at("wg0", None, true)).state, Verdict::Warning);
     }
 
     #[test]

@@ -117,7 +117,7 @@ fn above_the_log(
     let palette = &state.palette;
     let normal = density >= Density::Normal;
     let roomy = density == Density::Roomy;
-    let mut lines = vec![sections::header(s, width, palette)];
+    let mut lines = vec![sections::header(s, state, width)];
     let heading = |lines: &mut Vec<Line<'static>>, title: &str| {
         if roomy {
             lines.push(Line::default());

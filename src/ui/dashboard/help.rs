@@ -10,6 +10,7 @@ use crate::ui::palette::Palette;
 /// Key and meaning, the more important ones first.
 const KEYS: &[(&str, &str)] = &[
     ("m", "mute or unmute: silence live and in the file"),
+    ("p, space", "push to talk: space sends; recorded is everything"),
     ("c", "camera off or on: black in the file"),
     ("w", "open or close the preview window"),
     ("b, n", "mark this instant; n with a note for the edit"),

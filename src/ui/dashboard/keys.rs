@@ -8,6 +8,9 @@ use crate::ui::model::{Command, PeerStats, Snapshot, Volume};
 /// Lines that Page Up and Page Down move the log by.
 const PAGE: isize = 5;
 
+/// The key to talk with, with push-to-talk.
+pub const TALK: KeyCode = KeyCode::Char(' ');
+
 /// What a key leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -15,6 +18,10 @@ pub enum Action {
     Nothing,
     /// For the session.
     Command(Command),
+    /// Begin or end push-to-talk.
+    PushToTalk(bool),
+    /// The key to talk with went down, or is held.
+    Talk,
     /// The end key: ask whether it was meant.
     AskForEnd,
     /// It was not.
@@ -74,6 +81,7 @@ pub fn action(key: KeyEvent, state: &DashboardState, snapshot: &Snapshot) -> Act
     if state.help {
         return match key.code {
             Char('?' | 'q' | 'Q') | Esc => Action::Help(false),
+            TALK if state.push_to_talk => Action::Talk,
             _ => command(key.code, snapshot),
         };
     }
@@ -89,6 +97,8 @@ pub fn action(key: KeyEvent, state: &DashboardState, snapshot: &Snapshot) -> Act
         PageDown => Action::Scroll(-PAGE),
         End => Action::Scroll(isize::MIN),
         Char('n' | 'N') => Action::WriteNote,
+        Char('p' | 'P') => Action::PushToTalk(!state.push_to_talk),
+        TALK if state.push_to_talk => Action::Talk,
         Char('i' | 'I') if snapshot.invite_line.is_some() => Action::CopyInvite,
         Char('d' | 'D') if !snapshot.peers.is_empty() => Action::Detail(!state.detail),
         Tab => select(snapshot, state, 1),

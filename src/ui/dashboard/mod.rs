@@ -179,8 +179,15 @@ impl<'a, S: Session> Dashboard<'a, S> {
             wait = Duration::ZERO;
             changed = true;
             match event {
-                // Windows reports releases too.
-                Ok(terminal_event::Event::Key(key)) if key.kind != KeyEventKind::Release => {
+                // Windows reports releases, others where they were asked to.
+                Ok(terminal_event::Event::Key(key)) if key.kind == KeyEventKind::Release => {
+                    if key.code == keys::TALK
+                        && let Some(command) = self.state.let_go()
+                    {
+                        self.session.command(command);
+                    }
+                }
+                Ok(terminal_event::Event::Key(key)) => {
                     self.pressed = Some(clock::now());
                     let action = keys::action(key, &self.state, &self.session.snapshot());
                     self.act(action);
@@ -203,6 +210,17 @@ impl<'a, S: Session> Dashboard<'a, S> {
         match action {
             Action::Nothing => {}
             Action::Command(command) => self.session.command(command),
+            Action::PushToTalk(on) => {
+                self.state.push_to_talk = on;
+                terminal::report_releases(on);
+                self.session.command(if on { Command::Hush } else { Command::Talk });
+            }
+            Action::Talk => {
+                let hushed = self.session.snapshot().hushed;
+                if let Some(command) = self.state.talk(hushed, clock::now()) {
+                    self.session.command(command);
+                }
+            }
             Action::AskForEnd => self.state.asking = true,
             Action::KeepGoing => self.state.asking = false,
             Action::End => {
@@ -286,6 +304,10 @@ impl<'a, S: Session> Dashboard<'a, S> {
             return self.state.say(NO_SUSPENDING.to_owned());
         };
         self.screen.taken = None;
+        if self.state.push_to_talk {
+            // Nobody sees the key being let go.
+            self.session.command(Command::Hush);
+        }
         // A terminal that is gone is noticed where it is drawn on.
         let _ = writeln!(io::stdout(), "{AWAY}");
         if supervisor.stop().is_err() {
@@ -310,6 +332,7 @@ impl<'a, S: Session> Dashboard<'a, S> {
         }
         // A new one draws everything; clearing would ask the terminal where its cursor is.
         let drawn = self.screen.back();
+        terminal::report_releases(self.state.push_to_talk);
         match drawn.and_then(|()| Terminal::new(CrosstermBackend::new(io::stdout()))) {
             Ok(terminal) => self.terminal = terminal,
             Err(e) => self.lose(&e),

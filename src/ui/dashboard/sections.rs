@@ -17,7 +17,8 @@ const LABEL: usize = 10;
 const LITTLE_SPACE: u64 = 2_000_000_000;
 
 /// Who, what happens, what is off; at the right the recording clock.
-pub fn header(s: &Snapshot, width: usize, palette: &Palette) -> Line<'static> {
+pub fn header(s: &Snapshot, state: &DashboardState, width: usize) -> Line<'static> {
+    let palette = &state.palette;
     let mut left = vec![Span::styled(" HyperZoom", palette.strong)];
     left.push(Span::styled("  ", palette.quiet));
     if !s.own_name.is_empty() {
@@ -30,7 +31,13 @@ pub fn header(s: &Snapshot, width: usize, palette: &Palette) -> Line<'static> {
         None => ("not recording".to_owned(), palette.quiet),
     };
     let mut right = Vec::new();
-    for (on, text) in [(s.muted, " MUTED "), (s.camera_off, " CAMERA OFF ")] {
+    let on_air = state.push_to_talk && !s.hushed && !s.muted;
+    for (on, text) in [
+        (s.muted, " MUTED "),
+        (on_air, " ON AIR "),
+        (s.hushed && !s.muted, " NOT SENT, RECORDED "),
+        (s.camera_off, " CAMERA OFF "),
+    ] {
         if on {
             right.push(Span::styled(text, palette.badge));
             right.push(Span::raw(" "));
@@ -317,6 +324,9 @@ pub fn footer(s: &Snapshot, state: &DashboardState, width: usize) -> Line<'stati
         return Line::styled("  Finishing; Ctrl-C again aborts", palette.strong);
     }
     let mut keys = Vec::new();
+    if state.push_to_talk {
+        keys.push(("space", if s.hushed { "talk" } else { "stop talking" }));
+    }
     let mute = if s.muted { "unmute" } else { "mute" };
     let camera = if s.camera_off { "camera on" } else { "camera off" };
     let window = if s.window_open { "close window" } else { "window" };

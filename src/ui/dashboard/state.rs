@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::ui::entry::Entry;
 use crate::ui::meter::Held;
-use crate::ui::model::{PeerStats, PeerView, Snapshot};
+use crate::ui::model::{Command, PeerStats, PeerView, Snapshot};
 use crate::ui::palette::Palette;
 use crate::units::Micros;
 
@@ -74,6 +74,18 @@ impl Floor {
     }
 }
 
+/// Longer than any keyboard waits before it repeats a key that is held, microseconds.
+const REPEATS: i64 = 700_000;
+
+/// The key to talk with. Most terminals tell nothing of its release, and repeat it while it is held.
+#[derive(Clone, Copy, Debug, Default)]
+struct TalkKey {
+    /// This terminal has told of a release.
+    released: bool,
+    /// When it was pressed, or repeated.
+    pressed: Option<Micros>,
+}
+
 /// Everything that is drawn beside the snapshot.
 #[derive(Debug)]
 pub struct DashboardState {
@@ -99,6 +111,9 @@ pub struct DashboardState {
     pub detail: bool,
     /// A marker's note, and when it was begun.
     pub note: Option<(Entry, Micros)>,
+    /// Sound is only sent while the key to talk with is held, or between two pressings of it.
+    pub push_to_talk: bool,
+    talk: TalkKey,
     /// Each participant's last minutes.
     pub past: BTreeMap<u8, Past>,
     second: i64,
@@ -107,6 +122,24 @@ pub struct DashboardState {
 }
 
 impl DashboardState {
+    /// The key to talk with went down, or is held: what that asks for.
+    pub fn talk(&mut self, hushed: bool, now: Micros) -> Option<Command> {
+        let held = self.talk.pressed.is_some_and(|at| now.since(at) < REPEATS);
+        self.talk.pressed = Some(now);
+        match (held, hushed) {
+            (true, _) => None,
+            (false, true) => Some(Command::Talk),
+            // Where releases are told, one of them was lost (with the window's focus, say).
+            (false, false) => (!self.talk.released).then_some(Command::Hush),
+        }
+    }
+
+    /// It was let go.
+    pub fn let_go(&mut self) -> Option<Command> {
+        self.talk = TalkKey { released: true, pressed: None };
+        self.push_to_talk.then_some(Command::Hush)
+    }
+
     /// Nothing seen yet.
     pub fn new(palette: Palette) -> Self {
         Self {
@@ -121,6 +154,8 @@ impl DashboardState {
             chosen: None,
             detail: false,
             note: None,
+            push_to_talk: false,
+            talk: TalkKey::default(),
             past: BTreeMap::new(),
             second: -1,
             seen: Vec::new(),

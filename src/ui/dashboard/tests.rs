@@ -6,7 +6,7 @@ use ratatui::backend::TestBackend;
 use ratatui::style::Color;
 
 use super::draw::draw;
-use super::keys::{Action, action};
+use super::keys::{Action, TALK, action};
 use super::state::DashboardState;
 use crate::ui::model::{
     ClockView, Command, DiskStats, LatencyParts, PeerHealth, PeerStats, PeerVideo, PeerView,
@@ -418,6 +418,36 @@ fn keys_toggle_by_what_the_snapshot_says() {
     s.camera_off = true;
     assert_eq!(press(&s, 'm'), Action::Command(Command::Unmute));
     assert_eq!(press(&s, 'c'), Action::Command(Command::CameraOn));
+}
+
+#[test]
+fn push_to_talk_follows_the_key_or_toggles_where_nobody_tells_of_its_release() {
+    let s = in_call();
+    let mut state = state_for(&s);
+    let press = |state: &DashboardState, c| action(KeyEvent::new(c, KeyModifiers::NONE), state, &s);
+    assert_eq!(press(&state, TALK), Action::Nothing);
+    assert_eq!(press(&state, KeyCode::Char('p')), Action::PushToTalk(true));
+    // Let go of a space that was for something else.
+    assert_eq!(state.let_go(), None);
+    let mut state = state_for(&s);
+    state.push_to_talk = true;
+    assert_eq!(press(&state, TALK), Action::Talk);
+    assert_eq!(press(&state, KeyCode::Char('p')), Action::PushToTalk(false));
+
+    let ms = |ms: i64| Micros(ms * 1_000);
+    // Held in a terminal that repeats and says nothing else, then pressed once more.
+    assert_eq!(state.talk(true, ms(0)), Some(Command::Talk));
+    for n in 0..20 {
+        assert_eq!(state.talk(false, ms(500 + n * 33)), None);
+    }
+    assert_eq!(state.talk(false, ms(5_000)), Some(Command::Hush));
+    // Held in one that tells of the release; then a release that got lost.
+    assert_eq!(state.talk(true, ms(10_000)), Some(Command::Talk));
+    assert_eq!(state.talk(false, ms(10_500)), None);
+    assert_eq!(state.let_go(), Some(Command::Hush));
+    assert_eq!(state.talk(true, ms(10_600)), Some(Command::Talk));
+    assert_eq!(state.talk(false, ms(20_000)), None);
+    assert_eq!(state.let_go(), Some(Command::Hush));
 }
 
 #[test]

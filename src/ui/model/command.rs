@@ -11,6 +11,10 @@ pub enum Command {
     Mute,
     /// Take that back.
     Unmute,
+    /// Send nothing of the own microphone; the file goes on (push-to-talk, between words).
+    Hush,
+    /// Send it again.
+    Talk,
     /// Show the own camera again.
     CameraOn,
     /// Black in the file, nothing sent.

@@ -92,6 +92,36 @@ fn what_is_said_while_muted_is_recorded_when_that_was_asked_for() {
 }
 
 #[test]
+fn what_is_not_sent_is_recorded_all_the_same() {
+    let _place = side_by_side();
+    let room = tempfile::tempdir().expect("a folder");
+    let heard = room.path().join("heard.wav");
+    let (mut host, invite) = host(party("off", "off", &file(&heard), room.path()));
+    let mut ben = guest("Ben", &invite, party("test", "off", "off", &room.path().join("b")));
+    host.wait("peer_joined");
+    ben.recorded(2.0);
+    ben.command("hush");
+    ben.more_stats(3);
+    ben.command("talk");
+    ben.more_stats(3);
+    host.command("end");
+    host.finished();
+    ben.command("end");
+    let recorded = sound(&ben.finished().path());
+    let power = |samples: &[f32]| {
+        (samples.iter().map(|s| s * s).sum::<f32>() / samples.len() as f32).sqrt()
+    };
+    let own: Vec<f32> = recorded.chunks_exact(24_000).map(power).collect();
+    assert!(own.iter().all(|l| *l > 0.02), "{own:?}");
+    let loud: Vec<f32> = read_wav(&heard).chunks_exact(24_000).map(power).collect();
+    // The codec's noise in silence is far below.
+    let (quiet, heard): (Vec<f32>, Vec<f32>) = loud.iter().partition(|l| **l < 0.001);
+    assert!(quiet.len() >= 4 && heard.len() >= 6, "{loud:?}");
+    let last = loud.iter().rposition(|l| *l < 0.001).expect("silence");
+    assert!(loud[..4].iter().any(|l| *l > 0.02) && loud[last..].iter().any(|l| *l > 0.02));
+}
+
+#[test]
 fn who_is_made_softer_or_muted_here_is_heard_so_and_recorded_as_ever() {
     let _place = side_by_side();
     let room = tempfile::tempdir().expect("a folder");

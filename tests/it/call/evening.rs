@@ -87,6 +87,18 @@ fn an_evening_by_keys_from_the_headphones_to_the_verdict() {
     ana.shows("close this help");
     ana.press("?");
 
+    // Push-to-talk, held in a terminal that tells when a key is let go.
+    ana.press("p");
+    ana.shows("NOT SENT, RECORDED");
+    ana.press("\u{1b}[32;1:1u");
+    ana.shows("ON AIR");
+    ana.press("\u{1b}[32;1:3u");
+    ana.shows("NOT SENT, RECORDED");
+    ana.press("p");
+    ana.press("m");
+    ana.shows("MUTED");
+    ana.press("m");
+
     ana.press("q");
     ana.shows("End the call?");
     ana.press("n");
