@@ -95,9 +95,7 @@ fn an_evening_by_keys_from_the_headphones_to_the_verdict() {
     ana.press("\u{1b}[32;1:3u");
     ana.shows("NOT SENT, RECORDED");
     ana.press("p");
-    ana.press("m");
-    ana.shows("MUTED");
-    ana.press("m");
+    ana.hides("NOT SENT");
 
     ana.press("q");
     ana.shows("End the call?");
