@@ -1,4 +1,4 @@
-//! Every warning and error that a running call or recording may tell, in one list ([`list`]): what
+//! Every warning and error that a running call or recording may tell, in one list ([`Notice`]): what
 //! it says, why it comes about, what to do. `hyperzoom explain` prints it, `docs/messages.md` is it.
 
 mod list;
