@@ -261,6 +261,15 @@ fn rest(view: &View, state: &State, width: usize) -> Rows {
     if !text.is_empty() {
         rows.push(2, Line::raw(fit(&format!("  {text}"), width)));
     }
+    let [microphone, _, camera] = &view.devices;
+    if [microphone, camera].iter().all(|device| device.state == DeviceState::Off) {
+        let remark = Remark {
+            mood: Mood::Caution,
+            text: "microphone and camera are off: your file will hold nothing of you".into(),
+            remedy: Some("choose one with the arrow keys".into()),
+        };
+        told(&mut rows, 1, &remark, width, palette);
+    }
     if let Some(space) = &view.space {
         let rank = if space.mood == Mood::Good { 3 } else { 1 };
         let space = match space.mood {

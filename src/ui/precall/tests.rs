@@ -230,6 +230,17 @@ fn a_device_that_failed_holds_the_start_up() {
 }
 
 #[test]
+fn who_switches_both_off_is_told_what_the_file_will_hold() {
+    let state = state(Asked::Host, "");
+    let mut view = ready();
+    let says = |view: &View| drawn(view, &state, 80, 24).to_string().contains("nothing of you");
+    view.devices[0].state = DeviceState::Off;
+    assert!(!says(&view), "the camera is on");
+    view.devices[2].state = DeviceState::Off;
+    assert!(says(&view));
+}
+
+#[test]
 fn an_unfinished_recording_is_recovered_or_left_before_escape_leaves() {
     let (mut view, mut state) = (troubled(), state(Asked::Host, ""));
     assert_eq!(state.press(key(KeyCode::Char('r')), &view), Action::Recover);
