@@ -11,7 +11,7 @@ use super::error::VideoError;
 use super::frame::{Codes, Frame, PixelFormat};
 use super::image::{I420, MAX_SIDE};
 use super::recolour::{Recolour, split};
-use super::reduce::{Layout, Ratio, Reducer};
+use super::reduce::{Layout, Ratio, Reducer, between};
 use super::rgb;
 use super::scale::down_to;
 
@@ -135,7 +135,6 @@ impl Converter {
         let factor = fraction((width, height), self.largest);
         jpeg.set_scaling_factor(factor).map_err(damaged)?;
         let header = header.scaled(factor);
-        out.resize(factor.scale(width as usize) as u32, factor.scale(height as usize) as u32);
         let planes = |pixels| YuvImage {
             pixels,
             width: header.width,
@@ -150,6 +149,9 @@ impl Converter {
             _ => None,
         };
         let ratio = self.largest.and_then(|to| Ratio::of(size, to));
+        if layout.is_none() || ratio.is_none() {
+            out.resize(size.0, size.1);
+        }
         match (layout, ratio) {
             (Some(layout), Some(ratio)) => {
                 let high = if layout == Layout::I420 { size.1 / 2 } else { size.1 };
@@ -263,9 +265,7 @@ fn halve_rows(from: &[u8], to: &mut [u8], row: usize) {
     for (pair, to) in from.chunks(2 * row).zip(to.chunks_exact_mut(row)) {
         let (above, below) = pair.split_at(row);
         let below = if below.is_empty() { above } else { below };
-        for ((a, b), to) in above.iter().zip(below).zip(to) {
-            *to = ((u16::from(*a) + u16::from(*b) + 1) >> 1) as u8;
-        }
+        between(above, below, to);
     }
 }
 

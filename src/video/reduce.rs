@@ -10,7 +10,8 @@ mod kernel;
 #[cfg(target_arch = "x86_64")]
 mod vectors;
 
-use self::kernel::{Kernel, between, half_packed, half_pairs};
+pub use self::kernel::between;
+use self::kernel::{Kernel, half_packed, half_pairs};
 use super::frame::{Codes, Frame, PixelFormat};
 use super::recolour::{Recolour, split};
 use super::scale::down_to;

@@ -98,12 +98,14 @@ impl<'a> Stream<'a> {
         Ok(())
     }
 
+    fn give_back(&mut self) -> io::Result<()> {
+        self.lent.take().map_or(Ok(()), |index| self.queue(index))
+    }
+
     /// Gives the last picture back and waits at most `ms` for another; whether there may be one. What
     /// is wrong with the device is told by [`next`](Self::next), which has the words.
     pub fn wait(&mut self, ms: u16) -> io::Result<bool> {
-        if let Some(index) = self.lent.take() {
-            self.queue(index)?;
-        }
+        self.give_back()?;
         let mut fds = [PollFd::new(self.device.as_fd(), PollFlags::POLLIN)];
         match nix::poll::poll(&mut fds, PollTimeout::from(ms)) {
             Ok(ready) => Ok(ready > 0),
@@ -114,9 +116,7 @@ impl<'a> Stream<'a> {
 
     /// The next picture, until the next call; `None` if there is none yet.
     pub fn next(&mut self) -> io::Result<Option<(&[u8], Meta)>> {
-        if let Some(index) = self.lent.take() {
-            self.queue(index)?;
-        }
+        self.give_back()?;
         let mut buffer = Self::buffer(0);
         // SAFETY: as above.
         match unsafe { sys::dqbuf(self.device.fd(), &raw mut buffer) } {
