@@ -40,7 +40,7 @@ fn call(
     feeds: &mut [PeerFeed],
     said: &[Vec<u8>],
     now: &mut i64,
-    (callbacks, block): (usize, usize),
+    (callbacks, block, on_time): (usize, usize, bool),
     arrives: impl Fn(u64, usize) -> bool,
 ) {
     let mut out = vec![0.0; block];
@@ -56,7 +56,15 @@ fn call(
                 }
             }
             *now = until;
-            mixer.render(&mut out, Micros(*now));
+            if on_time {
+                let mut filled = 0;
+                while filled < out.len() {
+                    let due = Micros(*now) + filled as i64 * 1_000_000 / 48_000;
+                    filled += mixer.render_due(&mut out[filled..], 4, due);
+                }
+            } else {
+                mixer.render(&mut out, Micros(*now));
+            }
             for feed in feeds.iter() {
                 std::hint::black_box(feed.stats());
             }
@@ -69,9 +77,17 @@ fn the_speaker_callback_and_the_feeds_do_not_allocate_whatever_the_network_does(
     let said = said();
     let (mut mixer, mut feeds) = mixer(3).unwrap();
     let mut now = 0;
-    for block in [1usize, 64, 240, 441, 4_096, 10_000] {
+    for (block, on_time) in [
+        (1usize, false),
+        (64, false),
+        (240, false),
+        (441, false),
+        (480, true),
+        (4_096, false),
+        (10_000, false),
+    ] {
         let callbacks = 96_000usize.div_ceil(block).min(4_000);
-        let size = (callbacks, block);
+        let size = (callbacks, block, on_time);
         call(&mut mixer, &mut feeds, &said, &mut now, size, |_, _| true);
         call(&mut mixer, &mut feeds, &said, &mut now, size, |n, peer| {
             !(n + peer as u64).is_multiple_of(7)

@@ -55,7 +55,16 @@ fn the_speaker_callback_makes_no_system_call_whatever_the_network_does() {
                 feeds[1].stop();
                 feeds[2].restart();
             }
-            mixer.render(&mut out, now);
+            // A card with a period, and one that is written when it must be.
+            if block % 400 < 200 {
+                mixer.render(&mut out, now);
+            } else {
+                let mut filled = 0;
+                while filled < out.len() {
+                    let due = now + filled as i64 * 1_000_000 / 48_000;
+                    filled += mixer.render_due(&mut out[filled..], 4, due);
+                }
+            }
         }
     };
     // Pages that are touched the first time, and lazily bound symbols, are the loader's business.

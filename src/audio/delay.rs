@@ -9,10 +9,10 @@
 //! never come in here: loss is not jitter, and a buffer that takes it for jitter never shrinks
 //! again.
 
-/// Width of a histogram bin, in samples: 0.25 ms.
-const BIN: i64 = 12;
+/// Width of a histogram bin, in samples: 0.125 ms.
+const BIN: i64 = 6;
 /// Bins up to the ceiling; bin 0 holds exactly the least, the last one everything above.
-const BINS: usize = 120;
+const BINS: usize = 240;
 /// Deepest playout, in samples (PRD 4.2.1: 30 ms).
 pub const CEILING: i64 = BIN * BINS as i64;
 /// Depth at the start, in samples (PRD 4.2.1: 5 ms).

@@ -65,6 +65,15 @@ impl FractionalReader {
         self.read + self.taps <= self.write
     }
 
+    /// Output samples `step` apart for which all the input is here.
+    pub fn left(&self, step: f64) -> usize {
+        if !self.ready() || step <= 0.0 {
+            return 0;
+        }
+        let places = (self.write - self.read - self.taps + 1) as f64;
+        ((places - self.phase) / step).ceil() as usize
+    }
+
     /// Input samples that are missing for `count` output samples, give or take one for rounding.
     pub fn needed(&self, count: usize, step: f64) -> usize {
         if count == 0 {

@@ -33,6 +33,7 @@ struct Packet {
     epoch: u32,
     sequence: u64,
     arrival: Micros,
+    ready: Micros,
     len: usize,
     bytes: [u8; MAX_AUDIO_PAYLOAD],
 }
@@ -119,13 +120,39 @@ impl Mixer {
                 // A part is due that much before the end of the whole block.
                 after -= part.len();
                 let due = now - after as i64 * 1_000_000 / i64::from(SAMPLE_RATE);
-                voice.add_to(part, &mut self.scratch[..part.len()], due);
+                let scratch = &mut self.scratch[..part.len()];
+                voice.add(part, scratch, |buffer, out| buffer.pull(out, due));
             }
             voice.shared.stats.store(&voice.buffer.stats());
         }
         for sample in out.iter_mut() {
             *sample = limit(*sample);
         }
+    }
+
+    /// The same for who asks no sooner than the first sample is needed: fills at least `least`
+    /// samples of `out`, and beyond those as many as nothing that arrives can change any more.
+    /// Returns how many.
+    pub fn render_due(&mut self, out: &mut [f32], least: usize, now: Micros) -> usize {
+        let longest = out.len().min(MAX_BLOCK);
+        let least = least.min(longest);
+        let mut len = longest;
+        out[..longest].fill(0.0);
+        for voice in &mut self.voices {
+            voice.receive();
+            let (due, scratch) = (&mut out[..least], &mut self.scratch[..least]);
+            voice.add(due, scratch, |buffer, out| buffer.pull_on_time(out, now));
+            len = len.min(least.saturating_add(voice.settled()));
+        }
+        for voice in &mut self.voices {
+            let (more, scratch) = (&mut out[least..len], &mut self.scratch[least..len]);
+            voice.add(more, scratch, |buffer, out| buffer.go_on(out));
+            voice.shared.stats.store(&voice.buffer.stats());
+        }
+        for sample in &mut out[..len] {
+            *sample = limit(*sample);
+        }
+        len
     }
 }
 
@@ -142,7 +169,7 @@ impl Voice {
             }
             let payload = &packet.bytes[..packet.len.min(MAX_AUDIO_PAYLOAD)];
             let received = ReceivedAudio { sequence: packet.sequence, payload };
-            self.buffer.push(&received, packet.arrival);
+            self.buffer.push_ready(&received, packet.arrival, packet.ready);
         }
     }
 
@@ -156,7 +183,23 @@ impl Voice {
         }
     }
 
-    fn add_to(&mut self, out: &mut [f32], scratch: &mut [f32], now: Micros) {
+    /// Samples that can be given out without another look at what has come.
+    fn settled(&self) -> usize {
+        if self.is_away() { usize::MAX } else { self.buffer.settled() }
+    }
+
+    /// Nobody has the slot, and who had it has faded.
+    fn is_away(&self) -> bool {
+        self.gain == 0.0 && self.shared.state.load(Ordering::Acquire) & 1 == 0
+    }
+
+    /// Adds to `out` what `pull` gives.
+    fn add(
+        &mut self,
+        out: &mut [f32],
+        scratch: &mut [f32],
+        pull: impl FnOnce(&mut PlayoutBuffer, &mut [f32]),
+    ) {
         // Before the presence: a muted peer must not be heard while it leaves.
         let volume = self.shared.volume();
         let present = self.shared.state.load(Ordering::Acquire) & 1 == 1;
@@ -165,7 +208,7 @@ impl Voice {
         }
         let wanted = if present { volume } else { 0.0 };
         // Also of who is muted, so that unmuting finds the place and the depth.
-        self.buffer.pull(scratch, now);
+        pull(&mut self.buffer, scratch);
         if self.gain == wanted {
             for (sum, sample) in out.iter_mut().zip(scratch) {
                 *sum += *sample * wanted;
@@ -239,6 +282,17 @@ impl PeerFeed {
     /// Hands a packet to the callback: its extended sequence number, when it arrived, what was in
     /// the seal. False, and counted, when it cannot be taken: nobody plays, or the slot is empty.
     pub fn push(&mut self, sequence: u64, arrival: Micros, payload: &[u8]) -> bool {
+        self.push_ready(sequence, arrival, arrival, payload)
+    }
+
+    /// The same of a packet that is here a little after it arrived, at `ready`.
+    pub fn push_ready(
+        &mut self,
+        sequence: u64,
+        arrival: Micros,
+        ready: Micros,
+        payload: &[u8],
+    ) -> bool {
         if !self.present || payload.len() > MAX_AUDIO_PAYLOAD {
             return false;
         }
@@ -251,6 +305,7 @@ impl PeerFeed {
             epoch: self.epoch,
             sequence,
             arrival,
+            ready,
             len: payload.len(),
             bytes: [0; MAX_AUDIO_PAYLOAD],
         };

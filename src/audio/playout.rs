@@ -18,6 +18,7 @@ mod control;
 #[cfg(test)]
 mod onset_tests;
 mod play;
+mod pull;
 #[cfg(test)]
 mod seam_tests;
 mod store;
@@ -47,15 +48,13 @@ const OLDER_STREAM: u32 = 3;
 const MOST_FRAMES: u64 = 1 << 48;
 /// How far a first packet may have overtaken earlier ones, in frames.
 const OVERTAKEN: u64 = 8;
-/// Samples over which the level is averaged: 50 ms.
-const LEVEL_WINDOW: f32 = 2_400.0;
 /// Packets between two pulls whose arrival is looked at; more are beyond any callback's period.
 const ARRIVALS: usize = 64;
-/// So long after the last packet with copies room is kept for them, samples: 2 s.
+/// So long after the last packet with such copies room is kept for them, samples: 2 s.
 const COPIES: i64 = 96_000;
 /// Kept beyond what the frames need, so that the controller's reach never makes one late, samples:
-/// 0.25 ms.
-const MARGIN: i64 = 12;
+/// 0.17 ms.
+const MARGIN: i64 = 8;
 /// Share of the frames whose jitter has room beside a copy's offset.
 const BESIDE_COPIES: f32 = 0.75;
 
@@ -134,6 +133,8 @@ enum State {
 struct Arrival {
     number: u64,
     at: Micros,
+    /// When it could be had.
+    ready: Micros,
     /// It was the newest of its packet.
     newest: bool,
 }
@@ -248,6 +249,11 @@ impl PlayoutBuffer {
 
     /// Takes a packet that arrived at `arrival`, in whatever order, any number of times.
     pub fn push(&mut self, packet: &ReceivedAudio<'_>, arrival: Micros) {
+        self.push_ready(packet, arrival, arrival);
+    }
+
+    /// The same of one that could be had a little later than it arrived, at `ready`.
+    pub fn push_ready(&mut self, packet: &ReceivedAudio<'_>, arrival: Micros, ready: Micros) {
         let Ok(payload) = parse_payload(packet.payload) else {
             self.rejected += 1;
             return;
@@ -277,36 +283,15 @@ impl PlayoutBuffer {
         for frame in payload.frames() {
             if let Some(number) = sequence.checked_sub(u64::from(frame.back)) {
                 let says_silence = payload.silence_follows && frame.back == 0;
-                self.accept(number, frame.data, says_silence, arrival);
+                self.accept(number, frame.data, says_silence, (arrival, ready));
             }
         }
-        if payload.reach() > 0 {
+        // The first packets after silence have little to copy: what they lack comes with the next.
+        let shorter = payload.reach() < self.reach && self.output - self.reached < COPIES;
+        if payload.reach() > 0 && !shorter {
             self.reach = payload.reach();
             self.reached = self.output;
         }
-    }
-
-    /// Fills `out` with what is to be heard from `now` on; silence when there is no stream.
-    pub fn pull(&mut self, out: &mut [f32], now: Micros) {
-        self.clock.callback(now, self.output);
-        self.take_in(out.len());
-        let lead = match self.state {
-            State::Idle => out.len(),
-            State::Starting => self.start(out.len()),
-            State::Playing => 0,
-        };
-        out[..lead].fill(0.0);
-        let heard = &mut out[lead..];
-        let begin = self.output + lead as i64;
-        for (i, sample) in heard.iter_mut().enumerate() {
-            while !self.reader.ready() {
-                self.step(begin + i as i64);
-            }
-            *sample = self.reader.next(1.0 + self.control.rate());
-        }
-        self.played_samples += heard.len() as u64;
-        self.output += out.len() as i64;
-        self.measure(out);
     }
 
     /// What it has done so far.
@@ -366,26 +351,6 @@ impl PlayoutBuffer {
         let reach = i64::from(self.reach) * self.samples();
         let copies = reach + self.delay.quantile(BESIDE_COPIES) + MARGIN;
         depth.max(copies).min(super::delay::CEILING)
-    }
-
-    /// Takes the needs of what has come since the last pull, in a callback of `len` samples.
-    fn take_in(&mut self, len: usize) {
-        let (output, samples) = (self.output, self.samples());
-        for i in 0..std::mem::take(&mut self.arrived) {
-            let Arrival { number, at, newest } = self.arrivals[i];
-            let position = self.position(number);
-            let need = output.wrapping_sub(position);
-            let put_off = self.clock.put_off(at, output, len);
-            let need_safely = need.saturating_add(put_off);
-            self.delay.push(need_safely, output, samples);
-            if newest {
-                self.clock.packet(at, position, output);
-                if number >= self.newest {
-                    (self.newest, self.newest_need) = (number, need);
-                }
-            }
-            self.heard = output;
-        }
     }
 
     /// Begins a stream or notices that another one has begun; false when the packet is to be left.
@@ -467,12 +432,18 @@ impl PlayoutBuffer {
         self.newest.max(arrived.unwrap_or(0))
     }
 
-    fn accept(&mut self, number: u64, data: &[u8], says_silence: bool, at: Micros) {
+    fn accept(
+        &mut self,
+        number: u64,
+        data: &[u8],
+        says_silence: bool,
+        (at, ready): (Micros, Micros),
+    ) {
         let first_copy =
             matches!(self.store.fate(number), Fate::Unknown | Fate::Missed | Fate::Silent);
         if first_copy && self.arrived < ARRIVALS && number.saturating_add(SLOTS) > self.next {
             let newest = number >= self.newest_known();
-            self.arrivals[self.arrived] = Arrival { number, at, newest };
+            self.arrivals[self.arrived] = Arrival { number, at, ready, newest };
             self.arrived += 1;
         }
         if number < self.next {
@@ -506,14 +477,5 @@ impl PlayoutBuffer {
             }
         }
         self.next = number;
-    }
-
-    fn measure(&mut self, out: &[f32]) {
-        if out.is_empty() {
-            return;
-        }
-        let power = out.iter().map(|s| s * s).sum::<f32>() / out.len() as f32;
-        let share = 1.0 - (-(out.len() as f32) / LEVEL_WINDOW).exp();
-        self.power += (power - self.power) * share;
     }
 }

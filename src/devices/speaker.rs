@@ -27,9 +27,18 @@ use crate::units::{Micros, SAMPLE_RATE};
 /// Gives what the speaker plays.
 pub trait SpeakerSource: Send {
     /// Fills the next samples, 48 kHz; `now` is the moment of the call (the first of them is heard
-    /// [`Speaker::delay`] later, if the call is on time). While a lost device is away it is called all the same. Runs in the
-    /// audio callback: no allocation, lock, log, wait or panic.
+    /// [`Speaker::delay`] later, if the call is on time). While a lost device is away it is called
+    /// all the same. Runs in the audio callback: no allocation, lock, log, wait or panic.
     fn fill(&mut self, out: &mut [f32], now: Micros);
+
+    /// The same for a speaker that asks no sooner than the first sample must be written: fills at
+    /// least `least` samples of `out`, and beyond those only what will not be different later.
+    /// Returns how many.
+    fn fill_due(&mut self, out: &mut [f32], least: usize, now: Micros) -> usize {
+        let _ = least;
+        self.fill(out, now);
+        out.len()
+    }
 }
 
 /// How to open a speaker.

@@ -79,6 +79,12 @@ impl SpeakerSource for Playback {
         self.mixer.render(out, now);
         self.sound_tone(out, now);
     }
+
+    fn fill_due(&mut self, out: &mut [f32], least: usize, now: Micros) -> usize {
+        let len = self.mixer.render_due(out, least, now);
+        self.sound_tone(&mut out[..len], now);
+        len
+    }
 }
 
 #[cfg(test)]

@@ -370,7 +370,7 @@ impl Receive {
                     }
                 }
                 if let Some(feed) = self.feeds.get_mut(usize::from(peer.0)) {
-                    feed.push(sequence, at, payload);
+                    feed.push_ready(sequence, at, clock::now(), payload);
                 }
                 let meter = meters.get_mut(usize::from(peer.0));
                 if self.note_place(peer, from, at, places) {

@@ -92,6 +92,8 @@ pub struct Gauges {
     rss_mb: f64,
     disk: DiskStats,
     before: [Before; MAX_PARTICIPANTS],
+    /// The way from each: by the clocks, and there and back.
+    ways: [(Lately, Lately); MAX_PARTICIPANTS],
     peers: Vec<PeerStats>,
     recording: Option<RecordingStats>,
     second: SecondLevel,
@@ -115,6 +117,7 @@ impl Gauges {
             rss_mb: 0.0,
             disk: DiskStats::default(),
             before: Default::default(),
+            ways: Default::default(),
             peers: Vec::new(),
             recording: None,
             second: SecondLevel::default(),
@@ -226,14 +229,18 @@ impl Gauges {
         let came = playout.received.saturating_sub(was.playout.received);
         let played = playout.played_samples.saturating_sub(was.playout.played_samples);
         let rtt = member.round_trip.unwrap_or(0) as f64 / 1e3;
+        let ways = &mut self.ways[index];
+        if member.round_trip.is_none() {
+            *ways = Default::default();
+        }
         let latency = latency(&Path {
             input: i64::from(member.status.input_delay_micros),
             frame: member.frame_micros,
-            transit: counters.transit.take(),
+            transit: ways.0.push(counters.transit.take()),
             clocks: own.zip(member.status.clock).map(|(own, theirs)| {
                 i64::from(own.uncertainty_micros) + i64::from(theirs.uncertainty_micros)
             }),
-            round_trip: member.round_trip.unwrap_or(0),
+            round_trip: ways.1.push(member.round_trip).unwrap_or(0),
             depth_ms: f64::from(playout.held_ms),
             output: m.speaker.map_or(0, Speaker::delay),
         });
@@ -429,6 +436,20 @@ pub fn tiles(snapshot: &Snapshot) -> ((u8, TileInfo), Vec<(u8, TileInfo)>) {
     ((snapshot.own_id.unwrap_or(0), own), peers)
 }
 
+/// The least of the last four seconds' figures: as far back as the playout buffer looks for the
+/// fastest packet, from which it counts.
+#[derive(Clone, Copy, Debug, Default)]
+struct Lately([Option<i64>; 4]);
+
+impl Lately {
+    /// Takes this second's, if there is one.
+    fn push(&mut self, figure: Option<i64>) -> Option<i64> {
+        self.0.rotate_right(1);
+        self.0[0] = figure;
+        self.0.iter().flatten().min().copied()
+    }
+}
+
 /// What is known of the way from one mouth to the own ear; microseconds but for the depth.
 struct Path {
     input: i64,
@@ -550,6 +571,14 @@ mod tests {
             depth_ms: 1.0,
             output: 750,
         }
+    }
+
+    #[test]
+    fn the_way_is_that_of_the_fastest_packet_of_four_seconds() {
+        let mut lately = Lately::default();
+        let told = [Some(9), Some(7), None, Some(8), Some(9), Some(9)].map(|f| lately.push(f));
+        assert_eq!(told, [Some(9), Some(7), Some(7), Some(7), Some(7), Some(8)]);
+        assert_eq!([None; 4].map(|f| lately.push(f)), [Some(8), Some(9), Some(9), None]);
     }
 
     #[test]

@@ -98,6 +98,16 @@ impl Clock {
         (samples + period - 1) / period * period
     }
 
+    /// The output's sample whose turn it was when the packet could be had, for an output that asks
+    /// for each when its turn comes. `at`: where the output is now.
+    pub fn place(&self, ready: Micros, at: i64) -> i64 {
+        let Some(zero) = self.callbacks.get() else { return at };
+        let ago = zero.wrapping_add(micros(at)).wrapping_sub(ready.0);
+        // Who asks late has what came meanwhile.
+        let ago = ago.clamp(0, MOST_MICROS) * i64::from(SAMPLE_RATE) / 1_000_000;
+        at.wrapping_sub(ago)
+    }
+
     /// Interarrival jitter, milliseconds.
     pub fn jitter_ms(&self) -> f32 {
         self.jitter
@@ -135,6 +145,18 @@ mod tests {
         let long = |arrival: i64| clock.put_off(Micros(arrival), 49 * 480, 4_800);
         assert_eq!([long(497_000), long(487_000), long(300_000)], [4_800, 4_320, 0]);
         assert_eq!(clock.put_off(Micros(0), 0, 0), 0);
+    }
+
+    #[test]
+    fn without_a_period_a_packet_counts_from_when_it_could_be_had() {
+        let mut clock = Clock::new();
+        assert_eq!(clock.place(Micros(9), 77), 77);
+        clock.callback(Micros(7_000), 0);
+        clock.callback(Micros(12_500), 240);
+        assert_eq!(clock.place(Micros(9_000), 240), 96);
+        // While the output was late nothing else had been asked for.
+        assert_eq!(clock.place(Micros(12_300), 240), 240);
+        assert_eq!(clock.place(Micros(-1_000_000), 240), 240 - 1_440);
     }
 
     #[test]

@@ -144,12 +144,12 @@ fn silence_before_the_first_packet_and_a_start_at_5_ms() {
     line.run(1_000_000);
     let stats = line.stats();
     assert_eq!(stats.concealed_samples, 0);
-    assert!((5.2..5.8).contains(&stats.depth_ms), "{stats:?}");
-    assert_eq!(stats.target_ms, 5.25);
+    assert!((5.1..5.8).contains(&stats.depth_ms), "{stats:?}");
+    assert!((stats.target_ms - 5.17).abs() < 0.01, "{stats:?}");
     // Frame 30 came at 157 ms and is heard 5 ms later, and the wait for its callback.
     let began = line.heard.len() - line.played().len();
     assert!((162.0..163.8).contains(&(began as f64 / 48.0)), "{began}");
-    assert!((5.2..6.8).contains(&stats.held_ms), "{stats:?}");
+    assert!((5.1..6.8).contains(&stats.held_ms), "{stats:?}");
 }
 
 #[test]

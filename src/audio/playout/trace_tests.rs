@@ -117,6 +117,8 @@ pub struct Call {
     /// Samples in a callback of the microphone and of the speaker.
     pub captured: usize,
     pub played: usize,
+    /// The speaker asks for no more than that before it must, and takes along what is settled.
+    pub on_time: bool,
     /// How much faster than the sender's clock the speaker's runs, ppm.
     pub ppm: f64,
     /// When the speaker's first callback is due, microseconds.
@@ -134,6 +136,7 @@ impl Default for Call {
             kbps: 32,
             captured: 64,
             played: 64,
+            on_time: false,
             ppm: 0.0,
             phase: 700.0,
             late: 0.0,
@@ -191,7 +194,14 @@ impl Call {
                 let packet = ReceivedAudio { sequence: number, payload: &payload };
                 buffer.push(&packet, Micros(at as i64));
             }
-            buffer.pull(&mut block, Micros(now as i64));
+            if self.on_time {
+                block.resize(self.played, 0.0);
+                buffer.pull_on_time(&mut block, Micros(now as i64));
+                block.resize(self.played + buffer.settled(), 0.0);
+                buffer.go_on(&mut block[self.played..]);
+            } else {
+                buffer.pull(&mut block, Micros(now as i64));
+            }
             heard.samples.extend_from_slice(&block);
             // The sound's sample 0 was captured at 0: so late is it now.
             let level = buffer.level() as f64 / 48.0 + self.phase / 1e3;
@@ -257,14 +267,17 @@ fn jitter_and_loss_cost_no_more_than_the_goals_say_and_no_goal_is_met_by_muting(
     let three = Plan::copies(&[1, 2, 3]);
     // A start meets any phase between packets and callbacks, and a period counts as a whole: what is
     // true is true on average. At 480, 10 ms, the callbacks alone leave the choice of 10, 15 or 20.
-    for (block, one, both) in [(64, 10.0, 18.0), (480, 10.1, 18.6)] {
+    // Who asks on time has a clean line 2 ms sooner than at 64, and jitter on both 1.3 ms sooner.
+    for (block, on_time, one, both) in
+        [(64, false, 10.0, 18.0), (480, false, 10.1, 18.6), (4, true, 10.1, 18.8)]
+    {
         let mut more = [0.0; 3];
         const PHASES: usize = 3;
         for k in 0..PHASES {
             let seed = 10 * k as u64;
             let phase = (k as f64 + 0.5) / PHASES as f64 * block as f64 / 0.048;
             let call = |plan: Plan, lines: &mut [Line]| {
-                Call { plan, captured: block, played: block, phase, ..Call::default() }
+                Call { plan, captured: block, played: block, on_time, phase, ..Call::default() }
                     .run(&said, lines)
             };
             // Each line takes 5 ms without anything.

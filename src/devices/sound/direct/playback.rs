@@ -1,19 +1,23 @@
-//! The speaker's own thread, real-time: asks for a little sound and writes it whenever the
-//! reserve is reached. No allocation, lock, log or panic between two sleeps.
+//! The speaker's own thread, real-time: asks for sound and writes it whenever the reserve is
+//! reached. No allocation, lock, log or panic between two sleeps.
 
 use std::sync::Arc;
 
 use super::{Block, Direct, Opened, Trouble, trouble};
 use crate::devices::sound::convert;
 use crate::devices::sound::live::{Counters, Loan};
-use crate::devices::sound::reserve::{CHUNK, Patience, Reserve, Verdict, micros};
+use crate::devices::sound::reserve::{LEAST_DUE, MOST_DUE, Patience, Reserve, Verdict, micros};
 use crate::devices::speaker::SpeakerEnd;
 use crate::devices::supervise::{Helper, Stop};
 use crate::platform::clock;
 use crate::platform::priority::{self, Grant};
+use crate::units::{Micros, SAMPLE_RATE};
 
 /// Frames written at a time at most.
 const MOST: usize = 1_024;
+/// Sound that is passed over at most when the device ran dry, frames: 100 ms. After a longer time,
+/// as after a sleep of the system, the streams begin anew by themselves.
+const MOST_PASSED: i64 = 4_800;
 /// Shortest sleep, microseconds.
 const NAP: i64 = 50;
 
@@ -30,8 +34,17 @@ pub fn start(
         let reserve = Reserve::default();
         let patience = Patience::new(opened.period);
         let mono = Box::new([0.0; MOST]);
-        let mut playback =
-            Playback { loan, opened, counters, block, reserve, patience, written: 0, mono };
+        let mut playback = Playback {
+            loan,
+            opened,
+            counters,
+            block,
+            reserve,
+            patience,
+            written: 0,
+            until: None,
+            mono,
+        };
         let end = playback.run(&stop);
         if let Err(e) = end {
             playback.counters.lose(&e);
@@ -51,6 +64,8 @@ struct Playback {
     patience: Patience,
     // Frames written so far.
     written: i64,
+    // When the last of them will have been heard.
+    until: Option<Micros>,
 }
 
 impl Playback {
@@ -61,8 +76,9 @@ impl Playback {
                 Ok(wait) => wait,
                 Err(e) => match trouble(&self.opened.pcm, e) {
                     Trouble::Restarted => {
-                        self.ran_dry();
+                        let until = self.until;
                         self.begin()?;
+                        self.ran_dry(until);
                         0
                     }
                     Trouble::Later => self.patience.sleep_blind(NAP, clock::now()),
@@ -76,12 +92,14 @@ impl Playback {
         Ok(())
     }
 
-    /// Starts the device with the reserve and one chunk of silence in its buffer.
+    /// Starts the device with the reserve in its buffer, as silence.
     fn begin(&mut self) -> Result<(), alsa::Error> {
-        let frames = (self.reserve.frames() + CHUNK) as usize;
+        let frames = (self.reserve.frames() + LEAST_DUE) as usize;
         self.mono.fill(0.0);
         self.write(frames)?;
-        self.opened.pcm.start()
+        self.opened.pcm.start()?;
+        self.until = Some(clock::now() + micros(frames as i64));
+        Ok(())
     }
 
     /// Writes what is due; tells for how long there is nothing to do.
@@ -90,19 +108,26 @@ impl Playback {
         let now = clock::now();
         let fill = i64::from(self.opened.buffer) - avail;
         self.reserve.look(now);
-        let frames = self.reserve.due(fill).min(MOST);
-        if frames == 0 {
+        let least = self.reserve.due(fill).min(MOST);
+        if least == 0 {
             let wait = self.reserve.wait(fill);
             return Ok(self.patience.sleep(self.written.wrapping_sub(fill), wait, now));
         }
-        if let Some(end) = self.loan.get() {
-            end.source.fill(&mut self.mono[..frames], now);
-        }
+        let out = &mut self.mono[..least.max(MOST_DUE)];
+        let frames = match self.loan.get() {
+            Some(end) => end.source.fill_due(out, least, now).min(out.len()),
+            None => {
+                out.fill(0.0);
+                out.len()
+            }
+        };
         self.write(frames)?;
         // What the device holds beyond its buffer.
         let beyond = (delay - fill).clamp(0, 48_000);
         let delay = self.reserve.delay() + micros(beyond);
-        self.counters.called(frames, delay, now + micros(fill + frames as i64));
+        let until = now + micros(fill + frames as i64);
+        self.until = Some(until);
+        self.counters.called(frames, delay, until);
         Ok(self.reserve.wait(fill + frames as i64))
     }
 
@@ -123,9 +148,22 @@ impl Playback {
         Ok(())
     }
 
-    fn ran_dry(&mut self) {
+    /// It had nothing to play from `until` on, and plays the reserve now. What would have been heard
+    /// meanwhile is passed over: it would make everything later, by as much.
+    fn ran_dry(&mut self, until: Option<Micros>) {
         self.counters.count_xrun();
-        match self.reserve.dry(clock::now()) {
+        let now = clock::now();
+        let silent = self.until.zip(until).map_or(0, |(end, until)| end.since(until));
+        let silent = silent.max(0) * i64::from(SAMPLE_RATE) / 1_000_000;
+        if silent <= MOST_PASSED {
+            let mut left = silent as usize;
+            while let (1.., Some(end)) = (left, self.loan.get()) {
+                let part = left.min(MOST_DUE);
+                end.source.fill_due(&mut self.mono[..part], part, now);
+                left -= part;
+            }
+        }
+        match self.reserve.dry(now, micros(silent)) {
             Verdict::Accident => {}
             Verdict::Raised => self.counters.raise(micros(self.reserve.frames())),
             Verdict::Hopeless => self.counters.give_up(),

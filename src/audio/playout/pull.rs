@@ -1,0 +1,99 @@
+//! The output's side: how samples are asked for, and when a frame counts as having been in time.
+//!
+//! A card that calls back takes a whole period at once ([`PlayoutBuffer::pull`]): a frame that
+//! misses the callback waits for the next one. A thread of ours that writes a card asks for nothing
+//! before it must ([`PlayoutBuffer::pull_on_time`]), and then takes along whatever no packet can
+//! change any more ([`PlayoutBuffer::go_on`]): there is no period, and the thread sleeps until the
+//! next frame's turn.
+
+use super::{Arrival, PlayoutBuffer, State};
+use crate::units::Micros;
+
+/// Samples over which the level is averaged: 50 ms.
+const LEVEL_WINDOW: f32 = 2_400.0;
+/// Samples of silence given out ahead when there is no stream: 2.5 ms, half of the depth that a
+/// stream begins with.
+const IDLE: usize = 120;
+
+impl PlayoutBuffer {
+    /// Fills `out` with what is to be heard from `now` on, for a card that always asks for as many
+    /// samples; silence when there is no stream.
+    pub fn pull(&mut self, out: &mut [f32], now: Micros) {
+        self.clock.callback(now, self.output);
+        self.take_in(Some(out.len()));
+        self.give_out(out);
+    }
+
+    /// The same for who asks no sooner than the first sample is needed, for as few as he likes.
+    pub fn pull_on_time(&mut self, out: &mut [f32], now: Micros) {
+        self.clock.callback(now, self.output);
+        self.take_in(None);
+        self.give_out(out);
+    }
+
+    /// So many more samples are settled: nothing that comes will change them.
+    pub fn settled(&self) -> usize {
+        match self.state {
+            State::Idle => IDLE,
+            State::Starting => 0,
+            State::Playing => self.reader.left(1.0 + self.control.rate()),
+        }
+    }
+
+    /// Goes on after [`Self::pull_on_time`] with up to [`Self::settled`] samples.
+    pub fn go_on(&mut self, out: &mut [f32]) {
+        self.give_out(out);
+    }
+
+    fn give_out(&mut self, out: &mut [f32]) {
+        let lead = match self.state {
+            State::Idle => out.len(),
+            State::Starting => self.start(out.len()),
+            State::Playing => 0,
+        };
+        out[..lead].fill(0.0);
+        let heard = &mut out[lead..];
+        let begin = self.output + lead as i64;
+        for (i, sample) in heard.iter_mut().enumerate() {
+            while !self.reader.ready() {
+                self.step(begin + i as i64);
+            }
+            *sample = self.reader.next(1.0 + self.control.rate());
+        }
+        self.played_samples += heard.len() as u64;
+        self.output += out.len() as i64;
+        self.measure(out);
+    }
+
+    /// Takes the needs of what has come since the last pull, in a callback of so many samples or
+    /// in none.
+    fn take_in(&mut self, period: Option<usize>) {
+        let (output, samples) = (self.output, self.samples());
+        for i in 0..std::mem::take(&mut self.arrived) {
+            let Arrival { number, at, ready, newest } = self.arrivals[i];
+            let position = self.position(number);
+            let (place, put_off) = match period {
+                Some(period) => (output, self.clock.put_off(at, output, period)),
+                None => (self.clock.place(ready, output), 0),
+            };
+            let need = place.wrapping_sub(position);
+            self.delay.push(need.saturating_add(put_off), output, samples);
+            if newest {
+                self.clock.packet(at, position, output);
+                if number >= self.newest {
+                    (self.newest, self.newest_need) = (number, need);
+                }
+            }
+            self.heard = output;
+        }
+    }
+
+    fn measure(&mut self, out: &[f32]) {
+        if out.is_empty() {
+            return;
+        }
+        let power = out.iter().map(|s| s * s).sum::<f32>() / out.len() as f32;
+        let share = 1.0 - (-(out.len() as f32) / LEVEL_WINDOW).exp();
+        self.power += (power - self.power) * share;
+    }
+}
