@@ -1,1 +1,1 @@
-eval (E:COMPLETE=elvish hyperzoom | slurp)
+eval ({ tmp E:COMPLETE = elvish; hyperzoom } | slurp)

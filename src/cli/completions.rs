@@ -24,7 +24,7 @@ pub struct CompletionsArgs {
 pub fn scripts() -> Vec<(String, Vec<u8>)> {
     [
         ("hyperzoom.bash", "source <(COMPLETE=bash hyperzoom)\n"),
-        ("hyperzoom.elv", "eval (E:COMPLETE=elvish hyperzoom | slurp)\n"),
+        ("hyperzoom.elv", "eval ({ tmp E:COMPLETE = elvish; hyperzoom } | slurp)\n"),
         ("hyperzoom.fish", "COMPLETE=fish hyperzoom | source\n"),
         (
             "_hyperzoom.ps1",

@@ -417,6 +417,7 @@ pub fn tiles(snapshot: &Snapshot) -> ((u8, TileInfo), Vec<(u8, TileInfo)>) {
         silent: false,
         speaking: !snapshot.muted && snapshot.mic_rms_db > SPEAKING,
         own: true,
+        hushed: snapshot.hushed,
     };
     let peers = snapshot
         .peers
@@ -429,6 +430,7 @@ pub fn tiles(snapshot: &Snapshot) -> ((u8, TileInfo), Vec<(u8, TileInfo)>) {
                 silent: p.silent,
                 speaking: p.level_db > SPEAKING,
                 own: false,
+                hushed: false,
             };
             (p.stats.id, info)
         })

@@ -345,19 +345,17 @@ impl Supervisor {
     fn look_around(&mut self) -> Option<End> {
         while let Some(event) = self.window.poll() {
             match event {
-                WindowEvent::Key('m') => {
-                    let muted = self.shared.muted.load(Relaxed);
-                    self.obey(if muted { &Command::Unmute } else { &Command::Mute });
+                // The window has asked.
+                WindowEvent::Key('q' | 'Q') => return Some(End::now("end_key", exit::OK)),
+                WindowEvent::Key(_) | WindowEvent::Released | WindowEvent::Closed => {
+                    if let Some(command) = self.window.wish(&event, &self.shared) {
+                        self.obey(&command);
+                    }
                 }
-                WindowEvent::Key('c') => {
-                    let off = self.shared.camera_off.load(Relaxed);
-                    self.obey(if off { &Command::CameraOn } else { &Command::CameraOff });
-                }
-                WindowEvent::Key('q') => {
-                    return Some(End::now("end_key", exit::OK));
-                }
-                WindowEvent::Key(_) | WindowEvent::Closed => {}
-                WindowEvent::Died { status, stderr } => {
+                WindowEvent::Died { ref status, ref stderr } => {
+                    if let Some(command) = self.window.wish(&event, &self.shared) {
+                        self.obey(&command);
+                    }
                     let why = stderr.lines().last().unwrap_or(&status).to_owned();
                     self.events.notice(&Notice::WindowEnded { why });
                 }

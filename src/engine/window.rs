@@ -5,6 +5,8 @@
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
+use super::shared::Shared;
+use crate::ui::model::Command;
 use crate::ui::window::process::{WindowEvent, WindowProcess};
 use crate::ui::window::wire::TileInfo;
 use crate::units::{MAX_PARTICIPANTS, ParticipantId};
@@ -17,6 +19,8 @@ pub struct Window {
     open: AtomicBool,
     /// Tile of the own picture: the own id, as peers have theirs.
     own: AtomicU8,
+    /// Its space bar is down and lets others hear.
+    talks: AtomicBool,
 }
 
 impl Window {
@@ -49,10 +53,38 @@ impl Window {
     /// [`WindowEvent::Died`] it is gone.
     pub fn poll(&self) -> Option<WindowEvent> {
         let event = self.with(|p| p.try_event()).flatten()?;
-        if !matches!(event, WindowEvent::Key(_)) {
+        if !matches!(event, WindowEvent::Key(_) | WindowEvent::Released) {
             self.close();
         }
         Some(event)
+    }
+
+    /// What is to be done because of what it told: the keys are the dashboard's.
+    pub fn wish(&self, event: &WindowEvent, shared: &Shared) -> Option<Command> {
+        let talks = |on| self.talks.swap(on, Relaxed);
+        let (muted, off) = (shared.muted.load(Relaxed), shared.camera_off.load(Relaxed));
+        let hushed = shared.hushed.load(Relaxed);
+        match event {
+            WindowEvent::Key('m' | 'M') => {
+                Some(if muted { Command::Unmute } else { Command::Mute })
+            }
+            WindowEvent::Key('c' | 'C') => {
+                Some(if off { Command::CameraOn } else { Command::CameraOff })
+            }
+            WindowEvent::Key('p' | 'P') => {
+                let begin = !hushed && !talks(false);
+                Some(if begin { Command::Hush } else { Command::Talk })
+            }
+            WindowEvent::Key(' ') if hushed => {
+                talks(true);
+                Some(Command::Talk)
+            }
+            // Also when the window goes with its space bar down.
+            WindowEvent::Key(_) => None,
+            WindowEvent::Released | WindowEvent::Closed | WindowEvent::Died { .. } => {
+                talks(false).then_some(Command::Hush)
+            }
+        }
     }
 
     /// Shows the own picture; `None` when the camera is off.
@@ -83,5 +115,35 @@ impl Window {
                 p.set_info(id, info);
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_space_bar_lets_others_hear_while_it_is_down_or_until_the_window_goes() {
+        let (window, shared) = (Window::default(), Shared::default());
+        let wish = |event: WindowEvent| {
+            let command = window.wish(&event, &shared);
+            if let Some(command) = &command {
+                shared.switch(command);
+            }
+            command
+        };
+        let key = WindowEvent::Key;
+        assert_eq!(wish(key(' ')), None, "everything is sent anyway");
+        assert_eq!(wish(WindowEvent::Released), None);
+        assert_eq!(wish(key('p')), Some(Command::Hush));
+        for end in [WindowEvent::Released, WindowEvent::Closed] {
+            assert_eq!(wish(key(' ')), Some(Command::Talk));
+            assert_eq!(wish(key(' ')), None);
+            assert_eq!(wish(end), Some(Command::Hush));
+        }
+        assert_eq!(wish(key('P')), Some(Command::Talk));
+        assert_eq!(wish(key('M')), Some(Command::Mute));
+        assert_eq!(wish(key('m')), Some(Command::Unmute));
+        assert_eq!(wish(key('x')), None);
     }
 }

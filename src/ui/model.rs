@@ -5,11 +5,14 @@
 use serde::Serialize;
 
 mod command;
+#[cfg(test)]
+mod schema_tests;
 
 pub use command::{Command, Volume, decibels};
 
 /// An [`Event`] and when it happened.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Stamped {
     /// What happened.
     #[serde(flatten)]
@@ -20,6 +23,7 @@ pub struct Stamped {
 
 /// Something that happened. One JSON object a line with `--json`.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
     /// The call can be joined, or the recorder runs.
@@ -200,6 +204,7 @@ impl Event {
 
 /// Why a member is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum LeaveReason {
     /// It said so.
@@ -212,6 +217,7 @@ pub enum LeaveReason {
 
 /// How packets get to a member.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum PathKind {
     /// Over the internet, or any network that routes public addresses.
@@ -225,6 +231,7 @@ pub enum PathKind {
 
 /// The figures of one second.
 #[derive(Clone, Debug, Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Stats {
     /// The file being written; absent before the recording has begun.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -248,6 +255,7 @@ pub struct Stats {
 
 /// The disk that the recording goes to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct DiskStats {
     /// Free space; absent where the system does not say.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -262,6 +270,7 @@ pub struct DiskStats {
 
 /// The sending side of the call.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct LiveStats {
     /// From an audio frame's last sample at the microphone to its packet's leaving, milliseconds,
     /// median since the start.
@@ -287,6 +296,7 @@ pub struct LiveStats {
 
 /// Counters of the recording (DESIGN: captured = encoded + cadence_discarded + withheld + queued).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RecordingStats {
     /// Length of the file so far.
     pub seconds: f64,
@@ -325,6 +335,7 @@ pub struct RecordingStats {
 
 /// The own microphone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct MicStats {
     /// Highest sample of the last second, dBFS, -120 for silence.
     pub peak_db: f64,
@@ -340,6 +351,7 @@ pub struct MicStats {
 
 /// The sound devices and the threads that serve them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SoundStats {
     /// The microphone.
     pub microphone: SoundDeviceStats,
@@ -353,6 +365,7 @@ pub struct SoundStats {
 
 /// One sound device.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SoundDeviceStats {
     /// Its name.
     pub name: String,
@@ -372,6 +385,7 @@ pub struct SoundDeviceStats {
 /// Where the time between a mouth and an ear goes, milliseconds. The sum is
 /// [`PeerStats::audio_latency_ms`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct LatencyParts {
     /// There: from a frame's last sample at the microphone to its packet's leaving.
     pub input_ms: f64,
@@ -403,6 +417,7 @@ impl LatencyParts {
 
 /// One peer's figures.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct PeerStats {
     /// Participant id.
     pub id: u8,
@@ -446,6 +461,7 @@ pub struct PeerStats {
 
 /// A peer's recording, as the peer tells it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct PeerHealth {
     /// It runs and has no trouble.
     pub recording: bool,
@@ -462,6 +478,7 @@ pub struct PeerHealth {
 
 /// The picture that a peer is sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SentVideo {
     /// Pixels.
     pub width: u32,
@@ -475,6 +492,7 @@ pub struct SentVideo {
 
 /// A peer's picture as it arrives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct PeerVideo {
     /// Pixels.
     pub width: u32,
@@ -495,6 +513,7 @@ pub struct PeerVideo {
 
 /// The finished file.
 #[derive(Clone, Debug, Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Finished {
     /// The MP4 file.
     pub path: String,
@@ -533,6 +552,7 @@ pub struct Finished {
 
 /// A safety track: what was received of a member's sound, in a file that begins at T0.
 #[derive(Clone, Debug, Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FinishedTrack {
     /// The MP4 file.
     pub path: String,
@@ -556,6 +576,7 @@ pub struct FinishedTrack {
 
 /// One file of the recording.
 #[derive(Clone, Debug, Default, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FinishedPart {
     /// The MP4 file.
     pub path: String,

@@ -262,33 +262,6 @@ fn a_file_and_variables_set_what_flags_do_and_config_says_which_counts() {
     assert_ne!(nothing.status.code(), Some(2), "{}", text(&nothing.stderr));
 }
 
-/// As the shell calls it when a person presses the key.
-#[test]
-#[cfg(unix)]
-fn bash_completes_flags_and_devices() {
-    let program = std::path::Path::new(env!("CARGO_BIN_EXE_hyperzoom"));
-    let path = format!("{}:{}", program.parent().expect("a folder").display(), env!("PATH"));
-    let complete = |words: &str, last: usize| {
-        let script = format!(
-            "source completions/hyperzoom.bash; COMP_WORDS=({words}); COMP_CWORD={last}; \
-             _clap_complete_hyperzoom hyperzoom \"${{COMP_WORDS[COMP_CWORD]}}\"; printf '%s\\n' \"${{COMPREPLY[@]}}\""
-        );
-        let output = Command::new("bash")
-            .args(["--norc", "-c", &script])
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .env("PATH", &path)
-            .env("HYPERZOOM_CONFIG", "")
-            .output()
-            .expect("bash is there");
-        text(&output.stdout).lines().map(str::to_owned).collect::<Vec<_>>()
-    };
-    assert!(complete("hyperzoom re", 1).contains(&"record".to_owned()));
-    assert!(complete("hyperzoom host --video", 2).iter().any(|word| word == "--video-bitrate"));
-    let cameras = complete("hyperzoom record --camera ''", 3);
-    assert!(cameras.contains(&"test".to_owned()) && cameras.contains(&"off".to_owned()));
-    assert_eq!(complete("hyperzoom explain disk-si", 2), ["disk-silent"]);
-}
-
 #[test]
 fn a_message_is_explained_by_its_name_and_all_of_them_without_one() {
     let one = hyperzoom(&["explain", "device-busy", "--json"]);

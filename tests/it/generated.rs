@@ -49,3 +49,23 @@ fn the_list_of_messages_is_current() {
 fn completions_are_current() {
     matches("completions", hyperzoom::cli::scripts());
 }
+
+/// Every event of every test is held against the schema where it is read; this shows that it would be told.
+#[test]
+fn the_schema_of_events_refuses_what_is_none() {
+    use crate::support::schema::event_complaint;
+    use serde_json::json;
+    assert_eq!(
+        event_complaint(&json!({"event": "peer_back", "t": 1.5, "id": 2, "seconds": 1.0})),
+        None
+    );
+    for wrong in [
+        json!({"event": "peer_back", "t": 1.5, "id": 2}),
+        json!({"event": "peer_back", "t": 1.5, "id": "2", "seconds": 1.0}),
+        json!({"event": "peer_back", "id": 2, "seconds": 1.0}),
+        json!({"event": "peer_back", "t": 1.5, "id": 2, "seconds": null}),
+        json!({"event": "no_such_thing", "t": 1.5}),
+    ] {
+        assert!(event_complaint(&wrong).is_some(), "{wrong}");
+    }
+}

@@ -6,6 +6,7 @@ mod audio;
 #[cfg(unix)]
 mod call;
 mod cli;
+mod completions;
 mod container;
 mod devices;
 #[cfg(target_os = "linux")]

@@ -5,6 +5,7 @@ use serde::Deserialize;
 
 /// What a key, a line on standard input or the window asks for.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "do", rename_all = "snake_case")]
 pub enum Command {
     /// Silence the own microphone, live and in the file.
@@ -74,6 +75,7 @@ pub enum Command {
 
 /// A factor of loudness from 0 (silent) to 4 (+12 dB), in thousandths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(try_from = "f64")]
 pub struct Volume(u16);
 

@@ -62,6 +62,8 @@ pub struct Composer {
     pixels: Vec<u32>,
     size: (u32, u32),
     all_changed: bool,
+    /// What the window itself says, over everything.
+    said: Option<&'static str>,
 }
 
 impl Default for Composer {
@@ -73,6 +75,7 @@ impl Default for Composer {
             pixels: Vec::new(),
             size: (0, 0),
             all_changed: true,
+            said: None,
         }
     }
 }
@@ -113,6 +116,12 @@ impl Composer {
         }
     }
 
+    /// Says something across the window's middle until it is told otherwise.
+    pub fn say(&mut self, said: Option<&'static str>) {
+        self.all_changed |= self.said != said;
+        self.said = said;
+    }
+
     /// Draws what has changed at this size; `None` when nothing has.
     pub fn draw(&mut self, width: u32, height: u32) -> Option<&[u32]> {
         if self.size != (width, height) {
@@ -141,6 +150,15 @@ impl Composer {
             tile.changed = false;
             drawn = true;
             draw_tile(&mut self.painter, &mut canvas, rect, scale, tile);
+        }
+        if let Some(said) = self.said.filter(|_| drawn) {
+            let window = Rect { x: 0, y: 0, width, height };
+            let scale = text_scale(&[window]);
+            let high = (font::HEIGHT + 4) * scale;
+            let band =
+                Rect { y: height.saturating_sub(high) / 2, height: high.min(height), ..window };
+            canvas.fill(band, WARNING);
+            centred(&mut canvas, band, scale, said, TEXT);
         }
         drawn.then_some(&self.pixels[..])
     }
@@ -177,8 +195,11 @@ fn draw_tile(painter: &mut Painter, canvas: &mut Canvas<'_>, rect: Rect, scale: 
     }
     if info.muted {
         name.push_str(" - muted");
+    } else if info.hushed {
+        name.push_str(" - not sent, recorded");
     }
-    label(canvas, rect, scale, name.trim(), if info.muted { DIMMED } else { TEXT });
+    let dimmed = info.muted || info.hushed;
+    label(canvas, rect, scale, name.trim(), if dimmed { DIMMED } else { TEXT });
     if info.speaking {
         frame(canvas, rect, scale);
     }
@@ -314,6 +335,26 @@ mod tests {
     }
 
     #[test]
+    fn what_the_window_says_lies_over_all_pictures_until_it_is_taken_back() {
+        let mut composer = Composer::new();
+        composer.apply(Message::Layout(vec![0]));
+        composer.apply(Message::Picture { tile: 0, image: solid(64, 48, 120) });
+        let warned = |composer: &mut Composer| {
+            let pixels = composer.draw(320, 240).expect("something changed");
+            pixels.iter().filter(|&&p| p == WARNING).count()
+        };
+        assert_eq!(warned(&mut composer), 0);
+        composer.say(Some("again?"));
+        assert!(warned(&mut composer) > 1_000);
+        composer.say(Some("again?"));
+        assert!(composer.draw(320, 240).is_none(), "the same is not drawn again");
+        composer.apply(Message::Picture { tile: 0, image: solid(64, 48, 130) });
+        assert!(warned(&mut composer) > 1_000);
+        composer.say(None);
+        assert_eq!(warned(&mut composer), 0);
+    }
+
+    #[test]
     fn silence_and_speech_are_seen() {
         let mut composer = Composer::new();
         composer.apply(Message::Layout(vec![0]));
@@ -329,11 +370,11 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
-        fn any_window_can_be_drawn(width in 0u32..200, height in 0u32..200, count in 0usize..5, name in "\\PC{0,20}", bits: [bool; 5]) {
+        fn any_window_can_be_drawn(width in 0u32..200, height in 0u32..200, count in 0usize..5, name in "\\PC{0,20}", bits: [bool; 6]) {
             let mut composer = Composer::new();
             composer.apply(Message::Layout((0..count as u8).collect()));
             composer.apply(Message::Picture { tile: 0, image: solid(33, 17, 99) });
-            let info = TileInfo { name, muted: bits[0], camera_off: bits[1], silent: bits[2], speaking: bits[3], own: bits[4] };
+            let info = TileInfo { name, muted: bits[0], camera_off: bits[1], silent: bits[2], speaking: bits[3], own: bits[4], hushed: bits[5] };
             composer.apply(Message::Info { tile: 0, info });
             let pixels = composer.draw(width, height).map_or(0, <[u32]>::len);
             prop_assert_eq!(pixels, (width * height) as usize);

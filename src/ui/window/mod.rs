@@ -12,8 +12,9 @@ pub mod wire;
 use std::io::{self, BufReader, Read, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 
-use minifb::{InputCallback, ScaleMode, Window, WindowOptions};
+use minifb::{InputCallback, Key, ScaleMode, Window, WindowOptions};
 
 use compose::Composer;
 use wire::{MAX_TILES, Message, WireError};
@@ -26,6 +27,11 @@ const FPS: usize = 30;
 /// Smallest and largest side that is drawn, pixels.
 const MIN_SIDE: usize = 16;
 const MAX_SIDE: usize = 8192;
+
+/// So long the window asks whether the call is to end.
+const ASKS: Duration = Duration::from_secs(5);
+/// Then it says this.
+const AGAIN: &str = "press q again to end the call";
 
 /// Why there is no window (any more).
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +83,45 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// What is done with keys here: the end wants a second key, and the space bar is held and let go.
+#[derive(Default)]
+struct Keys {
+    asked: Option<Instant>,
+    held: bool,
+}
+
+impl Keys {
+    /// Whether the window asks at `now` whether the call is to end.
+    fn asks(&self, now: Instant) -> bool {
+        self.asked.is_some_and(|at| now.duration_since(at) < ASKS)
+    }
+
+    /// A character was typed: whether the call is told.
+    fn typed(&mut self, key: char, now: Instant) -> bool {
+        let asked = self.asks(now);
+        self.asked = None;
+        match key {
+            // Its own way: a held space bar types many.
+            ' ' => false,
+            'q' | 'Q' if !asked => {
+                self.asked = Some(now);
+                false
+            }
+            _ => true,
+        }
+    }
+
+    /// Whether the space bar is down now: what to tell the call.
+    fn space(&mut self, down: bool) -> Option<&'static str> {
+        let was = std::mem::replace(&mut self.held, down);
+        match (was, down) {
+            (false, true) => Some("key  "),
+            (true, false) => Some("release  "),
+            _ => None,
+        }
+    }
+}
+
 /// Characters typed into the window, in order.
 struct Typed(Arc<Mutex<Vec<char>>>);
 
@@ -90,7 +135,7 @@ impl InputCallback for Typed {
 
 /// Runs the window until its person closes it or `input` ends. Must run on the main thread.
 ///
-/// Reads [`wire`] messages from `input`, writes `key X` and `closed` lines to `output`.
+/// Reads [`wire`] messages from `input`, writes the lines of [`wire`] to `output`.
 pub fn run(input: impl Read + Send + 'static, mut output: impl Write) -> Result<(), WindowError> {
     let options = WindowOptions {
         resize: true,
@@ -121,6 +166,7 @@ pub fn run(input: impl Read + Send + 'static, mut output: impl Write) -> Result<
         .map_err(WindowError::Thread)?;
 
     let mut composer = Composer::new();
+    let mut keys = Keys::default();
     while window.is_open() {
         let (messages, end) = {
             let mut inbox = lock(&inbox);
@@ -140,10 +186,18 @@ pub fn run(input: impl Read + Send + 'static, mut output: impl Write) -> Result<
                 .map_err(|error| WindowError::Display(error.to_string()))?,
             None => window.update(),
         }
-        let keys = std::mem::take(&mut *lock(&typed));
-        for key in keys {
-            tell(&mut output, &format!("key {key}"))?;
+        let now = Instant::now();
+        for key in std::mem::take(&mut *lock(&typed)) {
+            if keys.typed(key, now) {
+                tell(&mut output, &format!("key {key}"))?;
+            }
         }
+        // Without the focus nobody tells of a key that is let go.
+        let down = window.is_key_down(Key::Space) && window.is_active();
+        if let Some(line) = keys.space(down) {
+            tell(&mut output, line)?;
+        }
+        composer.say(keys.asks(now).then_some(AGAIN));
     }
     tell(&mut output, "closed")
 }
@@ -151,4 +205,29 @@ pub fn run(input: impl Read + Send + 'static, mut output: impl Write) -> Result<
 fn tell(output: &mut impl Write, line: &str) -> Result<(), WindowError> {
     writeln!(output, "{line}").and_then(|()| output.flush()).map_err(WireError::Io)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_wants_a_second_key_within_five_seconds() {
+        let (mut keys, begin) = (Keys::default(), Instant::now());
+        let mut typed = |key, seconds: f32| {
+            let now = begin + Duration::from_secs_f32(seconds);
+            (keys.typed(key, now), keys.asks(now))
+        };
+        assert_eq!([typed('q', 0.0), typed('q', 4.9)], [(false, true), (true, false)]);
+        assert_eq!([typed('q', 10.0), typed('q', 15.1)], [(false, true); 2], "too late");
+        assert_eq!([typed('m', 15.2), typed('q', 15.3)], [(true, false), (false, true)]);
+    }
+
+    #[test]
+    fn the_space_bar_is_told_once_when_it_goes_down_and_once_when_it_comes_up() {
+        let mut keys = Keys::default();
+        let told = [false, true, true, false, false].map(|down| keys.space(down));
+        assert_eq!(told, [None, Some("key  "), None, Some("release  "), None]);
+        assert!(!keys.typed(' ', Instant::now()));
+    }
 }

@@ -28,6 +28,8 @@ const EXIT_POLL: Duration = Duration::from_millis(10);
 pub enum WindowEvent {
     /// A person typed into it.
     Key(char),
+    /// The space bar, of which a [`Self::Key`] told, was let go.
+    Released,
     /// A person closed it, or its [`WindowProcess`] was dropped.
     Closed,
     /// It ended by itself: killed, no display, display lost.
@@ -262,6 +264,8 @@ fn forward_keys(stdout: impl Read, events: &Sender<WindowEvent>) -> bool {
             closed = true;
         } else if let Some(key) = line.strip_prefix("key ").and_then(|key| key.chars().next()) {
             let _ = events.send(WindowEvent::Key(key));
+        } else if line.starts_with("release ") {
+            let _ = events.send(WindowEvent::Released);
         }
     }
     closed
@@ -315,9 +319,11 @@ mod tests {
 
     #[test]
     fn keys_and_closing_are_events() {
-        let window = shell("echo 'key m'; echo 'key q'; echo nonsense; echo closed");
+        let window =
+            shell("echo 'key m'; echo 'key  '; echo 'release  '; echo nonsense; echo closed");
         let events: Vec<_> = std::iter::from_fn(|| window.wait_event(LIMIT)).collect();
-        assert_eq!(events, [WindowEvent::Key('m'), WindowEvent::Key('q'), WindowEvent::Closed]);
+        let keys = [WindowEvent::Key('m'), WindowEvent::Key(' '), WindowEvent::Released];
+        assert_eq!(events, [&keys[..], &[WindowEvent::Closed]].concat());
         assert!(!window.is_alive());
     }
 

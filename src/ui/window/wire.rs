@@ -10,10 +10,11 @@
 //! | kind | tile | body |
 //! |---|---|---|
 //! | 1 picture | which | width u16 BE, height u16 BE, then Y, U, V (4:2:0, limited, BT.709) |
-//! | 2 info | which | flags (bit 0 muted, 1 camera off, 2 silent, 3 speaking, 4 own), then the name, UTF-8 |
+//! | 2 info | which | flags (bit 0 muted, 1 camera off, 2 silent, 3 speaking, 4 own, 5 hushed), then the name, UTF-8 |
 //! | 3 layout | 0 | the tiles to show, one byte each, first is top left |
 //!
-//! Back come lines of text: `key X` for a character, `closed` when a person closed the window.
+//! Back come lines of text: `key X` for a character, `release X` when the space bar was let go,
+//! `closed` when a person closed the window.
 //! Both ends are the same program; the reader still trusts no length.
 
 use std::io::{self, Read, Write};
@@ -48,6 +49,8 @@ pub struct TileInfo {
     pub speaking: bool,
     /// The own picture, shown mirrored.
     pub own: bool,
+    /// What the microphone hears is recorded, and not sent (push-to-talk).
+    pub hushed: bool,
 }
 
 /// One message to the window.
@@ -114,7 +117,7 @@ pub fn write_info(out: &mut impl Write, tile: u8, info: &TileInfo) -> Result<(),
         end -= 1;
     }
     let name = &info.name.as_bytes()[..end];
-    let bits = [info.muted, info.camera_off, info.silent, info.speaking, info.own];
+    let bits = [info.muted, info.camera_off, info.silent, info.speaking, info.own, info.hushed];
     let flags = bits.iter().enumerate().fold(0, |f, (bit, set)| f | u8::from(*set) << bit);
     header(out, INFO, tile, 1 + name.len())?;
     out.write_all(&[flags])?;
@@ -182,7 +185,7 @@ pub fn read(input: &mut impl Read) -> Result<Option<Message>, WireError> {
                 .map_err(|_| WireError::Format("a name that is not UTF-8"))?
                 .to_owned();
             let bit = |n: u8| flags >> n & 1 != 0;
-            if flags >> 5 != 0 {
+            if flags >> 6 != 0 {
                 return Err(WireError::Format("unknown flags"));
             }
             let info = TileInfo {
@@ -192,6 +195,7 @@ pub fn read(input: &mut impl Read) -> Result<Option<Message>, WireError> {
                 silent: bit(2),
                 speaking: bit(3),
                 own: bit(4),
+                hushed: bit(5),
             };
             Ok(Some(Message::Info { tile, info }))
         }
@@ -273,7 +277,7 @@ mod tests {
             image.data.fill(code);
             Message::Picture { tile, image }
         });
-        let info = (0u8..4, "\\PC{0,16}", any::<[bool; 5]>()).prop_map(|(tile, name, b)| {
+        let info = (0u8..4, "\\PC{0,16}", any::<[bool; 6]>()).prop_map(|(tile, name, b)| {
             let info = TileInfo {
                 name,
                 muted: b[0],
@@ -281,6 +285,7 @@ mod tests {
                 silent: b[2],
                 speaking: b[3],
                 own: b[4],
+                hushed: b[5],
             };
             Message::Info { tile, info }
         });

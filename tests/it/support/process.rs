@@ -10,6 +10,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
+use super::schema::event_complaint;
 use hyperzoom::platform::clock;
 use hyperzoom::units::Micros;
 use serde_json::Value;
@@ -62,6 +63,8 @@ struct Said {
     /// JSON lines and when they came.
     events: Vec<(Micros, Value)>,
     stderr: String,
+    /// The first event that is none by the committed schema, and why.
+    invalid: Option<String>,
     /// Standard output is closed.
     over: bool,
 }
@@ -120,9 +123,15 @@ impl Program {
         let theirs = heard.clone();
         std::thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                let at = clock::now();
                 let event = serde_json::from_str(&line).unwrap_or(Value::String(line));
-                theirs.said.lock().expect("no panic").events.push((clock::now(), event));
+                let mut said = theirs.said.lock().expect("no panic");
+                said.events.push((at, event.clone()));
+                drop(said);
                 theirs.changed.notify_all();
+                if let (Value::Object(_), Some(complaint)) = (&event, event_complaint(&event)) {
+                    theirs.said.lock().expect("no panic").invalid.get_or_insert(complaint);
+                }
             }
             theirs.said.lock().expect("no panic").over = true;
             theirs.changed.notify_all();
@@ -288,6 +297,10 @@ impl Drop for Program {
         }
         let _ = self.child.kill();
         let _ = self.child.wait();
+        let invalid = self.heard.said.lock().expect("no panic").invalid.take();
+        if let (Some(complaint), false) = (invalid, std::thread::panicking()) {
+            panic!("{} wrote what its schema does not know: {complaint}", self.name);
+        }
     }
 }
 
