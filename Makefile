@@ -53,10 +53,11 @@ measure: release ## CPU, memory and start time of a call on this machine
 	@echo
 	@$(with_env) $(CARGO) bench --quiet --locked --bench overhead $$FEATURES
 
-measure-latency: release ## mouth to ear on virtual sound cables, as tables (Linux, 75 min; bad lines need root)
+measure-latency: release ## mouth to ear on virtual sound cables, as tables (Linux, 90 min; bad lines need root)
 	@scripts/setup test
 	@scripts/measure-latency --part clean
 	@scripts/measure-latency --part lines --periods 64
+	-@scripts/measure-others
 	@scripts/measure-latency --part cpu,soak --periods 480 --soak $(SOAK_MINUTES) --no-load-check --svg tests/lab/latency-soak.svg
 
 measure-links: release ## two processes on bad lines: delay, concealed share, picture, time to heal (root)

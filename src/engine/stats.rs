@@ -466,10 +466,13 @@ struct Path {
 }
 
 /// The parts of mouth to ear (DESIGN section 3). The way is what the clocks say or half the round
-/// trip, whichever is surer: the first sees queues and unequal ways, the second needs no clock.
+/// trip, whichever is surer: the first sees queues and unequal ways, and the fastest of hundreds of
+/// packets where only few heartbeats go there and back; the second needs no clock.
 fn latency(path: &Path) -> LatencyParts {
     /// The packets' stamps are cut to milliseconds.
     const STAMP: i64 = 500;
+    /// A way of that length or less, microseconds, is known better by its round trip.
+    const SHORT: i64 = 1_000;
     /// Samples that the playout's resampler looks ahead.
     const READER: f64 = 8.0;
     let half = (path.round_trip / 2, path.round_trip / 2);
@@ -477,7 +480,10 @@ fn latency(path: &Path) -> LatencyParts {
         .transit
         .zip(path.clocks)
         .map(|(transit, clocks)| ((transit - path.frame - path.input).max(0), clocks + STAMP));
-    let (network, uncertainty) = by_clocks.filter(|c| c.1 < half.1).unwrap_or(half);
+    // On a long way the clocks' bound is half the round trip as well, for nobody knows how unequal its
+    // ways are; what they mean is nearer to the truth than a heartbeat that met queues.
+    let believed = if half.1 > SHORT { 3 * half.1 } else { half.1 };
+    let (network, uncertainty) = by_clocks.filter(|c| c.1 < believed).unwrap_or(half);
     let ms = |micros: i64| round(micros as f64 / 1e3, 2);
     LatencyParts {
         input_ms: ms(path.input),
@@ -592,6 +598,14 @@ mod tests {
         // An uplink that queues shows in the clocks, not in half the round trip of a heartbeat.
         let queued = latency(&Path { transit: Some(55_200), ..path() });
         assert_eq!(queued.network_ms, 50.0);
+        // Where heartbeats meet jitter, the fastest packet is known by the clocks.
+        let jitter = latency(&Path {
+            round_trip: 8_000,
+            transit: Some(5_900),
+            clocks: Some(5_000),
+            ..path()
+        });
+        assert_eq!(jitter.network_ms, 0.7);
         // On a short way half the round trip is surer than any stamp.
         let near = latency(&Path { round_trip: 300, transit: Some(6_100), ..path() });
         assert_eq!((near.network_ms, near.uncertainty_ms), (0.15, 0.15));
