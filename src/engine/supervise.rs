@@ -356,7 +356,7 @@ impl Supervisor {
                     if let Some(command) = self.window.wish(&event, &self.shared) {
                         self.obey(&command);
                     }
-                    let why = stderr.lines().last().unwrap_or(&status).to_owned();
+                    let why = stderr.lines().last().unwrap_or(status).to_owned();
                     self.events.notice(&Notice::WindowEnded { why });
                 }
             }
