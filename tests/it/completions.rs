@@ -67,8 +67,9 @@ fn fish_completes_flags_devices_and_codes() {
 #[cfg(target_os = "linux")]
 fn zsh_completes_commands_and_devices() {
     let lines = run(
-        "zsh",
-        &["-f"],
+        // What never appears is waited for without end.
+        "timeout",
+        &["60", "zsh", "-f"],
         r#"zmodload zsh/zpty
            zpty z zsh -f -i
            zpty -w z "autoload -Uz compinit; fpath=($PWD/completions \$fpath); compinit -u -D; PS1='ready> '; LISTMAX=0"
