@@ -52,6 +52,7 @@ fn completions_are_current() {
 
 /// Every event of every test is held against the schema where it is read; this shows that it would be told.
 #[test]
+#[cfg(unix)]
 fn the_schema_of_events_refuses_what_is_none() {
     use crate::support::schema::event_complaint;
     use serde_json::json;

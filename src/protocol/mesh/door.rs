@@ -393,10 +393,17 @@ impl Mesh {
         let reserved =
             |id| self.door.pending.iter().find(|p| p.peer.id == id && p.newcomer.is_some());
         let same = |m: &&Member| m.static_key == hello.static_key;
-        // Two that have lost everybody else, and each other: the handshake of members is theirs.
+        // Two that have lost everybody else, and each other: the handshake of members is theirs, as
+        // long as it may still come about. Whom routers let ask in one direction alone must be let in.
         let back = self.asking.as_ref().is_some_and(|a| a.is_return());
-        if back && self.roster.members.iter().any(|m| same(&m)) {
-            return Err(None);
+        if let (true, Some(member)) = (back, self.roster.members.iter().find(same)) {
+            // One after the other: who let each other in at once would change places.
+            let later = (self.own_epoch, self.own) > (member.epoch, member.id);
+            let patience = RETURN * if later { 3 } else { 6 };
+            let since = self.door.returning.iter().find(|(key, _)| *key == hello.static_key);
+            if since.is_none_or(|(_, since)| now.since(*since) < patience) {
+                return Err(None);
+            }
         }
         let known =
             |t: &&Ticket| t.static_key == hello.static_key && Some(t.ticket) == hello.ticket;
