@@ -1,7 +1,8 @@
 //! Who is in: the roster, who may say so, joining and leaving. Part of the mesh's thread.
 //!
 //! The introducer is the lowest id that is present. It alone makes rosters, and a roster is taken
-//! only from whom the receiver itself sees as the introducer. Where two rosters meet (the call was
+//! only from whom the receiver itself sees as the introducer: its own, or, from one that has stepped
+//! back behind a lower id, that one's. Where two rosters meet (the call was
 //! split, and each half had an introducer), the lower introducer goes on from the higher of the two
 //! epochs, takes in whom the other one has let in as far as the ids are free, and its roster wins.
 
@@ -272,9 +273,13 @@ impl Mesh {
         let (epoch, introducer) = peer.roster_known;
         let newer =
             epoch < self.roster.epoch || (epoch == self.roster.epoch && introducer != self.own);
-        let ours = self.roster.introducer == self.own
-            && self.roster.members.iter().any(|m| (m.id, m.epoch) == (peer.id, peer.epoch));
-        (ours && newer).then(|| {
+        let listed = self.roster.members.iter().any(|m| (m.id, m.epoch) == (peer.id, peer.epoch));
+        let ours = self.roster.introducer == self.own && newer;
+        // It may wait for us, because it does not see whom we follow.
+        let told = introducer != ParticipantId::UNASSIGNED;
+        let follows =
+            told && self.roster.introducer < self.own && self.roster.introducer < introducer;
+        (listed && (ours || follows)).then(|| {
             Message::Roster(Box::new(RosterUpdate {
                 roster: self.roster.clone(),
                 secret: session.secret,
@@ -300,10 +305,13 @@ impl Mesh {
         let roster = &update.roster;
         let newer = roster.epoch > self.roster.epoch
             || (roster.epoch == self.roster.epoch && roster.introducer < self.roster.introducer);
-        if roster.introducer != id {
+        // Whom we would follow follows another one: that one's epoch need not be higher.
+        let stepped_back = roster.introducer < id && roster.introducer < self.roster.introducer;
+        let follow = self.introducer() == Some(id);
+        if roster.introducer != id && !(follow && stepped_back) {
             self.counters.rosters_ignored += 1;
-        } else if self.introducer() == Some(id) {
-            if newer {
+        } else if follow {
+            if newer || stepped_back {
                 self.adopt(now, update);
             }
         } else if self.introducing() && newer {
