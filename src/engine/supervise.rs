@@ -344,19 +344,15 @@ impl Supervisor {
     /// Windows, devices, refusals, the duration.
     fn look_around(&mut self) -> Option<End> {
         while let Some(event) = self.window.poll() {
+            if let Some(command) = self.window.wish(&event, &self.shared) {
+                self.obey(&command);
+            }
             match event {
                 // The window has asked.
                 WindowEvent::Key('q' | 'Q') => return Some(End::now("end_key", exit::OK)),
-                WindowEvent::Key(_) | WindowEvent::Released | WindowEvent::Closed => {
-                    if let Some(command) = self.window.wish(&event, &self.shared) {
-                        self.obey(&command);
-                    }
-                }
-                WindowEvent::Died { ref status, ref stderr } => {
-                    if let Some(command) = self.window.wish(&event, &self.shared) {
-                        self.obey(&command);
-                    }
-                    let why = stderr.lines().last().unwrap_or(status).to_owned();
+                WindowEvent::Key(_) | WindowEvent::Released | WindowEvent::Closed => {}
+                WindowEvent::Died { status, stderr } => {
+                    let why = stderr.lines().last().unwrap_or(&status).to_owned();
                     self.events.notice(&Notice::WindowEnded { why });
                 }
             }

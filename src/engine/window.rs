@@ -79,8 +79,8 @@ impl Window {
                 talks(true);
                 Some(Command::Talk)
             }
-            // Also when the window goes with its space bar down.
             WindowEvent::Key(_) => None,
+            // Also when the window goes with its space bar down.
             WindowEvent::Released | WindowEvent::Closed | WindowEvent::Died { .. } => {
                 talks(false).then_some(Command::Hush)
             }

@@ -21,14 +21,14 @@ impl PlayoutBuffer {
     pub fn pull(&mut self, out: &mut [f32], now: Micros) {
         self.clock.callback(now, self.output);
         self.take_in(Some(out.len()));
-        self.give_out(out);
+        self.go_on(out);
     }
 
     /// The same for who asks no sooner than the first sample is needed, for as few as he likes.
     pub fn pull_on_time(&mut self, out: &mut [f32], now: Micros) {
         self.clock.callback(now, self.output);
         self.take_in(None);
-        self.give_out(out);
+        self.go_on(out);
     }
 
     /// So many more samples are settled: nothing that comes will change them.
@@ -42,10 +42,6 @@ impl PlayoutBuffer {
 
     /// Goes on after [`Self::pull_on_time`] with up to [`Self::settled`] samples.
     pub fn go_on(&mut self, out: &mut [f32]) {
-        self.give_out(out);
-    }
-
-    fn give_out(&mut self, out: &mut [f32]) {
         let lead = match self.state {
             State::Idle => out.len(),
             State::Starting => self.start(out.len()),

@@ -2,9 +2,9 @@
 //!
 //! The introducer is the lowest id that is present. It alone makes rosters, and a roster is taken
 //! only from whom the receiver itself sees as the introducer: its own, or, from one that has stepped
-//! back behind a lower id, that one's. Where two rosters meet (the call was
-//! split, and each half had an introducer), the lower introducer goes on from the higher of the two
-//! epochs, takes in whom the other one has let in as far as the ids are free, and its roster wins.
+//! back behind a lower id, that one's. Where two rosters meet (the call was split, and each half had
+//! an introducer), the lower introducer goes on from the higher of the two epochs, takes in whom the
+//! other one has let in as far as the ids are free, and its roster wins.
 
 use std::net::SocketAddr;
 
