@@ -63,6 +63,7 @@ fn audio_path(c: &mut Criterion) {
     });
 
     let (mut mixer, mut feeds) = mixer(3).expect("Opus");
+    feeds.iter_mut().for_each(|feed| feed.restart());
     let mut n = 0u64;
     c.bench_function("speaker callback, three peers, 240 samples", |b| {
         b.iter(|| {

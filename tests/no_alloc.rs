@@ -76,6 +76,7 @@ fn call(
 fn the_speaker_callback_and_the_feeds_do_not_allocate_whatever_the_network_does() {
     let said = said();
     let (mut mixer, mut feeds) = mixer(3).unwrap();
+    feeds.iter_mut().for_each(|feed| feed.restart());
     let mut now = 0;
     for (block, on_time) in [
         (1usize, false),

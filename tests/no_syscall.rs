@@ -36,6 +36,7 @@ fn said() -> Vec<Vec<u8>> {
 fn the_speaker_callback_makes_no_system_call_whatever_the_network_does() {
     let said = said();
     let (mut mixer, mut feeds) = mixer(3).unwrap();
+    feeds.iter_mut().for_each(|feed| feed.restart());
     let mut out = vec![0.0f32; 480];
     let mut render = |blocks: std::ops::Range<u64>| {
         for block in blocks {

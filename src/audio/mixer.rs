@@ -26,6 +26,8 @@ const MAX_BLOCK: usize = 16_384;
 const FADE: f32 = 240.0;
 /// Loudest that one peer can be made: +12 dB.
 const LOUDEST: f32 = 4.0;
+/// Who is asked whenever something is due shows what it did so often, microseconds.
+const SHOWN: i64 = 10_000;
 /// The limiter leaves everything below this as it is: -1 dBFS.
 const LIMIT_FROM: f32 = 0.891_25;
 
@@ -67,14 +69,14 @@ impl Shared {
 
 /// Makes a mixer for `slots` peers and the feed of each slot; all memory either will ever use.
 ///
-/// Every slot begins with a peer in it, silent until its first packet.
+/// Every slot begins empty: [`PeerFeed::restart`] puts a peer into it.
 pub fn mixer(slots: usize) -> Result<(Mixer, Vec<PeerFeed>), CodecError> {
     let mut voices = Vec::with_capacity(slots);
     let mut feeds = Vec::with_capacity(slots);
     for _ in 0..slots {
         let (tx, rx) = HeapRb::new(RING).split();
         let shared = Arc::new(Shared {
-            state: AtomicU32::new(1),
+            state: AtomicU32::new(0),
             stats: SharedStats::default(),
             overflows: AtomicU64::new(0),
             report: AtomicU64::new(0),
@@ -86,12 +88,12 @@ pub fn mixer(slots: usize) -> Result<(Mixer, Vec<PeerFeed>), CodecError> {
             shared: Arc::clone(&shared),
             buffer: PlayoutBuffer::new()?,
             epoch: 0,
-            gain: 1.0,
+            gain: 0.0,
         });
-        feeds.push(PeerFeed { tx, shared, reception: Reception::new(), epoch: 0, present: true });
+        feeds.push(PeerFeed { tx, shared, reception: Reception::new(), epoch: 0, present: false });
     }
     let scratch = vec![0.0; MAX_BLOCK].into_boxed_slice();
-    Ok((Mixer { voices: voices.into_boxed_slice(), scratch }, feeds))
+    Ok((Mixer { voices: voices.into_boxed_slice(), scratch, shown: Micros(0) }, feeds))
 }
 
 struct Voice {
@@ -106,6 +108,8 @@ struct Voice {
 pub struct Mixer {
     voices: Box<[Voice]>,
     scratch: Box<[f32]>,
+    // When the statistics were shown to other threads.
+    shown: Micros,
 }
 
 impl Mixer {
@@ -144,10 +148,18 @@ impl Mixer {
             voice.add(due, scratch, |buffer, out| buffer.pull_on_time(out, now));
             len = len.min(least.saturating_add(voice.settled()));
         }
+        // Asked some hundred times a second, and each time of each voice they would cost more than
+        // anybody sees of them.
+        let show = now.since(self.shown) >= SHOWN;
+        if show {
+            self.shown = now;
+        }
         for voice in &mut self.voices {
             let (more, scratch) = (&mut out[least..len], &mut self.scratch[least..len]);
             voice.add(more, scratch, |buffer, out| buffer.go_on(out));
-            voice.shared.stats.store(&voice.buffer.stats());
+            if show {
+                voice.shared.stats.store(&voice.buffer.stats());
+            }
         }
         for sample in &mut out[..len] {
             *sample = limit(*sample);
@@ -336,7 +348,8 @@ impl PeerFeed {
         self.shared.muted.store(false, Ordering::Release);
     }
 
-    /// What the slot's playout buffer has done, as of the last callback. Counters never go back.
+    /// What the slot's playout buffer has done, as of the last callback or up to 10 ms before.
+    /// Counters never go back.
     pub fn stats(&self) -> PlayoutStats {
         self.shared.stats.load()
     }
@@ -390,6 +403,13 @@ shared_stats! {
 mod tests {
     use super::*;
     use crate::audio::{FRAME, TalkEncoder, write_payload};
+
+    /// A mixer with a peer in each slot.
+    fn party(slots: usize) -> (Mixer, Vec<PeerFeed>) {
+        let (mixer, mut feeds) = mixer(slots).unwrap();
+        feeds.iter_mut().for_each(PeerFeed::restart);
+        (mixer, feeds)
+    }
 
     /// A peer that says a steady tone.
     struct Talker {
@@ -446,7 +466,7 @@ mod tests {
 
     #[test]
     fn peers_add_up_and_four_loud_ones_stay_below_full_scale() {
-        let (mut mixer, mut feeds) = mixer(3).unwrap();
+        let (mut mixer, mut feeds) = party(3);
         let mut talkers: Vec<_> =
             [300.0, 500.0, 700.0].map(|f| Talker::new(f, 0.2)).into_iter().collect();
         let heard = call(&mut mixer, &mut feeds, &mut talkers, 0, 200);
@@ -465,7 +485,7 @@ mod tests {
 
     #[test]
     fn a_block_longer_than_is_rendered_at_a_time_is_heard_without_a_gap() {
-        let (mut mixer, mut feeds) = mixer(1).unwrap();
+        let (mut mixer, mut feeds) = party(1);
         let mut talker = Talker::new(400.0, 0.3);
         let (mut said, mut heard) = (0, Vec::new());
         for n in 1..20i64 {
@@ -492,7 +512,7 @@ mod tests {
 
     #[test]
     fn four_talkers_are_never_clipped_and_loudness_does_not_pump() {
-        let (mut mixer, mut feeds) = mixer(4).unwrap();
+        let (mut mixer, mut feeds) = party(4);
         let mut talkers: Vec<_> =
             [300.0, 410.0, 530.0, 700.0].map(|f| Talker::new(f, 0.5)).into_iter().collect();
         // One alone, then all four, then that one alone again.
@@ -512,6 +532,36 @@ mod tests {
     }
 
     #[test]
+    fn a_card_that_is_written_when_it_must_be_is_woken_once_a_frame_for_each_voice_at_most() {
+        // Frames come 1 ms before their turn; the voices' turns lie where they like.
+        for (phases, most) in [
+            (&[0][..], 201),
+            (&[0, 200][..], 401),
+            // One that is here already at another voice's turn needs no turn of its own.
+            (&[0, 20, 44][..], 301),
+            (&[0, 100, 110][..], 401),
+        ] {
+            let (mut mixer, mut feeds) = mixer(4).unwrap();
+            let mut talkers: Vec<_> = phases.iter().map(|_| Talker::new(400.0, 0.1)).collect();
+            feeds.iter_mut().take(phases.len()).for_each(PeerFeed::restart);
+            let (mut place, mut asked) = (0i64, 0);
+            let at = |sample: i64| Micros(sample * 1_000_000 / 48_000);
+            while place < 5 * 48_000 {
+                for ((talker, feed), phase) in talkers.iter_mut().zip(&mut feeds).zip(phases) {
+                    while talker.sequence as i64 * 240 + phase <= place {
+                        talker.say(feed, at(talker.sequence as i64 * 240 + phase));
+                    }
+                }
+                let mut out = [0.0; 240];
+                place += mixer.render_due(&mut out, 4, at(place)) as i64;
+                asked += i32::from(place >= 4 * 48_000);
+            }
+            assert!(asked <= most, "{asked} for {phases:?}");
+            assert!(feeds.iter().all(|f| f.stats().concealed_samples == 0));
+        }
+    }
+
+    #[test]
     fn the_limiter_is_transparent_below_minus_1_dbfs_and_monotonic_above() {
         for n in 0..=890 {
             let x = n as f32 / 1_000.0;
@@ -528,7 +578,7 @@ mod tests {
 
     #[test]
     fn who_leaves_fades_within_5_ms_and_the_slot_serves_the_next() {
-        let (mut mixer, mut feeds) = mixer(1).unwrap();
+        let (mut mixer, mut feeds) = party(1);
         let mut first = [Talker::new(400.0, 0.3)];
         call(&mut mixer, &mut feeds, &mut first, 0, 100);
         feeds[0].stop();
@@ -545,7 +595,7 @@ mod tests {
 
     #[test]
     fn a_peer_is_heard_as_loud_as_the_listener_wants_and_muting_does_not_click() {
-        let (mut mixer, mut feeds) = mixer(1).unwrap();
+        let (mut mixer, mut feeds) = party(1);
         let gauge = feeds[0].gauge();
         let mut talker = [Talker::new(400.0, 0.1)];
         let heard = call(&mut mixer, &mut feeds, &mut talker, 0, 200);
@@ -576,7 +626,7 @@ mod tests {
 
     #[test]
     fn a_feed_reports_what_its_peer_lost() {
-        let (_, mut feeds) = mixer(1).unwrap();
+        let (_, mut feeds) = party(1);
         let gauge = feeds[0].gauge();
         let mut talker = Talker::new(400.0, 0.1);
         for n in 0..2_000 {
@@ -593,7 +643,7 @@ mod tests {
 
     #[test]
     fn packets_of_the_peer_before_are_not_played_to_the_next() {
-        let (mut mixer, mut feeds) = mixer(1).unwrap();
+        let (mut mixer, mut feeds) = party(1);
         let mut first = Talker::new(400.0, 0.3);
         for n in 0..20 {
             first.say(&mut feeds[0], Micros(n * 5_000));
@@ -606,7 +656,7 @@ mod tests {
 
     #[test]
     fn a_full_ring_refuses_and_counts_and_playing_goes_on_later() {
-        let (mut mixer, mut feeds) = mixer(1).unwrap();
+        let (mut mixer, mut feeds) = party(1);
         let mut talker = [Talker::new(400.0, 0.3)];
         for n in 0..200 {
             assert_eq!(talker[0].say(&mut feeds[0], Micros(n * 5_000)), n < RING as i64);

@@ -96,6 +96,7 @@ mod tests {
     #[test]
     fn the_callback_does_not_allocate_while_peers_speak_fall_silent_and_leave() {
         let (mixer, mut feeds) = mixer(3).unwrap();
+        feeds.iter_mut().for_each(|feed| feed.restart());
         let cue = Arc::new(ToneCue::default());
         let mut playback = Playback::new(mixer, cue.clone());
         let mut encoder = TalkEncoder::new(32_000).unwrap();

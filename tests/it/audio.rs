@@ -40,6 +40,7 @@ fn call(voices: &[u8], seconds: u64, path: impl Fn(u64) -> Option<i64>) -> Vec<f
     arrivals.sort();
 
     let (mut mixer, mut feeds) = mixer(voices.len()).unwrap();
+    feeds.iter_mut().for_each(|feed| feed.restart());
     let mut arrivals = arrivals.into_iter().peekable();
     let mut heard = vec![0.0; seconds as usize * 48_000];
     for (i, block) in heard.chunks_mut(441).enumerate() {

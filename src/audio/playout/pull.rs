@@ -6,7 +6,7 @@
 //! change any more ([`PlayoutBuffer::go_on`]): there is no period, and the thread sleeps until the
 //! next frame's turn.
 
-use super::{Arrival, PlayoutBuffer, State};
+use super::{Arrival, Fate, PlayoutBuffer, State};
 use crate::units::Micros;
 
 /// Samples over which the level is averaged: 50 ms.
@@ -14,6 +14,8 @@ const LEVEL_WINDOW: f32 = 2_400.0;
 /// Samples of silence given out ahead when there is no stream: 2.5 ms, half of the depth that a
 /// stream begins with.
 const IDLE: usize = 120;
+/// Samples by which a frame can be shorter in the output than its length at today's rate.
+const ROUNDING: usize = 2;
 
 impl PlayoutBuffer {
     /// Fills `out` with what is to be heard from `now` on, for a card that always asks for as many
@@ -36,7 +38,14 @@ impl PlayoutBuffer {
         match self.state {
             State::Idle => IDLE,
             State::Starting => 0,
-            State::Playing => self.reader.left(1.0 + self.control.rate()),
+            State::Playing => {
+                let rate = 1.0 + self.control.rate();
+                let left = self.reader.left(rate);
+                // Whatever comes, a frame that is here will be next, and nobody needs to wake for
+                // it at its turn. Only its rate is open, by less than a sample.
+                let held = self.pending == 0 && self.store.fate(self.next) == Fate::Held;
+                left + if held { (self.samples() as f64 / rate) as usize - ROUNDING } else { 0 }
+            }
         }
     }
 

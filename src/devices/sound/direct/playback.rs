@@ -72,20 +72,23 @@ impl Playback {
     fn run(&mut self, stop: &Stop) -> Result<(), alsa::Error> {
         self.begin()?;
         while !stop.asked() {
-            let wait = match self.look() {
-                Ok(wait) => wait,
+            let next = match self.look() {
+                Ok(next) => next,
                 Err(e) => match trouble(&self.opened.pcm, e) {
                     Trouble::Restarted => {
                         let until = self.until;
                         self.begin()?;
                         self.ran_dry(until);
-                        0
+                        continue;
                     }
-                    Trouble::Later => self.patience.sleep_blind(NAP, clock::now()),
+                    Trouble::Later => {
+                        let now = clock::now();
+                        now + self.patience.sleep_blind(NAP, now)
+                    }
                     Trouble::Lost(e) => return Err(e),
                 },
             };
-            if wait > 0 && stop.sleep(wait.max(NAP)) {
+            if stop.sleep_until(next.max(clock::now() + NAP)) {
                 return Ok(());
             }
         }
@@ -102,8 +105,9 @@ impl Playback {
         Ok(())
     }
 
-    /// Writes what is due; tells for how long there is nothing to do.
-    fn look(&mut self) -> Result<i64, alsa::Error> {
+    /// Writes what is due; tells until when there is nothing to do. An instant and not a time,
+    /// because what was decoded in between took a part of it.
+    fn look(&mut self) -> Result<Micros, alsa::Error> {
         let (avail, delay) = self.opened.pcm.avail_delay()?;
         let now = clock::now();
         let fill = i64::from(self.opened.buffer) - avail;
@@ -111,7 +115,7 @@ impl Playback {
         let least = self.reserve.due(fill).min(MOST);
         if least == 0 {
             let wait = self.reserve.wait(fill);
-            return Ok(self.patience.sleep(self.written.wrapping_sub(fill), wait, now));
+            return Ok(now + self.patience.sleep(self.written.wrapping_sub(fill), wait, now));
         }
         let out = &mut self.mono[..least.max(MOST_DUE)];
         let frames = match self.loan.get() {
@@ -128,7 +132,7 @@ impl Playback {
         let until = now + micros(fill + frames as i64);
         self.until = Some(until);
         self.counters.called(frames, delay, until);
-        Ok(self.reserve.wait(fill + frames as i64))
+        Ok(now + self.reserve.wait(fill + frames as i64))
     }
 
     fn write(&mut self, frames: usize) -> Result<(), alsa::Error> {
