@@ -1,9 +1,9 @@
 //! Opus as the live stream uses it (PRD 4.2.1): 48 kHz mono, 5 ms, RESTRICTED_LOWDELAY, CBR.
 //!
-//! The encoder belongs to the talk thread, a decoder to the speaker callback. Neither allocates
-//! after `new`: libopus keeps its scratch memory on the stack.
+//! The encoder belongs to the talk thread, a decoder ([`super::decoder`]) to the speaker callback.
+//! Neither allocates after `new`: libopus keeps its scratch memory on the stack.
 
-use opus::{Application, Bitrate, Channels, Decoder, Encoder};
+use opus::{Application, Bitrate, Channels, Encoder};
 
 use crate::units::SAMPLE_RATE;
 
@@ -51,6 +51,11 @@ pub enum CodecError {
     /// The encoder or decoder could not be made or set up.
     #[error("cannot set up Opus: {0}; reinstall the program, its libopus is not the expected one")]
     Setup(#[source] opus::Error),
+    /// As above, by libopus' own number.
+    #[error(
+        "cannot set up Opus (its error {0}); reinstall the program, its libopus is not the expected one"
+    )]
+    Decoder(i32),
     /// The bitrate is outside of what Opus can do at 5 ms.
     #[error("{0} bit/s is no live audio bitrate; use 6000 to 204800")]
     Bitrate(i32),
@@ -61,8 +66,8 @@ pub enum CodecError {
     #[error("Opus could not encode a frame: {0}; give it a larger output buffer")]
     Encode(#[source] opus::Error),
     /// Bytes that are not one frame of the expected length.
-    #[error("Opus could not decode a frame: {0}; conceal it")]
-    Decode(#[source] opus::Error),
+    #[error("Opus could not decode a frame (its error {0}); conceal it")]
+    Decode(i32),
 }
 
 /// Longest Opus packet of a frame of silence: its first byte alone, or with an empty length.
@@ -183,43 +188,9 @@ pub fn packet_samples(packet: &[u8]) -> Option<usize> {
     opus::packet::get_nb_samples(packet, SAMPLE_RATE).ok().filter(|samples| *samples > 0)
 }
 
-/// A live decoder. One per peer: concealment goes on from what that peer said last.
-pub struct TalkDecoder {
-    inner: Decoder,
-}
-
-impl TalkDecoder {
-    /// Makes a decoder.
-    pub fn new() -> Result<Self, CodecError> {
-        let inner = Decoder::new(SAMPLE_RATE, Channels::Mono).map_err(CodecError::Setup)?;
-        Ok(Self { inner })
-    }
-
-    /// Decodes one frame of exactly `out`'s length, 240 or 120 samples.
-    pub fn decode(&mut self, frame: &[u8], out: &mut [f32]) -> Result<(), CodecError> {
-        match self.inner.decode_float(frame, out, false) {
-            Ok(samples) if samples == out.len() => Ok(()),
-            Ok(other) => Err(CodecError::FrameLength(other)),
-            Err(error) => Err(CodecError::Decode(error)),
-        }
-    }
-
-    /// Makes up 240 or 120 samples from what was decoded last; silence when the decoder cannot.
-    pub fn conceal(&mut self, out: &mut [f32]) {
-        if self.inner.decode_float(&[], out, false).ok() != Some(out.len()) {
-            out.fill(0.0);
-        }
-    }
-
-    /// Forgets what was decoded, as after `new`.
-    pub fn reset(&mut self) {
-        // The control fails only for a null decoder, which `new` does not give out.
-        let _ = self.inner.reset_state();
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::TalkDecoder;
     use super::*;
 
     #[test]

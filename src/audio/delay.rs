@@ -28,10 +28,13 @@ const SEEN_BETWEEN: i64 = 2_880;
 /// Samples after which an observation weighs 1/e: 1.25 s. Long enough to meet the tail of ordinary
 /// jitter, short enough that the depth follows within seconds when a path has calmed down.
 const MEMORY: f32 = 60_000.0;
-/// What a share of unplayable frames costs, in samples of depth for all of them: up to 1.5 % each
-/// tenth is worth 0.07 ms, beyond that 0.25. Had the first ones the higher price, too, 10 ms of
-/// jitter on both lines would cost 0.6 ms more delay.
+/// What a share of made-up sound costs, in samples of depth for all of it: up to 1.5 % each tenth
+/// is worth 0.07 ms, beyond that 0.25. Had the first the higher price, too, 10 ms of jitter on both
+/// lines would cost 0.6 ms more delay.
 const UNPLAYABLE_WEIGHT: [f32; 2] = [70.0 * 48.0, 250.0 * 48.0];
+/// A frame that is late is heard from its arrival on: what is made up instead is by so much longer
+/// than it is late, in samples. Half a piece of what is made up at a time, and a part of the seam.
+const LATE_MORE: i64 = 48;
 /// Up to this share the lower price holds.
 const FEW: f32 = 0.015;
 /// The least need is looked for in the last one to two of these stretches, in samples: 2 s.
@@ -180,7 +183,7 @@ impl DelayTracker {
             self.most.get().map_or(CEILING, |most| most.saturating_add(base).saturating_neg());
         let since = at.saturating_sub(self.seen_at.replace(at).unwrap_or(at));
         self.seen = (self.seen + since.clamp(0, SEEN_BETWEEN)).min(START_SEEN);
-        let cheapest = self.cheapest_depth();
+        let cheapest = self.cheapest_depth(frame);
         self.depth = if self.seen < START_SEEN {
             // The level that the first frame was given stays, though the least need is found later:
             // another place against the callbacks is no reason to play faster at once.
@@ -233,21 +236,38 @@ impl DelayTracker {
         }
     }
 
-    /// Least of (share of frames that would come too late x weight + depth).
-    fn cheapest_depth(&self) -> i64 {
+    /// Least of (share of the sound that would be made up x weight + depth), for frames of so many
+    /// samples.
+    fn cheapest_depth(&self, frame: i64) -> i64 {
         let total: f32 = self.bins.iter().sum();
         let price = |share: f32| {
             share.min(FEW) * UNPLAYABLE_WEIGHT[0] + (share - FEW).max(0.0) * UNPLAYABLE_WEIGHT[1]
         };
-        let mut unplayable = total;
+        // Of a frame that is late by less than `whole` bins a part is heard. What is made up of those
+        // is a sum over them that moves along with the depth: weights, and weights by their bins.
+        let whole = (((frame - LATE_MORE) / BIN).max(0) as usize).min(BINS);
+        let part = |bin: usize| self.bins.get(bin).copied().unwrap_or(0.0);
+        let (mut count, mut lateness) = (0.0, 0.0);
+        for bin in 1..=whole {
+            count += part(bin);
+            lateness += part(bin) * bin as f32;
+        }
+        let mut lost: f32 = self.bins[1 + whole..].iter().sum();
         let mut best = (f32::MAX, 0);
-        for (i, bin) in self.bins[..=BINS].iter().enumerate() {
-            unplayable -= bin;
+        for i in 0..=BINS {
             let depth = i as i64 * BIN;
-            let cost = price(unplayable.max(0.0) / total) + depth as f32;
+            let made_up = (lateness * BIN as f32 + count * LATE_MORE as f32) / frame as f32;
+            let cost = price((lost + made_up).max(0.0) / total) + depth as f32;
             if cost < best.0 {
                 best = (cost, depth);
             }
+            // One bin deeper: all are late by one bin less, the next one no more, one more in part.
+            lateness -= count;
+            count -= part(i + 1);
+            let enters = if i + 1 + whole <= BINS { part(i + 1 + whole) } else { 0.0 };
+            count += enters;
+            lateness += enters * whole as f32;
+            lost -= enters;
         }
         best.1
     }

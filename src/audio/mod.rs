@@ -8,12 +8,13 @@
 //! The way of a sample: the microphone gives 48 kHz mono, [`framer`] cuts frames of 5 or 2.5 ms,
 //! [`codec`] encodes, [`redundancy`] adds copies and keeps silence back, [`packet`] lays out the
 //! payload. [`reception`] reports what was lost, [`copies`] decides from that. At the peer [`mod@mixer`] hands payloads to one [`playout`] buffer a peer, which reorders,
-//! decides the depth ([`delay`]), decodes or conceals and keeps drift away ([`fraction`]); the
+//! decides the depth ([`delay`]), decodes or conceals ([`decoder`]) and keeps drift away ([`fraction`]); the
 //! mixer adds the peers up and limits softly. [`meter`] measures, [`test_sound`] is a synthetic
 //! microphone whose position can be found again.
 
 pub mod codec;
 pub mod copies;
+pub mod decoder;
 pub mod delay;
 pub mod fraction;
 pub mod framer;
@@ -25,7 +26,8 @@ pub mod reception;
 pub mod redundancy;
 pub mod test_sound;
 
-pub use codec::{CodecError, FRAME, FrameLength, TalkDecoder, TalkEncoder};
+pub use codec::{CodecError, FRAME, FrameLength, TalkEncoder};
+pub use decoder::TalkDecoder;
 pub use framer::Framer;
 pub use meter::{Level, Meter, SharedMeter};
 pub use mixer::{Mixer, PeerFeed, mixer};

@@ -31,7 +31,8 @@ use self::clock::Clock;
 use self::control::Control;
 use self::play::SEAM;
 use self::store::{Fate, SLOTS, Store};
-use super::codec::{CodecError, FRAME, FrameLength, TalkDecoder};
+use super::codec::{CodecError, FRAME, FrameLength};
+use super::decoder::TalkDecoder;
 use super::delay::DelayTracker;
 use super::fraction::FractionalReader;
 use super::meter::{FLOOR_DB, decibels};
@@ -163,6 +164,8 @@ pub struct PlayoutBuffer {
     next: u64,
     /// Frames concealed since the last one that was played.
     pending: u32,
+    /// Of the last of these so many samples were given out, and not yet the rest.
+    made: Option<usize>,
     /// The level before them.
     level_before: i64,
     /// Frames until the last one that came late is forgotten.
@@ -214,6 +217,7 @@ impl PlayoutBuffer {
             newest_need: 0,
             next: 0,
             pending: 0,
+            made: None,
             late_lately: 0,
             level_before: 0,
             silent_from: None,
@@ -299,7 +303,9 @@ impl PlayoutBuffer {
         let (depth, held) = match self.delay.base() {
             Some(base) if self.state == State::Playing => {
                 // What is concealed so far may as well be lost as late.
-                let level = self.level().saturating_sub(i64::from(self.pending) * self.samples());
+                let ahead = self.made.map_or(0, |given| self.samples() - given as i64);
+                let concealed = i64::from(self.pending) * self.samples() - ahead;
+                let level = self.level().saturating_sub(concealed);
                 (level.saturating_sub(base).max(0), self.clock.held_ms(level))
             }
             _ => (0, 0.0),
@@ -396,6 +402,7 @@ impl PlayoutBuffer {
         self.reader.clear();
         self.decoder.reset();
         self.pending = 0;
+        self.made = None;
         self.late_lately = 0;
         self.silent_from = None;
         self.assumed = None;

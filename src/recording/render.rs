@@ -12,7 +12,8 @@ use std::io::{self, Read, Seek};
 use super::media::{Progress, walk};
 use super::mp4::{AudioCoding, Index, ReadError, SampleAt, Track, TrackKind};
 use super::safety::{SHORT_GAP, SLACK};
-use crate::audio::codec::{CodecError, FRAME, TalkDecoder, packet_samples};
+use crate::audio::TalkDecoder;
+use crate::audio::codec::{CodecError, FRAME, packet_samples};
 
 /// Samples over which sound comes back out of silence: 1 ms.
 const SEAM: usize = 48;

@@ -16,6 +16,9 @@ const BELIEVED: i64 = 4_800;
 const EXACT: i64 = 24;
 /// A late frame is remembered for so many frames: one in sixteen is too many.
 const LATELY: u8 = 16;
+/// Samples of made-up sound given out at a time, 1.25 ms: the frame whose place it takes may still
+/// come, and is then heard from there on.
+const PIECE: usize = 60;
 /// Samples over which one piece of sound goes over into another that does not follow it: 1 ms.
 pub(super) const SEAM: usize = 48;
 /// A frame whose samples all lie below this (-60 dBFS) can be left out unheard.
@@ -62,6 +65,9 @@ impl PlayoutBuffer {
             self.interrupt();
             return self.nothing();
         }
+        if let Some(given) = self.made {
+            return self.make_more(given, place, wanted);
+        }
         let samples = self.samples();
         let waits = self.pending == 0;
         if waits && self.is_silence(self.next) && !self.skip_silence(place, wanted) {
@@ -95,7 +101,26 @@ impl PlayoutBuffer {
                     self.play(number, place, wanted);
                 }
             }
-            None => self.conceal(),
+            None => self.conceal(PIECE),
+        }
+    }
+
+    /// Goes on with a made-up frame of which so many samples were given out, or with the frame itself
+    /// if that has come in the meantime: only what was made up is missing of it then, and it keeps
+    /// its place.
+    fn make_more(&mut self, given: usize, place: i64, wanted: i64) {
+        let begin = place - given as i64;
+        let came = if self.is_slower() { None } else { self.after_gap(begin, wanted) };
+        match came.filter(|number| !self.is_silence(*number)) {
+            Some(number) => {
+                self.made = None;
+                self.decoder.go_back();
+                self.pass_until(number);
+                self.late_lately = LATELY;
+                self.discard = given;
+                self.play(number, begin, wanted);
+            }
+            None => self.give_made(given, PIECE),
         }
     }
 
@@ -107,10 +132,7 @@ impl PlayoutBuffer {
     fn after_gap(&self, place: i64, wanted: i64) -> Option<u64> {
         let (samples, before) = (self.samples(), self.level_before);
         let newest = self.store.newest();
-        // If even the newest one is late by more than a frame, the path has become slower; and
-        // nothing is ever waited for longer than the ceiling while there is something to play.
-        let slower = self.newest_need >= before.saturating_add(samples) && self.newest >= self.next
-            || i64::from(self.pending) * samples > CEILING;
+        let slower = self.is_slower();
         let level = if slower {
             self.newest_need.saturating_add(self.delay.depth())
         } else {
@@ -135,6 +157,14 @@ impl PlayoutBuffer {
         }
         // What was late is passed over only for what is here.
         here(number).then_some(number)
+    }
+
+    /// If even the newest one is late by more than a frame, the path has become slower; and nothing
+    /// is ever waited for longer than the ceiling while there is something to play.
+    fn is_slower(&self) -> bool {
+        let samples = self.samples();
+        self.newest_need >= self.level_before.saturating_add(samples) && self.newest >= self.next
+            || i64::from(self.pending) * samples > CEILING
     }
 
     /// Nothing was sent under this number, as far as is known.
@@ -168,7 +198,7 @@ impl PlayoutBuffer {
     /// Gives out the room's noise for a frame that was not sent, so long that the level is right.
     fn silence(&mut self, place: i64, wanted: i64) {
         if place - self.heard >= BELIEVED {
-            return self.conceal();
+            return self.conceal(FRAME);
         }
         let samples = self.samples();
         let excess = place.wrapping_sub(self.position(self.next)).saturating_sub(wanted);
@@ -241,7 +271,7 @@ impl PlayoutBuffer {
         self.assumed = None;
         if !decoded {
             self.rejected += 1;
-            self.conceal();
+            self.conceal(FRAME);
             self.pending = 0;
             return;
         }
@@ -269,17 +299,27 @@ impl PlayoutBuffer {
         silent && before && excess >= samples && self.store.fate(self.next) == Fate::Held
     }
 
-    /// Makes up a frame and waits with the next one.
-    fn conceal(&mut self) {
+    /// Makes up a frame and waits with the next one; gives out so many samples of it, to look again.
+    fn conceal(&mut self, piece: usize) {
         self.pending += 1;
         let samples = self.samples();
         let faded = i64::from(self.pending) * samples > FADE_AFTER;
         let gain = if faded { self.gain - samples as f32 / FADE } else { self.gain };
+        // The frame may still come, and continues what was before this.
+        self.decoder.keep();
         self.make_up(gain.max(0.0));
+        self.give_made(0, piece);
+    }
+
+    /// Gives out more of the made-up frame.
+    fn give_made(&mut self, given: usize, piece: usize) {
+        let samples = self.length.samples();
+        let to = (given + piece).min(samples);
         if self.state == State::Playing {
-            self.concealed_samples += samples as u64;
+            self.concealed_samples += to.saturating_sub(given) as u64;
         }
-        self.give(0, samples as usize);
+        self.give(given, to);
+        self.made = (to < samples).then_some(to);
     }
 
     /// Lets the decoder go on from what was last, with the loudness going to `gain`.
