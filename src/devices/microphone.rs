@@ -11,9 +11,10 @@ use cpal::{Data, InputCallbackInfo, StreamConfig, SupportedStreamConfigRange};
 
 use super::pace::{BLOCK, Due, Pace};
 use super::sound::choice::Choice;
+use super::sound::counters::Counters;
 #[cfg(target_os = "linux")]
 use super::sound::direct::{self, Direct, Opened};
-use super::sound::live::{Counters, End, Live, Loan, PIECE, Wish};
+use super::sound::live::{End, Live, Loan, PIECE, Wish};
 use super::sound::rate::ToCall;
 use super::sound::{SoundInfo, SoundPath, convert, live};
 use super::spec::MicSpec;

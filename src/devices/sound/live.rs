@@ -10,147 +10,26 @@
 //! A period that the machine cannot keep shows as overruns and underruns. Unless it is pinned, the
 //! next larger one takes its place after some of them, and whoever listens is told.
 
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 use cpal::traits::{DeviceTrait, StreamTrait};
 use cpal::{BufferSize, StreamConfig, SupportedStreamConfigRange};
 
 use super::choice::{Choice, choose};
+use super::counters::Counters;
+use super::watch::{News, STALLED, Watcher};
 use super::{SoundInfo, SoundPath, host};
 use crate::devices::pace::{Due, Pace};
 use crate::devices::supervise::{Helper, RETRY, Stop};
 use crate::devices::{DeviceError, DeviceEvent, DeviceEvents, What};
 use crate::platform::clock;
-use crate::platform::priority::{self, Grant, Role};
-use crate::units::Micros;
+use crate::platform::priority::Grant;
 
 /// Samples per piece that a callback's block is handled in; callbacks may be of any length.
 pub const PIECE: usize = 4_096;
 
-// How often the helper looks at what the callback has counted.
-const LOOK: i64 = 50_000;
-// A device whose callback is silent for so long is taken for lost; longer than any server's
-// hiccup, shorter than a person's patience.
-const STALLED: i64 = 3_000_000;
 // How long the first callback may take: Bluetooth headsets need the most.
 const FIRST_CALLBACK: i64 = 700_000;
-// Overruns and underruns are told at most this often.
-const TELL: i64 = 2_000_000;
-// So many overruns or underruns within this time and the period is too small for this machine.
-const TOO_MANY: u64 = 3;
-const TOO_FAST: i64 = 10_000_000;
-
-/// What the callback tells the helper.
-#[derive(Debug, Default)]
-pub struct Counters {
-    callbacks: AtomicU64,
-    xruns: AtomicU64,
-    frames: AtomicU32,
-    delay: AtomicI64,
-    until: AtomicI64,
-    lost: AtomicBool,
-    // Reserve of the own playback, microseconds; 0 where there is none or it was never raised.
-    reserve: AtomicI64,
-    unfit: AtomicBool,
-    // What the system's callback thread was granted: 0 not asked, as `priority::raise` elsewhere.
-    raised: AtomicI32,
-    why: Mutex<String>,
-}
-
-impl Counters {
-    /// The own playback keeps more in hand now, microseconds.
-    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
-    pub fn raise(&self, reserve: i64) {
-        self.reserve.store(reserve, Ordering::Relaxed);
-    }
-
-    /// The device cannot be used without a shell after all.
-    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
-    pub fn give_up(&self) {
-        self.unfit.store(true, Ordering::Release);
-    }
-
-    /// The device is gone, says the own thread, which ends.
-    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
-    pub fn lose(&self, why: &dyn std::fmt::Display) {
-        // The thread is at its end: it may wait.
-        *self.why.lock().unwrap_or_else(PoisonError::into_inner) = why.to_string();
-        self.lost.store(true, Ordering::Release);
-    }
-
-    /// Called first by each callback of a system's thread: asks for real-time priority once, because
-    /// not every system gives it by itself. One system call, which does not wait.
-    pub fn enter(&self, role: Role) {
-        if self.raised.load(Ordering::Relaxed) == 0 {
-            self.raised.store(priority::raise(role), Ordering::Relaxed);
-        }
-    }
-
-    /// What the system's callback thread was granted; `None` before its first callback.
-    pub fn grant(&self) -> Option<Grant> {
-        match self.raised.load(Ordering::Relaxed) {
-            0 => None,
-            raised => Some(priority::raised(raised)),
-        }
-    }
-
-    /// Called by each callback: its length in frames, the device's delay in microseconds, and up to
-    /// when its samples reach.
-    pub fn called(&self, frames: usize, delay: i64, until: Micros) {
-        self.frames.store(frames as u32, Ordering::Relaxed);
-        self.delay.store(delay, Ordering::Relaxed);
-        self.until.store(until.0, Ordering::Relaxed);
-        self.callbacks.fetch_add(1, Ordering::Release);
-    }
-
-    /// Overruns or underruns since the device was first opened.
-    pub fn xruns(&self) -> u64 {
-        self.xruns.load(Ordering::Relaxed)
-    }
-
-    /// Newest delay between the device and us, microseconds.
-    pub fn delay(&self) -> i64 {
-        self.delay.load(Ordering::Relaxed)
-    }
-
-    /// For what stands in for a device.
-    pub fn count_xrun(&self) {
-        self.xruns.fetch_add(1, Ordering::Relaxed);
-    }
-
-    // The error callback, on the system's thread.
-    fn failed(&self, e: &cpal::Error) {
-        use cpal::ErrorKind as K;
-        match e.kind() {
-            K::Xrun => self.count_xrun(),
-            // The system has already rerouted the stream, or only tells of its thread's priority.
-            K::DeviceChanged | K::RealtimeDenied => {}
-            K::DeviceNotAvailable | K::StreamInvalidated | K::HostUnavailable => {
-                // Nobody holds this lock for long; when somebody does, the words are lost, not
-                // the event.
-                if let Ok(mut why) = self.why.try_lock() {
-                    *why = e.to_string();
-                }
-                self.lost.store(true, Ordering::Release);
-            }
-            // Anything else shows as a stall, if it matters.
-            _ => {}
-        }
-    }
-
-    // Before another stream is opened.
-    fn forget(&self) {
-        self.lost.store(false, Ordering::Release);
-        self.unfit.store(false, Ordering::Release);
-        self.raised.store(0, Ordering::Relaxed);
-        self.reserve.store(0, Ordering::Relaxed);
-    }
-
-    fn why(&self) -> String {
-        self.why.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
 
 /// A sink or source that is lent to a stream's callback and comes back when the stream is dropped.
 pub struct Loan<T> {
@@ -340,10 +219,10 @@ fn run<E: End>(
         let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
         *known = Known { info, grant: stream.grant() };
     };
-    let mut watcher = Watcher::new(counters);
+    let mut watcher = Watcher::new(what, counters, clock::now());
     loop {
         let steps = wish.period.is_none() && matches!(stream, Stream::System(_));
-        let message = match watcher.watch(counters, events, stop, steps, what) {
+        let message = match watcher.watch(counters, events, stop, steps) {
             News::End => return,
             News::Lost(message) => {
                 drop(stream);
@@ -393,87 +272,6 @@ fn run<E: End>(
     }
 }
 
-/// What a watch ends with.
-enum News {
-    End,
-    Lost(String),
-    Step,
-}
-
-/// Looks at what the callback counts.
-struct Watcher {
-    xruns: u64,
-    reserve: i64,
-    // Since when, and with how many overruns or underruns at that moment.
-    window: (Micros, u64),
-    resigned: bool,
-    // When the last overrun or underrun was told.
-    told: Micros,
-}
-
-impl Watcher {
-    fn new(counters: &Counters) -> Self {
-        let xruns = counters.xruns();
-        let now = clock::now();
-        Self { xruns, reserve: 0, window: (now, xruns), resigned: false, told: now + -TELL }
-    }
-
-    /// There is no larger period.
-    fn resign(&mut self) {
-        self.resigned = true;
-    }
-
-    /// Runs until the device is lost, something else must be tried, or it is time to end.
-    fn watch(
-        &mut self,
-        counters: &Counters,
-        events: &DeviceEvents,
-        stop: &Stop,
-        steps: bool,
-        what: What,
-    ) -> News {
-        let mut calls = counters.callbacks.load(Ordering::Acquire);
-        let mut called = clock::now();
-        self.window = (called, counters.xruns());
-        loop {
-            if stop.sleep(LOOK) {
-                return News::End;
-            }
-            let now = clock::now();
-            let total = counters.xruns();
-            // At once, then not more often than somebody reads.
-            if total != self.xruns && now.since(self.told) >= TELL {
-                self.xruns = total;
-                self.told = now;
-                events(DeviceEvent::Xrun { what, total });
-            }
-            let reserve = counters.reserve.load(Ordering::Relaxed);
-            if reserve > self.reserve {
-                events(DeviceEvent::Reserve { what, micros: reserve });
-            }
-            self.reserve = reserve;
-            if counters.lost.swap(false, Ordering::AcqRel) {
-                return News::Lost(counters.why());
-            }
-            if counters.unfit.swap(false, Ordering::AcqRel) {
-                return News::Step;
-            }
-            if now.since(self.window.0) > TOO_FAST {
-                self.window = (now, total);
-            } else if steps && !self.resigned && total >= self.window.1 + TOO_MANY {
-                return News::Step;
-            }
-            let newest = counters.callbacks.load(Ordering::Acquire);
-            if newest != calls {
-                calls = newest;
-                called = now;
-            } else if now.since(called) > STALLED {
-                return News::Lost(format!("it has not moved for {} s", STALLED / 1_000_000));
-            }
-        }
-    }
-}
-
 /// Stands in for the device until it opens again; `None` when it is time to end.
 fn bridge<E: End>(
     wish: &Wish,
@@ -483,7 +281,7 @@ fn bridge<E: End>(
 ) -> Option<(Stream, SoundInfo)> {
     // Silence follows the last sample without a gap.
     let now = clock::now();
-    let until = Micros(counters.until.load(Ordering::Relaxed));
+    let until = counters.until();
     let mut pace =
         Pace::new(if (0..2 * STALLED).contains(&now.since(until)) { until } else { now });
     let mut next_try = now + RETRY;
@@ -555,13 +353,13 @@ fn open_direct<E: End>(
     let (channels, format) = (opened.channels, opened.format);
     let (period, buffer) = (opened.period, opened.buffer);
     counters.forget();
-    let before = counters.callbacks.load(Ordering::Acquire);
+    let before = counters.callbacks();
     let stream = E::direct(Loan::take(home), opened, wish, counters.clone())
         .map_err(|e| unfit(e.to_string()))?;
     wait_for_callback(counters, before, stop);
-    if counters.lost.swap(false, Ordering::AcqRel) {
+    if let Some(why) = counters.take_loss() {
         drop(stream);
-        return Err(unfit(counters.why()));
+        return Err(unfit(why));
     }
     let info = SoundInfo {
         name: entry.name.clone(),
@@ -582,10 +380,7 @@ fn open_direct<E: End>(
 /// takes but cannot run shows here.
 fn wait_for_callback(counters: &Counters, before: u64, stop: &Stop) {
     let give_up = clock::now() + FIRST_CALLBACK;
-    while counters.callbacks.load(Ordering::Acquire) == before
-        && !counters.lost.load(Ordering::Acquire)
-        && clock::now() < give_up
-    {
+    while counters.callbacks() == before && !counters.is_lost() && clock::now() < give_up {
         if stop.sleep(2_000) {
             break;
         }
@@ -633,7 +428,7 @@ fn open_entry<E: End>(
             buffer_size: period.map_or(BufferSize::Default, BufferSize::Fixed),
         };
         counters.forget();
-        let before = counters.callbacks.load(Ordering::Acquire);
+        let before = counters.callbacks();
         let inner = counters.clone();
         let stream =
             E::build(Loan::take(home), &entry.device, config, choice, counters.clone(), move |e| {
@@ -654,12 +449,12 @@ fn open_entry<E: End>(
             }
         };
         wait_for_callback(counters, before, stop);
-        if counters.lost.swap(false, Ordering::AcqRel) {
-            let (name, why) = (entry.name.clone(), counters.why());
+        if let Some(why) = counters.take_loss() {
+            let name = entry.name.clone();
             last = Some(DeviceError::Failed { what, name, why });
             continue;
         }
-        let called = counters.frames.load(Ordering::Relaxed);
+        let called = counters.frames();
         let granted = Some(stream.buffer_size()).filter(|n| *n > 0).unwrap_or(called);
         let info = SoundInfo {
             name: entry.name.clone(),

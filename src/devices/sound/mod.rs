@@ -3,6 +3,7 @@
 
 pub mod choice;
 pub mod convert;
+pub mod counters;
 #[cfg(target_os = "linux")]
 pub mod direct;
 pub mod host;
@@ -11,6 +12,7 @@ pub mod rate;
 // The plan of the own playback; pure, so that it is tested everywhere.
 #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
 pub mod reserve;
+pub mod watch;
 
 /// How sound gets to a device and from it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::{Block, Direct, Opened, Trouble, trouble};
 use crate::devices::microphone::{Converter, MicEnd};
-use crate::devices::sound::live::{Counters, Loan, PIECE};
+use crate::devices::sound::counters::Counters;
+use crate::devices::sound::live::{Loan, PIECE};
 use crate::devices::sound::reserve::{Patience, micros};
 use crate::devices::supervise::{Helper, Stop};
 use crate::platform::clock;

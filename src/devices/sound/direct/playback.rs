@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::{Block, Direct, Opened, Trouble, trouble};
 use crate::devices::sound::convert;
-use crate::devices::sound::live::{Counters, Loan};
+use crate::devices::sound::counters::Counters;
+use crate::devices::sound::live::Loan;
 use crate::devices::sound::reserve::{LEAST_DUE, MOST_DUE, Patience, Reserve, Verdict, micros};
 use crate::devices::speaker::SpeakerEnd;
 use crate::devices::supervise::{Helper, Stop};
