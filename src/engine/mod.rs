@@ -35,6 +35,7 @@ mod door;
 mod error;
 mod events;
 mod folder;
+mod latency;
 mod live_send;
 mod live_video;
 mod log;

@@ -9,13 +9,13 @@ use super::config::{CallConfig, Role};
 use super::control::health::health;
 use super::events::Events;
 use super::folder::SessionFolder;
+use super::latency::{Lately, Path, latency, round};
 use super::metadata;
 use super::offer::Offer;
 use super::record::{RecordShared, video_parameters};
 use super::shared::Shared;
 use super::threads;
 use super::window::Window;
-use crate::audio::codec;
 use crate::audio::meter::{FLOOR_DB, Level, SharedMeter};
 use crate::audio::mixer::PlayoutGauge;
 use crate::audio::playout::PlayoutStats;
@@ -26,8 +26,8 @@ use crate::protocol::demux::DropCounters;
 use crate::recording::aac;
 use crate::recording::space::{TRACK_BPS, seconds_left};
 use crate::ui::model::{
-    ClockView, DiskStats, LatencyParts, LiveStats, MicStats, PeerStats, PeerVideo, PeerView,
-    RecordingStats, SentVideo, Snapshot, SoundDeviceStats, SoundStats, Stats,
+    ClockView, DiskStats, LiveStats, MicStats, PeerStats, PeerVideo, PeerView, RecordingStats,
+    SentVideo, Snapshot, SoundDeviceStats, SoundStats, Stats,
 };
 use crate::ui::window::wire::TileInfo;
 use crate::units::{MAX_PARTICIPANTS, Micros, ParticipantId};
@@ -48,6 +48,12 @@ pub struct Meters<'a> {
     pub meter: &'a SharedMeter,
     pub feeds: &'a [PlayoutGauge],
     pub drops: &'a Mutex<DropCounters>,
+}
+
+/// What is known of oneself.
+struct Own {
+    id: Option<ParticipantId>,
+    clock: Option<ClockReport>,
 }
 
 /// Counters of a peer at the last second.
@@ -94,6 +100,8 @@ pub struct Gauges {
     before: [Before; MAX_PARTICIPANTS],
     /// The way from each: by the clocks, and there and back.
     ways: [(Lately, Lately); MAX_PARTICIPANTS],
+    /// The fastest packet's way from each, microseconds, for the sender.
+    told: [Option<i32>; MAX_PARTICIPANTS],
     peers: Vec<PeerStats>,
     recording: Option<RecordingStats>,
     second: SecondLevel,
@@ -118,6 +126,7 @@ impl Gauges {
             disk: DiskStats::default(),
             before: Default::default(),
             ways: Default::default(),
+            told: Default::default(),
             peers: Vec::new(),
             recording: None,
             second: SecondLevel::default(),
@@ -152,11 +161,12 @@ impl Gauges {
         self.rss_mb = usage::resident_bytes().map_or(0.0, |b| b as f64 / f64::from(1 << 20));
         self.recording = m.record.stats();
         self.disk = self.disk_stats(m);
-        let own = own_clock(m);
+        let clock = own_clock(m);
         let state = m.state.lock().unwrap_or_else(|e| e.into_inner());
+        let own = Own { id: state.own_id, clock };
         let members: Vec<_> = state.members.iter().map(|(id, member)| (*id, member)).collect();
         self.peers =
-            members.iter().map(|(id, member)| self.peer(m, *id, member, own, seconds)).collect();
+            members.iter().map(|(id, member)| self.peer(m, *id, member, &own, seconds)).collect();
         drop(state);
         self.live = self.live_stats(m);
         // A second without a frame (no microphone) says nothing new.
@@ -206,7 +216,7 @@ impl Gauges {
         m: &Meters<'_>,
         id: u8,
         member: &Member,
-        own: Option<ClockReport>,
+        own: &Own,
         seconds: f64,
     ) -> PeerStats {
         let index = usize::from(id) % MAX_PARTICIPANTS;
@@ -233,11 +243,16 @@ impl Gauges {
         if member.round_trip.is_none() {
             *ways = Default::default();
         }
+        let input = i64::from(member.status.input_delay_micros);
+        let way =
+            ways.0.push(counters.transit.take()).map(|micros| micros - member.frame_micros - input);
+        self.told[index] = way.and_then(|micros| i32::try_from(micros).ok());
         let latency = latency(&Path {
-            input: i64::from(member.status.input_delay_micros),
+            input,
             frame: member.frame_micros,
-            transit: ways.0.push(counters.transit.take()),
-            clocks: own.zip(member.status.clock).map(|(own, theirs)| {
+            way,
+            back: own.id.and_then(|own| member.status.way_of(own)).map(i64::from),
+            clocks: own.clock.zip(member.status.clock).map(|(own, theirs)| {
                 i64::from(own.uncertainty_micros) + i64::from(theirs.uncertainty_micros)
             }),
             round_trip: ways.1.push(member.round_trip).unwrap_or(0),
@@ -318,9 +333,19 @@ impl Gauges {
             disk_left_mb: self.disk.free_bytes.map(|f| (f >> 20).min(u64::from(u32::MAX)) as u32),
             input_delay_micros: micros(self.input),
             output_delay_micros: micros(m.speaker.map_or(0, Speaker::delay)),
-            reception: self.peers.iter().map(reception).collect(),
+            reception: self.peers.iter().map(|p| self.reception(p)).collect(),
             clock: own_clock(m),
             slept_millis: super::sleep::told(m.shared),
+        }
+    }
+
+    fn reception(&self, p: &PeerStats) -> Reception {
+        Reception {
+            peer: ParticipantId(p.id),
+            loss_permille: (p.loss_percent * 10.0).round().clamp(0.0, 1_000.0) as u16,
+            jitter_micros: (p.jitter_ms * 1e3) as u32,
+            playout_micros: (p.playout_ms * 1e3) as u32,
+            way_micros: self.told.get(usize::from(p.id)).copied().flatten(),
         }
     }
 
@@ -438,64 +463,6 @@ pub fn tiles(snapshot: &Snapshot) -> ((u8, TileInfo), Vec<(u8, TileInfo)>) {
     ((snapshot.own_id.unwrap_or(0), own), peers)
 }
 
-/// The least of the last four seconds' figures: as far back as the playout buffer looks for the
-/// fastest packet, from which it counts.
-#[derive(Clone, Copy, Debug, Default)]
-struct Lately([Option<i64>; 4]);
-
-impl Lately {
-    /// Takes this second's, if there is one.
-    fn push(&mut self, figure: Option<i64>) -> Option<i64> {
-        self.0.rotate_right(1);
-        self.0[0] = figure;
-        self.0.iter().flatten().min().copied()
-    }
-}
-
-/// What is known of the way from one mouth to the own ear; microseconds but for the depth.
-struct Path {
-    input: i64,
-    frame: i64,
-    /// From a frame's first sample to its packet's arrival, by the clocks.
-    transit: Option<i64>,
-    /// How far both clocks may be off together.
-    clocks: Option<i64>,
-    round_trip: i64,
-    depth_ms: f64,
-    output: i64,
-}
-
-/// The parts of mouth to ear (DESIGN section 3). The way is what the clocks say or half the round
-/// trip, whichever is surer: the first sees queues and unequal ways, and the fastest of hundreds of
-/// packets where only few heartbeats go there and back; the second needs no clock.
-fn latency(path: &Path) -> LatencyParts {
-    /// The packets' stamps are cut to milliseconds.
-    const STAMP: i64 = 500;
-    /// A way of that length or less, microseconds, is known better by its round trip.
-    const SHORT: i64 = 1_000;
-    /// Samples that the playout's resampler looks ahead.
-    const READER: f64 = 8.0;
-    let half = (path.round_trip / 2, path.round_trip / 2);
-    let by_clocks = path
-        .transit
-        .zip(path.clocks)
-        .map(|(transit, clocks)| ((transit - path.frame - path.input).max(0), clocks + STAMP));
-    // On a long way the clocks' bound is half the round trip as well, for nobody knows how unequal its
-    // ways are; what they mean is nearer to the truth than a heartbeat that met queues.
-    let believed = if half.1 > SHORT { 3 * half.1 } else { half.1 };
-    let (network, uncertainty) = by_clocks.filter(|c| c.1 < believed).unwrap_or(half);
-    let ms = |micros: i64| round(micros as f64 / 1e3, 2);
-    LatencyParts {
-        input_ms: ms(path.input),
-        frame_ms: ms(path.frame),
-        network_ms: ms(network),
-        uncertainty_ms: ms(uncertainty),
-        playout_ms: round(path.depth_ms, 2),
-        codec_ms: round((codec::LOOK_AHEAD as f64 + READER) / 48.0, 2),
-        output_ms: ms(path.output),
-    }
-}
-
 /// The sound devices as scripts see them.
 fn sound(m: &Meters<'_>) -> SoundStats {
     let device = |info: SoundInfo, delay: i64, xruns: u64| SoundDeviceStats {
@@ -547,70 +514,6 @@ fn own_clock(m: &Meters<'_>) -> Option<ClockReport> {
         .map(|known| metadata::report(known, clock::now()))
 }
 
-fn reception(p: &PeerStats) -> Reception {
-    Reception {
-        peer: ParticipantId(p.id),
-        loss_permille: (p.loss_percent * 10.0).round().clamp(0.0, 1_000.0) as u16,
-        jitter_micros: (p.jitter_ms * 1e3) as u32,
-        playout_micros: (p.playout_ms * 1e3) as u32,
-    }
-}
-
 fn quantile_ms(h: &super::shared::Histogram, share: f64) -> f64 {
     h.quantile(share).map_or(0.0, |micros| round(micros / 1e3, 3))
-}
-
-fn round(value: f64, places: i32) -> f64 {
-    let scale = 10f64.powi(places);
-    (value * scale).round() / scale
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn path() -> Path {
-        Path {
-            input: 200,
-            frame: 5_000,
-            transit: Some(25_200),
-            clocks: Some(700),
-            round_trip: 40_000,
-            depth_ms: 1.0,
-            output: 750,
-        }
-    }
-
-    #[test]
-    fn the_way_is_that_of_the_fastest_packet_of_four_seconds() {
-        let mut lately = Lately::default();
-        let told = [Some(9), Some(7), None, Some(8), Some(9), Some(9)].map(|f| lately.push(f));
-        assert_eq!(told, [Some(9), Some(7), Some(7), Some(7), Some(7), Some(8)]);
-        assert_eq!([None; 4].map(|f| lately.push(f)), [Some(8), Some(9), Some(9), None]);
-    }
-
-    #[test]
-    fn the_parts_of_the_latency_add_up_and_the_surer_word_about_the_way_counts() {
-        // 40 ms there and back, of which the way here takes 20: the clocks know.
-        let parts = latency(&path());
-        assert_eq!((parts.network_ms, parts.uncertainty_ms), (20.0, 1.2));
-        assert!((parts.sum() - (0.2 + 5.0 + 20.0 + 1.0 + 2.67 + 0.75)).abs() < 0.01);
-        // An uplink that queues shows in the clocks, not in half the round trip of a heartbeat.
-        let queued = latency(&Path { transit: Some(55_200), ..path() });
-        assert_eq!(queued.network_ms, 50.0);
-        // Where heartbeats meet jitter, the fastest packet is known by the clocks.
-        let jitter = latency(&Path {
-            round_trip: 8_000,
-            transit: Some(5_900),
-            clocks: Some(5_000),
-            ..path()
-        });
-        assert_eq!(jitter.network_ms, 0.7);
-        // On a short way half the round trip is surer than any stamp.
-        let near = latency(&Path { round_trip: 300, transit: Some(6_100), ..path() });
-        assert_eq!((near.network_ms, near.uncertainty_ms), (0.15, 0.15));
-        // Without clocks there is nothing else.
-        let alone = latency(&Path { clocks: None, ..path() });
-        assert_eq!((alone.network_ms, alone.uncertainty_ms), (20.0, 20.0));
-    }
 }

@@ -134,6 +134,10 @@ pub struct Reception {
     pub jitter_micros: u32,
     /// Depth of the playout buffer, microseconds.
     pub playout_micros: u32,
+    /// The way of the fastest packet of the last seconds by both clocks, microseconds; less than
+    /// nothing where they are that far off. With what the other end says of the way back, what the
+    /// clocks are off is known to both.
+    pub way_micros: Option<i32>,
 }
 
 /// How one peer's audio packets arrive at the sender of the report, before copies mend anything.
@@ -196,6 +200,17 @@ impl Status {
         if self.slept_millis > 0 {
             out.u32(self.slept_millis);
         }
+        for report in reception {
+            if let Some(way) = report.way_micros {
+                out.u8(report.peer.0);
+                out.i32(way);
+            }
+        }
+    }
+
+    /// What its sender says of the way of this participant's packets.
+    pub fn way_of(&self, peer: ParticipantId) -> Option<i32> {
+        self.reception.iter().find(|r| r.peer == peer)?.way_micros
     }
 
     fn read(body: &mut Reader<'_>) -> Result<Self, Malformed> {
@@ -215,6 +230,7 @@ impl Status {
                 loss_permille: body.u16()?,
                 jitter_micros: body.u32()?,
                 playout_micros: body.u32()?,
+                way_micros: None,
             });
         }
         let clock = if flags & CLOCK_KNOWN != 0 {
@@ -227,6 +243,14 @@ impl Status {
             None
         };
         let slept_millis = if flags & SLEPT != 0 { body.u32()? } else { 0 };
+        for _ in 0..count {
+            // A shorter body is one of who does not tell, or not yet.
+            let Ok(id) = body.u8() else { break };
+            let way = body.i32()?;
+            if let Some(report) = reception.iter_mut().find(|r| r.peer.0 == id) {
+                report.way_micros = Some(way);
+            }
+        }
         Ok(Self {
             muted: flags & MUTED != 0,
             camera_off: flags & CAMERA_OFF != 0,

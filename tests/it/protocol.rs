@@ -525,6 +525,7 @@ fn status_arrives_each_second_and_mute_at_once() {
             loss_permille: 12,
             jitter_micros: 900,
             playout_micros: 5_000,
+            way_micros: None,
         }],
         ..Status::default()
     };

@@ -91,6 +91,7 @@ fn every_message_comes_back_also_from_a_row() {
             loss_permille: 51,
             jitter_micros: 900,
             playout_micros: 12_000,
+            way_micros: Some(-1_234),
         }],
         clock: Some(ClockReport {
             offset_micros: -12_340_567,
@@ -162,6 +163,30 @@ fn a_clock_report_stands_behind_everything_that_earlier_versions_read() {
     let report = &bytes[plain.len()..];
     assert_eq!(report[..12], [255, 255, 255, 255, 255, 255, 255, 254, 0, 0, 0, 3]);
     assert_eq!(report[12..], [0, 0, 0, 4]);
+}
+
+#[test]
+fn the_ways_of_packets_stand_behind_all_that_and_may_lack() {
+    let told = |way_micros| {
+        let none = Reception {
+            peer: ParticipantId(2),
+            loss_permille: 0,
+            jitter_micros: 0,
+            playout_micros: 0,
+            way_micros: None,
+        };
+        let reception = vec![none, Reception { peer: ParticipantId(3), way_micros, ..none }];
+        let status = Status { reception, slept_millis: 7, ..Status::default() };
+        (status.clone(), encoded(&Message::Heartbeat { count: 1, roster: 0, status }))
+    };
+    let (plain, short) = told(None);
+    let (status, bytes) = told(Some(-2));
+    assert_eq!(bytes[3..short.len()], short[3..]);
+    assert_eq!(bytes[short.len()..], [3, 255, 255, 255, 254]);
+    assert_eq!(status.way_of(ParticipantId(3)), Some(-2));
+    assert_eq!(plain.way_of(ParticipantId(3)), None);
+    let read = Messages::new(&bytes).next();
+    assert_eq!(read, Some(Ok(Some(Message::Heartbeat { count: 1, roster: 0, status }))));
 }
 
 #[test]
