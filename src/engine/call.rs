@@ -20,6 +20,7 @@ use super::offer::Offer;
 use super::paths::Paths;
 use super::playback::{Playback, ToneCue};
 use super::portmap::{self, Inviting};
+use super::quiet::Quiet;
 use super::receive::Receive;
 use super::record::{self, CameraTap, Parts, RecordShared, Recorder, SoundOptions, Start};
 use super::safety::{self, Safety, SafetyNews, SafetyTap};
@@ -379,6 +380,7 @@ fn assemble(
         port_mapper,
         snapshot: Arc::default(),
         disk_silent: false,
+        quiet: Quiet::default(),
         alone,
         closing: None,
         second: 0,

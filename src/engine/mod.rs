@@ -46,6 +46,7 @@ mod paths;
 mod playback;
 mod portmap;
 pub mod precall;
+mod quiet;
 mod receive;
 mod record;
 pub mod recovery;

@@ -14,6 +14,7 @@ use super::events::Events;
 use super::folder::SessionFolder;
 use super::metadata;
 use super::offer::Offer;
+use super::quiet::Quiet;
 use super::record::{RecordShared, Recorder, Start};
 use super::safety::{Safety, TrackView};
 use super::shared::Shared;
@@ -24,6 +25,7 @@ use super::window::Window;
 use crate::audio::meter::SharedMeter;
 use crate::audio::mixer::PlayoutGauge;
 use crate::clock::Follower;
+use crate::devices::spec::MicSpec;
 use crate::devices::{Camera, DeviceEvent, Microphone, Speaker};
 use crate::net::portmap::PortMapper;
 use crate::platform::clock;
@@ -109,6 +111,8 @@ pub struct Supervisor {
     pub port_mapper: Option<PortMapper>,
     pub snapshot: Arc<Mutex<Arc<Snapshot>>>,
     pub disk_silent: bool,
+    /// Whether the microphone gives anything.
+    pub quiet: Quiet,
     /// Keeps the session clock where there is no call.
     pub alone: Option<(SleepSensor, Follower)>,
     /// The files are being closed before the call's end.
@@ -358,6 +362,7 @@ impl Supervisor {
             }
         }
         while let Ok(news) = self.device_news.try_recv() {
+            self.quiet.news(&news);
             self.tell(&news);
         }
         let state = self.state.lock().unwrap_or_else(|e| e.into_inner());
@@ -426,6 +431,11 @@ impl Supervisor {
             self.write_metadata(None);
         }
         let stats = gauges.second(&self.meters());
+        let muted = self.shared.muted.load(Relaxed);
+        let expected = !muted && !matches!(self.config.mic, MicSpec::Off);
+        if self.quiet.second(expected.then_some(stats.mic.peak_db as f32)) {
+            self.events.notice(&Notice::MicrophoneSilent);
+        }
         self.events.send(Event::Stats(Box::new(stats)));
         self.tell_peers(gauges);
         if gauges.lost_samples_grew(&self.losses) {

@@ -206,6 +206,15 @@ notices! {
     "The sound system was not served in time: other programs, power saving, or a period that is too \
      short for this machine."
 
+    /// Nothing but silence.
+    Warning MicrophoneSilent
+    "microphone-silent"
+    "the microphone has given nothing at all for five seconds"
+    "look at its switch, choose another with --mic (hyperzoom devices), and let this program use it: macOS: Privacy & \
+     Security > Microphone, for the terminal; Windows: Privacy > Microphone, for desktop apps"
+    "Not even the noise of a room comes from it: it is switched off, another one is meant, or the system gives \
+     programs silence until it is allowed to listen."
+
     /// More in hand.
     Warning DeviceReserve {
         /// Which.

@@ -168,3 +168,22 @@ fn who_is_made_softer_or_muted_here_is_heard_so_and_recorded_as_ever() {
     let own: Vec<f32> = recorded.chunks_exact(24_000).map(power).collect();
     assert!(own.iter().all(|l| *l > 0.02), "nobody else hears a difference: {own:?}");
 }
+
+#[test]
+fn a_microphone_that_gives_nothing_is_told_of_and_recorded_all_the_same() {
+    let _place = side_by_side();
+    let room = tempfile::tempdir().expect("a folder");
+    let wav = room.path().join("nothing.wav");
+    write_wav(&wav, &vec![0.0; 48_000 * 60]);
+    let mut args = vec!["record".to_owned()];
+    args.extend(party(&file(&wav), "off", "off", room.path()));
+    args.push("--no-tone".to_owned());
+    let mut program = Program::start("record", &args);
+    program.wait_for("the warning", |e| {
+        e["event"] == "warning"
+            && e["code"] == "microphone-silent"
+            && e["try"].as_str().is_some_and(|t| t.contains("--mic"))
+    });
+    program.command("end");
+    program.finished().assert_nothing_lost();
+}
