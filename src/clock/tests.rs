@@ -68,6 +68,8 @@ struct Leg {
     jitter: f64,
     /// Now and then a queue stands for some seconds.
     queue: i64,
+    /// Each so many microseconds it takes another route, up to so much longer.
+    route: (i64, i64),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -80,7 +82,7 @@ struct Path {
 impl Path {
     /// A wire and a switch.
     const LAN: Self = {
-        let leg = Leg { base: 150, jitter: 60.0, queue: 0 };
+        let leg = Leg { base: 150, jitter: 60.0, queue: 0, route: (SECOND, 0) };
         Self { forth: leg, back: leg, loss: 0.0 }
     };
 
@@ -89,7 +91,9 @@ impl Path {
         let mut stretch = Dice((at.0 / (4 * SECOND)) as u64 ^ leg.base as u64);
         let standing =
             if stretch.unit() < 0.3 { (stretch.unit() * leg.queue as f64) as i64 } else { 0 };
-        leg.base + dice.tail(leg.jitter) + standing
+        let (each, longer) = leg.route;
+        let mut route = Dice((at.0 / each) as u64 ^ (leg.base << 20) as u64);
+        leg.base + (route.unit() * longer as f64) as i64 + dice.tail(leg.jitter) + standing
     }
 }
 
@@ -198,7 +202,15 @@ impl Run {
 
 fn any_leg() -> impl Strategy<Value = Leg> {
     let (base, jitter) = (50i64..150_000, 0.0f64..20_000.0);
-    (base, jitter, 0i64..400_000).prop_map(|(base, jitter, queue)| Leg { base, jitter, queue })
+    // Half of them keep their route.
+    let longer = prop_oneof![Just(0i64), 1_000i64..200_000];
+    let route = (2 * SECOND..60 * SECOND, longer);
+    (base, jitter, 0i64..400_000, route).prop_map(|(base, jitter, queue, route)| Leg {
+        base,
+        jitter,
+        queue,
+        route,
+    })
 }
 
 fn any_crystals() -> impl Strategy<Value = Crystals> {
@@ -322,7 +334,7 @@ fn media_is_written_at_once_on_a_good_path_and_after_a_second_on_a_bad_one() {
     };
     let at = start(Path::LAN);
     assert!(at <= Micros(200_000), "{at:?}");
-    let far = Leg { base: 40_000, jitter: 3_000.0, queue: 0 };
+    let far = Leg { base: 40_000, jitter: 3_000.0, queue: 0, route: (SECOND, 0) };
     let at = start(Path { forth: far, back: far, loss: 0.0 });
     assert_eq!(at, Micros(SECOND), "not better than 40 ms, so it is not waited for");
     let slow = Leg { base: 700_000, ..far };
@@ -357,7 +369,7 @@ fn one_impossible_exchange_is_not_believed_and_a_second_one_is() {
 fn when_the_host_leaves_the_others_go_on_together_without_a_step() {
     // Two guests whose clocks part from the host's by +40 and -60 ppm.
     let (one, two) = (Crystals::straight(3 * SECOND, 40.0), Crystals::straight(-9 * SECOND, -60.0));
-    let wan = Leg { base: 8_000, jitter: 500.0, queue: 20_000 };
+    let wan = Leg { base: 8_000, jitter: 500.0, queue: 20_000, route: (SECOND, 0) };
     let path = Path { forth: wan, back: Leg { base: 11_000, ..wan }, loss: 0.1 };
     let end = Micros(60 * SECOND);
     let (mut first, mut second) = (Run::new(), Run::new());
@@ -400,7 +412,7 @@ fn when_the_host_leaves_the_others_go_on_together_without_a_step() {
 #[test]
 fn who_was_cut_off_follows_again_without_a_step_and_the_bound_holds() {
     let guest = Crystals::straight(3 * SECOND, 40.0);
-    let wan = Leg { base: 8_000, jitter: 500.0, queue: 20_000 };
+    let wan = Leg { base: 8_000, jitter: 500.0, queue: 20_000, route: (SECOND, 0) };
     let path = Path { forth: wan, back: Leg { base: 11_000, ..wan }, loss: 0.1 };
     let end = Micros(60 * SECOND);
     let mut run = Run::new();
@@ -434,8 +446,8 @@ fn stamps_that_contradict_each_other_are_ignored() {
 #[test]
 fn after_a_minute_the_error_is_far_below_what_can_be_proven() {
     let (wan, rough) = (
-        Leg { base: 20_000, jitter: 1_000.0, queue: 0 },
-        Leg { base: 15_000, jitter: 5_000.0, queue: 200_000 },
+        Leg { base: 20_000, jitter: 1_000.0, queue: 0, route: (SECOND, 0) },
+        Leg { base: 15_000, jitter: 5_000.0, queue: 200_000, route: (SECOND, 0) },
     );
     for (name, path, most) in [
         ("LAN", Path::LAN, 50),
