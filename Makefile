@@ -32,7 +32,7 @@ test: ## formatting, lints, documentation, all tests
 
 soak: ## the long versions of the tests: 200 kills, 3,000 calls in all weathers, big files; 20 GB of disk
 	@scripts/setup build test
-	@$(with_env) set -x && HYPERZOOM_SOAK=1 $(CARGO) test --locked $$FEATURES -- --nocapture
+	@$(with_env) set -x && HYPERZOOM_SOAK=1 PROPTEST_CASES=20000 $(CARGO) test --locked $$FEATURES -- --nocapture
 
 release: ## the program itself: target/release/hyperzoom, C libraries linked in
 	@$(with_env) set -x && $(CARGO) build --release --locked $$FEATURES

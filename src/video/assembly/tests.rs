@@ -164,7 +164,6 @@ fn a_stream_that_begins_anew_far_ahead_is_followed() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
     /// Whatever arrives: order is kept, memory is bounded, a delta only follows its predecessor.
     #[test]
     fn hostile_fragments_break_nothing(packets in prop::collection::vec((any::<bool>(), 0u64..6000, any::<u8>(), any::<u8>(), 0usize..1600, 0i64..50_000), 0..400)) {

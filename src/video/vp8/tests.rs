@@ -108,7 +108,6 @@ fn what_is_no_vp8_or_too_large_is_refused_before_the_decoder_sees_it() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(150))]
     #[test]
     fn damaged_frames_never_panic(at in prop::collection::vec((0usize..4000, any::<u8>()), 0..20), cut in 0usize..4000, rest in prop::collection::vec(any::<u8>(), 0..60)) {
         let frames = encoded(3);
