@@ -1,8 +1,9 @@
 //! Sends a WAV (48 kHz) through the live audio path in virtual time and writes what is heard: encoder,
 //! copies and silence, a line that loses and delays, playout. `scripts/measure-quality` listens.
 //!
-//! `degrade IN OUT [loss=0.05] [burst=1] [jitter=10] [copies=1,3] [frame=5|2.5] [kbps=32] [seed=1]
-//! [dtx=1] [alone=1]`; with `alone` the decoder gets the same frames without a playout buffer.
+//! `degrade IN OUT [loss=0.05] [burst=1] [jitter=10] [lines=1] [copies=1,3] [frame=5|2.5] [kbps=32] [seed=1]
+//! [dtx=1] [block=64] [alone=1]`; with `block` a card calls back for so many samples, else one is written
+//! when it must be; with `alone` the decoder gets the same frames without a playout buffer.
 
 use std::error::Error;
 
@@ -13,8 +14,10 @@ use hyperzoom::audio::{
 };
 use hyperzoom::units::Micros;
 
-/// Samples in a callback of the speaker.
-const BLOCK: usize = 64;
+/// Samples written at a time at least where a card is written when it must be.
+const LEAST: usize = 4;
+/// And at most.
+const MOST: usize = 240;
 
 struct Options(Vec<(String, String)>);
 
@@ -73,7 +76,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (loss, jitter) = (options.get("loss", 0.0)?, options.get("jitter", 0.0)? * 1e3);
     let burst = options.get("burst", 1.0)?.max(1.0 / (1.0 - loss));
     let mut random = Random(options.get("seed", 1.0)? as u64);
-    let (mut bad, mut last, mut wire, mut arrivals) = (false, 0.0, 0, Vec::new());
+    // Each line behind the other draws its own jitter and keeps the order.
+    let mut lines = vec![0.0f64; options.get("lines", 1.0)? as usize];
+    let (mut bad, mut wire, mut arrivals) = (false, 0, Vec::new());
     let samples = length.samples();
     for (n, pcm) in said.chunks_exact(samples).enumerate() {
         let (mut frame, mut payload) = ([0; 128], [0; MAX_AUDIO_PAYLOAD]);
@@ -86,10 +91,16 @@ fn main() -> Result<(), Box<dyn Error>> {
             wire += 20 + 8 + 12 + 16 + len;
             let draw = random.next();
             bad = if bad { draw >= 1.0 / burst } else { draw < loss / (burst * (1.0 - loss)) };
-            let at: f64 = ((n + 1) * samples) as f64 / 0.048 + 5_000.0 + random.next() * jitter;
+            let mut at = ((n + 1) * samples) as f64 / 0.048 + 5_000.0;
+            for last in &mut lines {
+                at += random.next() * jitter;
+                if !bad {
+                    *last = at.max(*last);
+                    at = *last;
+                }
+            }
             if !bad {
-                last = at.max(last);
-                arrivals.push((last, number, payload[..len].to_vec()));
+                arrivals.push((at, number, payload[..len].to_vec()));
             }
         }
     }
@@ -97,7 +108,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let heard = if options.get("alone", 0.0)? != 0.0 {
         decode_alone(&arrivals, said.len() / samples, samples)?
     } else {
-        play(&arrivals, said.len())?
+        play(&arrivals, said.len(), options.get("block", 0.0)? as usize)?
     };
 
     let spec = hound::WavSpec {
@@ -139,22 +150,34 @@ fn decode_alone(
     Ok(heard)
 }
 
-fn play(arrivals: &[(f64, u64, Vec<u8>)], samples: usize) -> Result<Vec<f32>, Box<dyn Error>> {
+fn play(
+    arrivals: &[(f64, u64, Vec<u8>)],
+    samples: usize,
+    block: usize,
+) -> Result<Vec<f32>, Box<dyn Error>> {
     let mut arrivals = arrivals.iter().peekable();
     let mut buffer = PlayoutBuffer::new()?;
-    let mut heard = vec![0.0; samples + 48_000 / 10];
+    let mut heard = Vec::new();
     let mut depth = 0.0;
-    let blocks = heard.len() / BLOCK;
-    for (i, block) in heard.chunks_mut(BLOCK).enumerate() {
-        let now = (i * BLOCK) as f64 / 0.048;
+    while heard.len() < samples + 48_000 / 10 {
+        let now = heard.len() as f64 / 0.048;
         while let Some((at, number, payload)) = arrivals.next_if(|a| a.0 <= now) {
             buffer.push(&ReceivedAudio { sequence: *number, payload }, Micros(*at as i64));
         }
-        buffer.pull(block, Micros(now as i64));
-        depth += f64::from(buffer.stats().depth_ms) / blocks as f64;
+        let (mut out, now) = (vec![0.0; block.max(LEAST)], Micros(now as i64));
+        if block > 0 {
+            buffer.pull(&mut out, now);
+        } else {
+            buffer.pull_on_time(&mut out, now);
+            out.resize((LEAST + buffer.settled()).min(MOST), 0.0);
+            buffer.go_on(&mut out[LEAST..]);
+        }
+        heard.extend_from_slice(&out);
+        depth += f64::from(buffer.stats().depth_ms) * out.len() as f64;
     }
     let stats = buffer.stats();
     let concealed = stats.concealed_samples as f64 * 100.0 / stats.played_samples.max(1) as f64;
+    let depth = depth / heard.len() as f64;
     println!("depth {depth:.1} ms, concealed {concealed:.2} %, late {}", stats.late);
     Ok(heard)
 }
