@@ -1,7 +1,7 @@
 //! The constant-frame-rate grid: which picture stands in which slot of the file.
 //!
-//! Slot N lies at T0 + N/30 s of the session clock, on every machine of a call. The grid runs
-//! [`DELAY_MICROS`] behind capture, so that a picture which arrives late still gets its own slot.
+//! Slot N lies at T0 + N/30 s of the session clock, on every machine of a call. A slot is waited for
+//! until [`DELAY_MICROS`] behind capture, so that a picture which arrives late still gets its own.
 //! A camera that is not exactly 30.000 fps makes "constant frame rate" and "no frame dropped"
 //! disagree; the accounting here is what makes both checkable. Pure: no clock, no thread. It
 //! must not drop a picture without counting it.
@@ -16,6 +16,11 @@ mod tests;
 /// How far the grid runs behind capture, in microseconds: longer than any camera driver's
 /// hiccup that still delivers its pictures, short against the one-second fragment.
 pub const DELAY_MICROS: i64 = 500_000;
+
+/// The same where a picture stands already, in this slot or behind it, in microseconds: pictures come
+/// in order of capture, so that nothing can change it but the end of the recording, which is known
+/// 0.2 s ahead. A whole raw picture of 1080p is 3 MB, and each one that waits is memory.
+pub const SETTLED_MICROS: i64 = 250_000;
 
 /// How late, in slots, a picture may be shown before a slot is left to repeat the one before it:
 /// half a slot and a hysteresis of 10 ms, more than a USB camera's stamps jitter (some 8 ms), so
@@ -295,7 +300,10 @@ impl<T> Grid<T> {
         let time = self.slot_time(index);
         let due = match self.end {
             Some(end) => time < end || !self.waiting.is_empty(),
-            None => time + DELAY_MICROS <= now,
+            None => {
+                let settled = !self.waiting.is_empty();
+                time + if settled { SETTLED_MICROS } else { DELAY_MICROS } <= now
+            }
         };
         if !due {
             return None;

@@ -136,9 +136,25 @@ fn a_picture_that_arrives_400_ms_late_still_gets_its_own_slot() {
             _ => _ = grid.push(now, i),
         }
     }
-    assert_eq!(grid.next_slot(), 45, "500 ms behind slot 59, whose time is rounded");
+    assert_eq!(grid.next_slot(), 52, "250 ms behind slot 59: pictures stand there");
     let c = grid.counts();
     assert_eq!((c.repeated, c.cadence_discarded), (0, 0), "{c:?}");
+}
+
+#[test]
+fn a_slot_waits_for_a_picture_and_no_longer_than_that_once_one_stands_behind_it() {
+    let mut grid = Grid::new(T0, 0);
+    grid.push(T0, 0);
+    assert!(grid.next(T0 + SETTLED_MICROS - 1).is_none());
+    assert!(grid.next(T0 + SETTLED_MICROS).is_some());
+    // Nothing for slot 1: it may still come.
+    let one = grid.slot_time(1);
+    assert!(grid.next(one + DELAY_MICROS - 1).is_none());
+    // One for slot 3: what did not come for 1 and 2 will not come any more.
+    grid.push(grid.slot_time(3), 3);
+    let contents: Vec<_> = std::iter::from_fn(|| grid.next(one + DELAY_MICROS - 1)).collect();
+    let contents: Vec<_> = contents.iter().map(|slot| slot.content).collect();
+    assert_eq!(contents, [Content::Repeat, Content::Repeat, Content::Picture(3)]);
 }
 
 #[test]
