@@ -1,11 +1,13 @@
 //! A running call or recording: opens everything, starts the threads, hands out events.
 
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::thread::JoinHandle;
 
+use super::addresses::AddressWatch;
 use super::av_offset::{self, Remembered};
 use super::call_state::CallState;
 use super::capture::{MicEnds, MicTap};
@@ -34,6 +36,7 @@ use super::{devices, net, recovery};
 use crate::audio::codec::TalkEncoder;
 use crate::audio::mixer::{PeerFeed, PlayoutGauge, mixer};
 use crate::clock::Follower;
+use crate::net::portmap::PortMapper;
 use crate::net::socket::CallSocket;
 use crate::platform::timers::FineTimers;
 use crate::platform::{clock, priority};
@@ -286,7 +289,7 @@ fn assemble(
     let mut video_out: Option<VideoOut> = None;
     let mut ask = None;
     let mut feeds_stats: Vec<_> = Vec::new();
-    let mut port_mapper = None;
+    let (mut port_mapper, mut addresses) = (None, None);
     let mut alone = None;
     if let (Some(network), Some(live)) = (network, live) {
         let (listen, inviting) = (network.socket.local_addr(), network.inviting.clone());
@@ -307,6 +310,7 @@ fn assemble(
             safety: ends,
         })?;
         video_out = Some(started.video);
+        addresses = watch_addresses(listen, started.ask.clone(), port_mapper.as_ref(), &events)?;
         ask = Some(started.ask);
         feeds_stats = started.stats;
         threads = started.threads;
@@ -378,6 +382,7 @@ fn assemble(
         ask,
         threads,
         port_mapper,
+        addresses,
         snapshot: Arc::default(),
         disk_silent: false,
         quiet: Quiet::default(),
@@ -456,6 +461,26 @@ fn open_guest(
         start: None,
         port_mapping,
         inviting: None,
+    })
+}
+
+/// Tells the mesh and the port mapper of interfaces that come and go.
+fn watch_addresses(
+    listen: SocketAddr,
+    ask: tokio::sync::mpsc::UnboundedSender<Ask>,
+    mapper: Option<&PortMapper>,
+    events: &Events,
+) -> Result<Option<AddressWatch>, EngineError> {
+    let (waker, events) = (mapper.map(PortMapper::waker), events.clone());
+    AddressWatch::start(listen, move |addresses, first| {
+        if !first {
+            events.log("this computer's network has changed");
+            if let Some(waker) = &waker {
+                waker.network_changed();
+            }
+        }
+        // The first ones too: they may have changed since the call was made ready.
+        let _ = ask.send(Ask::Addresses(addresses));
     })
 }
 

@@ -86,6 +86,8 @@ pub enum Ask {
     Refuse(u32),
     /// Remove a member.
     Remove(ParticipantId),
+    /// This machine's addresses, the most likely first.
+    Addresses(Vec<std::net::SocketAddr>),
 }
 
 /// The thread's state.
@@ -255,6 +257,7 @@ impl Control {
             }
             Ask::Keyframe(peer) => self.mesh.request_keyframe(clock::now(), peer),
             Ask::Status(status) => self.mesh.set_status(*status),
+            Ask::Addresses(addresses) => self.mesh.set_addresses(clock::now(), addresses),
             Ask::Admit(_) | Ask::Refuse(_) | Ask::Remove(_) => self.decide(&ask),
         }
     }

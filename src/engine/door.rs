@@ -42,7 +42,8 @@ impl Control {
                     self.events.notice(&Notice::CannotRemove { id: id.0, remedy });
                 }
             }
-            Ask::Leave | Ask::Keyframe(_) | Ask::Again(..) | Ask::Status(_) => {}
+            Ask::Leave | Ask::Keyframe(_) | Ask::Again(..) | Ask::Status(_) | Ask::Addresses(_) => {
+            }
         }
     }
 

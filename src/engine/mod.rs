@@ -16,11 +16,13 @@
 //! hz-supervise: commands, snapshot, statistics, the end; hz-close: the files' end
 //! hz-before, hz-before-*: devices, disk and router while the screen before the call is up
 //! hz-check: the finished recording, read again when all is over
-//! hz-log: the session's log; hz-disk: free space and the small files; hz-portmap: the router
+//! hz-log: the session's log; hz-disk: free space and the small files; hz-portmap: the router;
+//! hz-addresses: interfaces that come and go
 //! ```
 //!
 //! Nothing walks back but counters.
 
+mod addresses;
 mod av_offset;
 pub mod call;
 mod call_state;

@@ -35,6 +35,8 @@ const PATIENCE: Duration = Duration::from_millis(100);
 /// A peer heard from another address is told of this often, microseconds: a flood of copies from
 /// everywhere must not fill the queue.
 const MOVED: i64 = 50_000;
+/// For so long it is told again and again, microseconds, unless the peer is reached there.
+const MOVING: i64 = 1_000_000;
 /// How often the counters of what was dropped are shown, microseconds.
 const SHOW_DROPS: i64 = 250_000;
 /// Datagrams in a [`WINDOW`] that no call sends, and no stranger with a line of a gigabit: 100,000 a
@@ -163,8 +165,9 @@ pub enum Incoming {
 struct Place {
     /// What is relayed to it goes there.
     relay_to: Option<SocketAddr>,
-    /// Where its last media came from, and when that was told.
+    /// Where its last media came from, since when, and when that was told.
     from: Option<SocketAddr>,
+    since: Option<Micros>,
     told: Option<Micros>,
     /// What it sends through us, to each.
     police: [RelayPolice; MAX_PARTICIPANTS],
@@ -454,10 +457,17 @@ impl Receive {
     ) -> bool {
         let Some(place) = places.get_mut(usize::from(peer.0)) else { return false };
         let lately = place.told.is_some_and(|told| at.since(told) < MOVED);
-        if place.from == Some(from) || lately {
+        let news = place.from != Some(from);
+        // The way in use is given up when it has not answered for a while: it is said until then.
+        let follows = place.relay_to.is_none_or(|to| to == from);
+        let again = !follows && place.since.is_some_and(|since| at.since(since) < MOVING);
+        if lately || !(news || again) {
             return false;
         }
-        let moved = place.from.replace(from).is_some();
+        let moved = news && place.from.replace(from).is_some();
+        if news {
+            place.since = Some(at);
+        }
         place.told = Some(at);
         let _ = self.control.try_send(Incoming::Moved { peer, from, at });
         moved

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::addresses::AddressWatch;
 use super::call_state::CallState;
 use super::capture::CaptureLosses;
 use super::config::CallConfig;
@@ -109,6 +110,8 @@ pub struct Supervisor {
     pub threads: Threads,
     /// Dropped with the supervisor, however that ends: the router's port is given back.
     pub port_mapper: Option<PortMapper>,
+    /// Looks at the interfaces until then.
+    pub addresses: Option<AddressWatch>,
     pub snapshot: Arc<Mutex<Arc<Snapshot>>>,
     pub disk_silent: bool,
     /// Whether the microphone gives anything.
@@ -585,6 +588,7 @@ impl Supervisor {
             thread.thread().unpark();
             let _ = thread.join();
         }
+        self.addresses = None;
         self.port_mapper = None;
         self.camera = None;
         self.microphone = None;

@@ -4,23 +4,47 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use super::mtu;
 
-/// Addresses that a peer may try, the most likely first: the ones that the default route uses,
-/// then IPv4, then IPv6. No loopback, no link-local (an invite cannot carry its scope).
+/// Addresses that a peer may try, the most likely first, since only some can be offered: the ones that
+/// the default routes use, then one of either family of each interface, then all others. No loopback,
+/// no link-local (an invite cannot carry its scope).
 pub fn local_addresses() -> Vec<IpAddr> {
-    let mut found: Vec<IpAddr> = if_addrs::get_if_addrs()
+    let found: Vec<(String, IpAddr)> = if_addrs::get_if_addrs()
         .unwrap_or_default()
         .into_iter()
         .filter(if_addrs::Interface::is_oper_up)
-        .map(|interface| interface.ip())
-        .filter(|ip| usable(*ip))
+        .map(|interface| (interface.name.clone(), interface.ip()))
+        .filter(|(_, ip)| usable(*ip))
         .collect();
     let preferred: Vec<IpAddr> = [route_v4(), route_v6()].into_iter().flatten().collect();
-    found.sort_by_key(|ip| {
-        let rank = preferred.iter().position(|p| p == ip).unwrap_or(preferred.len());
-        (rank, ip.is_ipv6())
-    });
-    found.dedup();
-    found
+    ordered(&found, &preferred)
+}
+
+/// Interfaces' names and addresses in the order of [`local_addresses`], each address once.
+fn ordered(found: &[(String, IpAddr)], preferred: &[IpAddr]) -> Vec<IpAddr> {
+    let rank = |at: usize| {
+        let (name, ip) = &found[at];
+        let route = preferred.iter().position(|p| p == ip).unwrap_or(preferred.len());
+        // Privacy extensions give an interface several IPv6 addresses: one of them must not keep
+        // another interface's only one from being offered.
+        let alike = |(n, (other, o)): (usize, &(String, IpAddr))| {
+            n != at
+                && other == name
+                && o.is_ipv4() == ip.is_ipv4()
+                && (n < at || preferred.contains(o))
+        };
+        let before = found.iter().enumerate().filter(|one| alike(*one)).count();
+        let interface = found.iter().position(|(other, _)| other == name);
+        (route, before, interface, ip.is_ipv6(), at)
+    };
+    let mut order: Vec<usize> = (0..found.len()).collect();
+    order.sort_by_key(|&at| rank(at));
+    let mut addresses = Vec::with_capacity(order.len());
+    for at in order {
+        if !addresses.contains(&found[at].1) {
+            addresses.push(found[at].1);
+        }
+    }
+    addresses
 }
 
 /// A way out of this machine.
@@ -111,6 +135,32 @@ mod tests {
         for ip in local_addresses() {
             assert!(usable(ip), "{ip}");
         }
+    }
+
+    #[test]
+    fn each_interface_comes_with_both_families_before_any_comes_again() {
+        let found = [
+            ("wlan0", "192.168.1.7"),
+            ("wlan0", "2001:db8:1::a"),
+            ("wlan0", "2001:db8:1::b"),
+            ("docker0", "172.17.0.1"),
+            ("wwan0", "100.64.0.9"),
+            ("wwan0", "2001:db8:2::a"),
+            ("tun0", "10.8.0.2"),
+            ("tun0", "10.8.0.2"),
+        ];
+        let ip = |text: &str| text.parse::<IpAddr>().expect("an address");
+        let found = found.map(|(name, address)| (name.to_owned(), ip(address)));
+        let order = |preferred: &[&str]| -> Vec<String> {
+            let preferred: Vec<IpAddr> = preferred.iter().map(|p| ip(p)).collect();
+            ordered(&found, &preferred).iter().map(ToString::to_string).collect()
+        };
+        let others = ["172.17.0.1", "100.64.0.9", "2001:db8:2::a", "10.8.0.2"];
+        let wifi = [&["192.168.1.7", "2001:db8:1::b"][..], &others, &["2001:db8:1::a"]].concat();
+        assert_eq!(order(&["192.168.1.7", "2001:db8:1::b"]), wifi);
+        let home = ["192.168.1.7", "2001:db8:1::a"];
+        let rest = ["172.17.0.1", "2001:db8:2::a", "10.8.0.2", "2001:db8:1::b"];
+        assert_eq!(order(&["100.64.0.9"]), [&["100.64.0.9"][..], &home, &rest].concat());
     }
 
     #[test]

@@ -5,6 +5,8 @@
 //! that take a minute and more run with `HYPERZOOM_SOAK=1` (`make soak`).
 #![cfg(target_os = "linux")]
 
+mod roaming;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};

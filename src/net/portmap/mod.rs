@@ -10,11 +10,12 @@ mod permanent;
 mod policy;
 mod router;
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 pub use gateway::default_gateway;
 pub use permanent::{Notes, Permanent};
@@ -45,7 +46,7 @@ pub enum News {
     Mapped(Mapping),
     /// There is none; it is tried again now and then.
     Failed(String),
-    /// It was taken back.
+    /// It was taken back, or stayed behind in a network that this machine has left.
     Removed(Mapping),
 }
 
@@ -53,7 +54,19 @@ pub enum News {
 #[derive(Debug)]
 pub struct PortMapper {
     stop: watch::Sender<bool>,
+    moved: Arc<Notify>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// Tells a [`PortMapper`] that this machine's network has changed. Outlives it without harm.
+#[derive(Clone, Debug)]
+pub struct Waker(Arc<Notify>);
+
+impl Waker {
+    /// Another router may be there now: it is asked at once, not when the old one's lease is due.
+    pub fn network_changed(&self) {
+        self.0.notify_one();
+    }
 }
 
 impl PortMapper {
@@ -67,11 +80,18 @@ impl PortMapper {
     ) -> std::io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = watch::channel(false);
-        let keeper = Keeper { port, notes, random, news, current: None };
+        let moved = Arc::new(Notify::new());
+        let network = moved.clone();
+        let keeper = Keeper { port, notes, random, news, current: None, gateway: None };
         let thread = std::thread::Builder::new()
             .name("hz-portmap".to_owned())
-            .spawn(move || runtime.block_on(keeper.run(stopped)))?;
-        Ok(Self { stop, thread: Some(thread) })
+            .spawn(move || runtime.block_on(keeper.run(stopped, &network)))?;
+        Ok(Self { stop, moved, thread: Some(thread) })
+    }
+
+    /// For whoever looks at this machine's interfaces.
+    pub fn waker(&self) -> Waker {
+        Waker(self.moved.clone())
     }
 }
 
@@ -90,10 +110,12 @@ struct Keeper<R, N> {
     random: R,
     news: N,
     current: Option<(Router, Mapping)>,
+    /// The default route's, when `current` was asked for.
+    gateway: Option<Ipv4Addr>,
 }
 
 impl<R: FnMut() -> u16, N: FnMut(News)> Keeper<R, N> {
-    async fn run(mut self, mut stopped: watch::Receiver<bool>) {
+    async fn run(mut self, mut stopped: watch::Receiver<bool>, moved: &Notify) {
         let mut told = None;
         loop {
             // Asking is never cut short: a mapping that nobody knows of would stay behind.
@@ -101,10 +123,22 @@ impl<R: FnMut() -> u16, N: FnMut(News)> Keeper<R, N> {
             tokio::select! {
                 biased;
                 _ = stopped.wait_for(|stop| *stop) => break,
+                () = moved.notified() => self.look_around(&mut told),
                 () = tokio::time::sleep(wait) => {}
             }
         }
         let _ = tokio::time::timeout(FAREWELL, self.take_back()).await;
+    }
+
+    /// The network has changed: a router that is not ours any more leads nobody to us. One that still
+    /// is keeps its mapping, which is renewed.
+    fn look_around(&mut self, told: &mut Option<News>) {
+        let gateway = self.gateway;
+        let strange =
+            |(router, _): &mut (Router, Mapping)| !router.sees_us() || default_gateway() != gateway;
+        if let Some((_, mapping)) = self.current.take_if(strange) {
+            self.tell(News::Removed(mapping), told);
+        }
     }
 
     /// Renews or asks anew; returns how long that is good for.
@@ -121,6 +155,7 @@ impl<R: FnMut() -> u16, N: FnMut(News)> Keeper<R, N> {
             // It was restarted, replaced, or another network is there now.
             self.current = None;
         }
+        self.gateway = default_gateway();
         match self.ask().await {
             Ok((router, granted)) => {
                 let mapping = Mapping {

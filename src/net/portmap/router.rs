@@ -197,6 +197,17 @@ impl Router {
         }
     }
 
+    /// Whether this machine still has the address that the router leads to. Sends nothing.
+    pub fn sees_us(&self) -> bool {
+        let (at, client) = match self {
+            Self::Upnp(gateway, client) => (gateway.addr, client),
+            Self::Nat { gateway, client, .. } => {
+                (SocketAddr::from((*gateway, crab_nat::GATEWAY_PORT)), client)
+            }
+        };
+        address_towards(at) == Some(*client)
+    }
+
     /// Maps UDP port `internal` of this machine, on `external` if it may be; also renews.
     ///
     /// `permanent` is called before the router is asked for a mapping that has no end: it may be

@@ -20,8 +20,10 @@ use crate::units::{MAX_PARTICIPANTS, Micros, ParticipantId};
 const OLD_SECRETS: usize = 3;
 /// A newcomer leaves it so long to the introducer that let it in to be heard, microseconds.
 const CLAIM: i64 = TIMEOUT_MICROS + 3_000_000;
-/// Addresses of our own and addresses that others saw, in what we offer.
-const OWN_OFFERED: usize = 4;
+/// Places of [`MAX_ADDRESSES`] that are kept for addresses at which others see us. The rest is for our
+/// own: four at least, which is both families of two interfaces, and all six where nobody sees us
+/// anywhere else.
+const SEEN_OFFERED: usize = 2;
 
 impl Session {
     /// Secrets that may be in use among members, the newest first.
@@ -61,14 +63,20 @@ impl Mesh {
 
     /// Where we may be reached: what we know ourselves and what others saw.
     pub(super) fn offers(&self) -> Vec<SocketAddr> {
-        let own = &self.local.addresses;
-        let mut offers: Vec<_> = own.iter().take(OWN_OFFERED).copied().collect();
-        for (_, seen) in &self.observed {
-            if !offers.contains(seen) && offers.len() < MAX_ADDRESSES {
-                offers.push(*seen);
+        let mut own = self.local.addresses.clone();
+        // What is mapped, then what is known to work, then as the caller has ordered them.
+        let proven = |a: &SocketAddr| self.observed.iter().any(|(_, seen)| seen == a);
+        own.sort_by_key(|a| (Some(*a) != self.mapped, !proven(a)));
+        let mut seen = Vec::new();
+        for (_, address) in &self.observed {
+            if !own.contains(address) && !seen.contains(address) {
+                seen.push(*address);
             }
         }
-        offers
+        own.truncate(MAX_ADDRESSES - seen.len().min(SEEN_OFFERED));
+        own.extend(seen);
+        own.truncate(MAX_ADDRESSES);
+        own
     }
 
     /// A peer says where it sees us.

@@ -168,8 +168,11 @@ impl Mesh {
                 }
             }
             Message::Addresses(addresses) => {
-                peer.paths.offer(&addresses, now);
-                peer.offered = addresses;
+                let before = std::mem::replace(&mut peer.offered, addresses);
+                for address in before.iter().filter(|a| !peer.offered.contains(a)) {
+                    peer.paths.withdraw(*address);
+                }
+                peer.paths.offer(&peer.offered, now);
             }
             Message::Observed(address) => {
                 // Through another member, the peer sees that one's address.
@@ -214,7 +217,7 @@ impl Mesh {
         let relays = self.relays_to(id);
         let Some(peer) = self.peer(id) else { return };
         let trouble = peer.in_trouble(now);
-        peer.paths.relays(&relays);
+        peer.paths.relays(now, &relays);
         for route in peer.paths.due(now, trouble) {
             self.challenge(now, id, route);
         }

@@ -535,12 +535,17 @@ impl Mesh {
         self.uncertainty = micros;
     }
 
-    /// Where we may be reached has changed (a port mapping was made, an interface came or went): the
-    /// others are told at once.
+    /// This machine's addresses, the most likely first; an interface may have come or gone. The
+    /// others are told at once of what is new, and all ways are tried: the one in use may be dead.
     pub fn set_addresses(&mut self, now: Micros, addresses: Vec<SocketAddr>) {
+        let others = addresses.into_iter().filter(|a| Some(*a) != self.mapped);
+        let addresses: Vec<_> = self.mapped.into_iter().chain(others).collect();
         if addresses != self.local.addresses {
             self.local.addresses = addresses;
             self.addresses_changed(now);
+            for peer in &mut self.peers {
+                peer.paths.restart(now);
+            }
         }
     }
 

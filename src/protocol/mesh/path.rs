@@ -129,16 +129,17 @@ impl Paths {
         self.list.iter_mut().find(|p| p.route == route)
     }
 
-    fn add(&mut self, route: Route, offered: bool) {
+    fn add(&mut self, now: Micros, route: Route, offered: bool) {
         if let Some(path) = self.path(route) {
             path.offered |= offered;
             return;
         }
         if self.list.len() == MOST {
-            let current = self.current;
-            // What never answered goes first, the oldest of it.
-            let spare = |p: &Path| p.route != current && p.answered.is_none();
-            let Some(at) = self.list.iter().position(spare) else { return };
+            // What never answered goes first, the oldest of it; then what answered in networks that
+            // one of us has left.
+            let spare = |(_, p): &(usize, &Path)| p.route != self.current && !p.works(now);
+            let oldest = self.list.iter().enumerate().filter(spare).min_by_key(|(_, p)| p.answered);
+            let Some((at, _)) = oldest else { return };
             self.list.remove(at);
         }
         self.list.push(Path::new(route, offered));
@@ -148,7 +149,7 @@ impl Paths {
     pub(super) fn offer(&mut self, addresses: &[SocketAddr], now: Micros) {
         let before = self.list.len();
         for &address in addresses {
-            self.add(Route::Direct(address), true);
+            self.add(now, Route::Direct(address), true);
         }
         if self.list.len() > before {
             self.rounds = 0;
@@ -156,22 +157,32 @@ impl Paths {
         }
     }
 
+    /// The peer is not to be reached there any more: nobody who has that address now is asked.
+    pub(super) fn withdraw(&mut self, address: SocketAddr) {
+        let route = Route::Direct(address);
+        if route != self.current
+            && let Some(path) = self.path(route)
+        {
+            path.offered = false;
+        }
+    }
+
     /// The members that could carry for us, the best first.
-    pub(super) fn relays(&mut self, members: &[ParticipantId]) {
+    pub(super) fn relays(&mut self, now: Micros, members: &[ParticipantId]) {
         let current = self.current;
         self.list.retain(|p| match p.route {
             Route::Relay(id) => members.contains(&id) || p.route == current,
             Route::Direct(_) => true,
         });
         for &id in members {
-            self.add(Route::Relay(id), true);
+            self.add(now, Route::Relay(id), true);
         }
     }
 
     /// A packet came this way; `traffic`: more than a question about the way. Whether the way is a
     /// new one and wants to be asked.
     pub(super) fn came(&mut self, now: Micros, route: Route, bytes: usize, traffic: bool) -> bool {
-        self.add(route, false);
+        self.add(now, route, false);
         let Some(path) = self.path(route) else { return false };
         path.received = path.received.saturating_add(bytes as u32);
         path.heard = Some(now);
@@ -441,6 +452,29 @@ mod tests {
             assert!(sent <= 3 * received, "{sent} bytes for {received}");
         }
         assert!(sent > 0);
+    }
+
+    #[test]
+    fn who_changes_its_network_all_evening_is_followed_to_the_last_one() {
+        let mut paths = offered(&[direct(0)]);
+        for n in 1..60 {
+            let now = i64::from(n) * 60_000_000;
+            assert!(paths.came(Micros(now), direct(n), 60, true));
+            round(&mut paths, now, &[(direct(n), 30_000)]);
+            let heard = Micros(now + 200_000);
+            paths.came(heard, direct(n), 60, true);
+            assert_eq!(paths.choose(heard, direct(n), false, false), Some(direct(n)), "{n}");
+            assert!(paths.list.len() <= MOST);
+        }
+    }
+
+    #[test]
+    fn an_address_that_was_taken_back_is_asked_no_more() {
+        let mut paths = offered(&[direct(1), direct(2), direct(3)]);
+        paths.withdraw(SocketAddr::from(([203, 0, 113, 2], 7)));
+        paths.withdraw(SocketAddr::from(([203, 0, 113, 1], 7)));
+        let asked = paths.due(Micros(0), true);
+        assert_eq!(asked, [direct(1), direct(3)], "but for the way in use");
     }
 
     #[test]
