@@ -23,7 +23,7 @@ use super::paths::Paths;
 use super::playback::{Playback, ToneCue};
 use super::portmap::{self, Inviting};
 use super::quiet::Quiet;
-use super::receive::Receive;
+use super::receive::{Receive, UNSEALED};
 use super::record::{self, CameraTap, Parts, RecordShared, Recorder, SoundOptions, Start};
 use super::safety::{self, Safety, SafetyNews, SafetyTap};
 use super::shared::Shared;
@@ -534,6 +534,7 @@ fn start_network(parts: NetworkParts<'_>) -> Result<NetworkStarted, EngineError>
     let stats = feeds.iter().map(PeerFeed::gauge).collect();
     let gauges = feeds.iter().map(PeerFeed::gauge).collect();
     let (control_in, incoming) = tokio::sync::mpsc::channel(1_024);
+    let (unsealed_in, unsealed) = tokio::sync::mpsc::channel(UNSEALED);
     let (receive_commands, commands) = mpsc::channel();
     let (ask, asks) = tokio::sync::mpsc::unbounded_channel();
     let receive = Receive {
@@ -541,6 +542,7 @@ fn start_network(parts: NetworkParts<'_>) -> Result<NetworkStarted, EngineError>
         socket: network.socket.clone(),
         commands,
         control: control_in,
+        unsealed: unsealed_in,
         feeds,
         safety: tap,
         drops: Arc::default(),
@@ -561,6 +563,7 @@ fn start_network(parts: NetworkParts<'_>) -> Result<NetworkStarted, EngineError>
         talk: talk_control,
         receive: receive_commands,
         incoming,
+        unsealed,
         asks,
         ask: ask.clone(),
         paths: Paths::new(config.audio, config.video_kbps, gauges),

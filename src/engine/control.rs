@@ -11,7 +11,7 @@ use super::call_state::{CallState, Member, Past};
 use super::congestion::Congestion;
 use super::events::Events;
 use super::paths::Paths;
-use super::receive::{Incoming, ReceiveCommand, VideoFeed, video_ring};
+use super::receive::{Incoming, ReceiveCommand, Unsealed, VideoFeed, video_ring};
 use super::record::{RecordShared, Recorder, Start};
 use super::safety::SafetyNews;
 use super::shared::Shared;
@@ -114,6 +114,8 @@ pub struct Control {
     pub receive: mpsc::Sender<ReceiveCommand>,
     /// From the receive thread.
     pub incoming: async_mpsc::Receiver<Incoming>,
+    /// From there, too; from strangers, mostly.
+    pub unsealed: async_mpsc::Receiver<Unsealed>,
     /// From everybody else.
     pub asks: async_mpsc::UnboundedReceiver<Ask>,
     /// For the decoders' keyframe requests.
@@ -196,7 +198,9 @@ impl Control {
                     biased;
                     // First, so that no flood of datagrams can keep us from saying BYE.
                     Some(ask) = self.asks.recv() => self.obey(ask, &mut progress),
+                    // Then those who are in: a stranger may wait.
                     Some(incoming) = self.incoming.recv() => self.take(incoming, &mut progress),
+                    Some(one) = self.unsealed.recv() => self.take_unsealed(&one, &mut progress),
                     () = tokio::time::sleep(wait) => {}
                 }
                 self.notice_sleep(&mut progress);
@@ -217,6 +221,11 @@ impl Control {
         self.state.lock().unwrap_or_else(|e| e.into_inner()).over = true;
     }
 
+    fn take_unsealed(&mut self, one: &Unsealed, progress: &mut Progress) {
+        self.notice_sleep(progress);
+        self.mesh.handle_handshake(one.at, one.from, &one.datagram);
+    }
+
     fn take(&mut self, incoming: Incoming, progress: &mut Progress) {
         self.notice_sleep(progress);
         // Pongs are stamped with the clock as it is now.
@@ -228,9 +237,6 @@ impl Control {
             }
         }
         match incoming {
-            Incoming::Handshake { datagram, from, at } => {
-                self.mesh.handle_handshake(at, from, &datagram);
-            }
             Incoming::Control { peer, payload, from, at } => {
                 self.mesh.handle_control(at, from, peer, &payload);
             }

@@ -113,17 +113,23 @@ pub enum ReceiveCommand {
     Remove(ParticipantId),
 }
 
-/// What the receive thread passes to the control thread.
+/// Places for what is not sealed yet, on its way to the control thread. Few: what waits longer than
+/// a question takes to be repeated is of no use, and a storm fills any number.
+pub const UNSEALED: usize = 64;
+
+/// A handshake datagram, whoever sent it: it waits in a queue of its own, so that no stranger takes the
+/// places of what members say.
+pub struct Unsealed {
+    /// Whole.
+    pub datagram: Vec<u8>,
+    /// Sender.
+    pub from: SocketAddr,
+    /// Arrival.
+    pub at: Micros,
+}
+
+/// What the receive thread passes to the control thread, opened.
 pub enum Incoming {
-    /// Not sealed yet.
-    Handshake {
-        /// Whole datagram.
-        datagram: Vec<u8>,
-        /// Sender.
-        from: SocketAddr,
-        /// Arrival.
-        at: Micros,
-    },
     /// An opened control message.
     Control {
         /// Who.
@@ -251,6 +257,8 @@ pub struct Receive {
     pub commands: mpsc::Receiver<ReceiveCommand>,
     /// To the control thread; when it is full, control packets are dropped like any others.
     pub control: tokio::sync::mpsc::Sender<Incoming>,
+    /// The same for what is not sealed.
+    pub unsealed: tokio::sync::mpsc::Sender<Unsealed>,
     /// By participant id.
     pub feeds: Vec<PeerFeed>,
     /// Audio is kept, too.
@@ -430,8 +438,10 @@ impl Receive {
                 return;
             }
             Demuxed::Handshake(datagram) => {
-                let datagram = datagram.to_vec();
-                let _ = self.control.try_send(Incoming::Handshake { datagram, from, at });
+                // Copied only where there is room.
+                if let Ok(place) = self.unsealed.try_reserve() {
+                    place.send(Unsealed { datagram: datagram.to_vec(), from, at });
+                }
                 return;
             }
             Demuxed::Dropped(_) => return,

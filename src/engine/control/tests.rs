@@ -25,6 +25,7 @@ fn bench() -> Bench {
     let (_, talk, _) = Talk::new(shared.clone(), socket.clone(), ends.live.unwrap(), encoder, 400);
     let (receive, told) = mpsc::channel();
     let (_, incoming) = async_mpsc::channel(1);
+    let (_, unsealed) = async_mpsc::channel(1);
     let (ask, asks) = async_mpsc::unbounded_channel();
     let host = vec!["127.0.0.1:9".parse().unwrap()];
     let random = Box::new(|bytes: &mut [u8]| bytes.fill(7));
@@ -41,6 +42,7 @@ fn bench() -> Bench {
         talk,
         receive,
         incoming,
+        unsealed,
         asks,
         ask,
         paths: Paths::new(LiveAudio::default(), 400, Vec::new()),

@@ -14,7 +14,7 @@ use super::super::handshake::{
     in_the_name_of, padded, unpadded,
 };
 use super::super::seal::PairKeys;
-use super::gate::{Bucket, Gate, Verdict};
+use super::gate::{Bucket, Gate, Reply, Verdict};
 use super::knock::Knock;
 use super::path::Route;
 use super::peer::{Identity, Peer};
@@ -200,7 +200,7 @@ impl Mesh {
             return self.forward(now, from, via, datagram);
         }
         let answer = match ClearReveal::read(datagram) {
-            Some(reveal) => self.revealed(now, &reveal),
+            Some(reveal) => self.revealed(now, from, &reveal),
             None => self.answer_hello(now, from, via, datagram),
         };
         match answer {
@@ -266,15 +266,20 @@ impl Mesh {
     ) -> Option<Vec<u8>> {
         let clear = ClearHello::read(datagram)?;
         if let Some(answer) = self.door.answer_again(now, &clear.ephemeral) {
-            return Some(answer);
+            return self.may_reply(now, from, Reply::Again).then_some(answer);
         }
         let (key, admit) = self.session.as_ref().map(|s| (s.key, s.admit))?;
-        if clear.revision != REVISION {
-            return Some(self.turn_away(now, from, &clear, Refusal::Version));
-        }
-        if !clear.keyed && admit == Admit::Key {
-            self.counters.handshakes_refused += 1;
-            return Some(clear.refuse(self.own, Refusal::KeyNeeded));
+        let at_sight = if clear.revision != REVISION {
+            Some(Refusal::Version)
+        } else {
+            (!clear.keyed && admit == Admit::Key).then_some(Refusal::KeyNeeded)
+        };
+        if let Some(reason) = at_sight {
+            if !self.may_reply(now, from, Reply::Refusal) {
+                return None;
+            }
+            self.refused(now, from, reason);
+            return Some(clear.refuse(self.own, reason));
         }
         let strict = !clear.keyed || self.door.half_open() > HALF_OPEN;
         let cookie = clear.cookie.as_ref();
@@ -343,15 +348,11 @@ impl Mesh {
         }
     }
 
-    fn turn_away(
-        &mut self,
-        now: Micros,
-        from: SocketAddr,
-        clear: &ClearHello<'_>,
-        reason: Refusal,
-    ) -> Vec<u8> {
-        self.refused(now, from, reason);
-        clear.refuse(self.own, reason)
+    /// Whether such an answer may go there now; counts what may not.
+    pub(super) fn may_reply(&mut self, now: Micros, to: SocketAddr, reply: Reply) -> bool {
+        let may = self.door.gate.replies(now, to, reply);
+        self.counters.questions_shed += u64::from(!may);
+        may
     }
 
     /// Counts, and tells the person here where that person could do something about it.

@@ -2,6 +2,11 @@
 //!
 //! Nothing is kept for a stranger before it has shown, by echoing a cookie, that it receives at the
 //! address it writes from; and that costs one keyed hash to make and one to check.
+//!
+//! Every opening and every answer has a rate. Answers have one for all and one for each of a thousand
+//! slots, of which each source has two by a keyed hash: whoever floods from its own address uses up its
+//! own, and a newcomer is answered at once. Who forges addresses at random shares the rate for all with
+//! everybody, and newcomers need more tries.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -16,6 +21,8 @@ use crate::units::Micros;
 const SLOT: i64 = 120_000_000;
 /// Sources with a cookie whose rates are kept.
 const SOURCES: usize = 64;
+/// Slots for the rates of answers: 24 kB. Nothing else is kept of a source.
+const SLOTS: usize = 1_024;
 
 /// A rate: so many at once, then one per interval.
 #[derive(Clone, Copy, Debug)]
@@ -53,13 +60,27 @@ pub(super) enum Verdict {
     Drop,
 }
 
+/// A short answer for whose question no secret is used, or a long one that was made before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reply {
+    /// Come again with this: 47 bytes.
+    Cookie,
+    /// Not so: 32 bytes, in clear.
+    Refusal,
+    /// The same question, the same answer: up to a whole datagram.
+    Again,
+}
+
 /// Stands before all handshakes that come from strangers.
 pub(super) struct Gate {
     secret: [u8; 32],
     /// Questions without a cookie that are opened.
     opened: Bucket,
-    /// Cookies that are answered with.
-    answered: Bucket,
+    /// Questions with one.
+    proven: Bucket,
+    /// By [`Reply`].
+    replies: [Bucket; 3],
+    slots: Box<[Bucket; SLOTS]>,
     /// Questions that are forwarded to the introducer.
     forwarded: Bucket,
     /// Sources that have shown a cookie.
@@ -73,7 +94,12 @@ impl Gate {
         Self {
             secret,
             opened: Bucket::new(16, 16),
-            answered: Bucket::new(100, 500),
+            // A handshake takes some 100 us: a fiftieth of a core at most.
+            proven: Bucket::new(64, 200),
+            // With all headers 1.2 Mbit/s, 50 kbit/s and 600 kbit/s at most; and no more than a
+            // fifteenth, a nineteenth and the whole of what they answer.
+            replies: [Bucket::new(200, 2_000), Bucket::new(32, 100), Bucket::new(32, 64)],
+            slots: Box::new([Bucket::new(16, 16); SLOTS]),
             forwarded: Bucket::new(32, 32),
             sources: Vec::new(),
         }
@@ -106,15 +132,37 @@ impl Gate {
         if let Some(cookie) = cookie
             && [slot, slot - 1].iter().any(|&s| self.mac(s, 0, from, ephemeral) == *cookie)
         {
-            return if self.source(from.ip()).take(now) { Verdict::Open } else { Verdict::Drop };
+            let open = self.source(from.ip()).take(now) && self.proven.take(now);
+            return if open { Verdict::Open } else { Verdict::Drop };
         }
         if !strict && self.opened.take(now) {
             return Verdict::Open;
         }
-        if self.answered.take(now) {
+        if self.replies(now, from, Reply::Cookie) {
             return Verdict::Cookie(self.mac(slot, 0, from, ephemeral));
         }
         Verdict::Drop
+    }
+
+    /// Whether that answer may go there now.
+    pub(super) fn replies(&mut self, now: Micros, to: SocketAddr, reply: Reply) -> bool {
+        let slots = self.slots_of(to.ip());
+        // In this order: what a flood's own slots stop takes nothing from the others.
+        slots.iter().any(|&slot| self.slots[slot].take(now))
+            && self.replies[reply as usize].take(now)
+    }
+
+    /// The slots of a source: of an IPv6 address only the network counts, which has all the others.
+    fn slots_of(&self, ip: IpAddr) -> [usize; 2] {
+        let mut mac = Blake2sMac::<U16>::new_from_slice(&self.secret)
+            .expect("BLAKE2s takes a key of 32 bytes");
+        mac.update(&[2]);
+        match ip.to_canonical() {
+            IpAddr::V4(ip) => mac.update(&ip.octets()),
+            IpAddr::V6(ip) => mac.update(&ip.octets()[..8]),
+        }
+        let [a, b, c, d, ..]: [u8; 16] = mac.finalize().into_bytes().into();
+        [[a, b], [c, d]].map(|two| usize::from(u16::from_be_bytes(two)) % SLOTS)
     }
 
     fn source(&mut self, ip: IpAddr) -> &mut Bucket {
@@ -192,8 +240,49 @@ mod tests {
             }
         }
         assert!(opened <= 16 + 17, "{opened}");
-        assert!((500..=601).contains(&cookies), "{cookies}");
+        assert!((2_000..=2_201).contains(&cookies), "{cookies}");
         assert!(gate.sources.is_empty(), "nothing is kept for them");
+    }
+
+    #[test]
+    fn whoever_floods_from_its_own_address_takes_no_answer_from_others() {
+        let mut gate = gate();
+        let others: Vec<_> = (0..50).map(|n| SocketAddr::from(([198, 51, 100, n], 7))).collect();
+        let flood: SocketAddr = "[2001:db8:5::7]:9".parse().unwrap();
+        let (mut flooded, mut answered) = ([0; 3], 0);
+        let mut asked = 0;
+        for i in 0..60_000i64 {
+            let now = Micros(i * 20);
+            let from = SocketAddr::new(flood.ip(), i as u16);
+            for (n, reply) in [Reply::Cookie, Reply::Refusal, Reply::Again].into_iter().enumerate()
+            {
+                flooded[n] += u32::from(gate.replies(now, from, reply));
+            }
+            if i % 600 == 0 {
+                let other = others[asked % others.len()];
+                asked += 1;
+                answered += usize::from(gate.replies(now, other, Reply::Cookie));
+            }
+        }
+        // 1.2 s.
+        assert!(flooded.iter().sum::<u32>() <= 2 * (16 + 20), "{flooded:?}");
+        assert_eq!(answered, asked);
+        // And another address of that network has the same slots.
+        let neighbour: SocketAddr = "[2001:db8:5::8]:9".parse().unwrap();
+        assert_eq!(gate.slots_of(neighbour.ip()), gate.slots_of(flood.ip()));
+    }
+
+    #[test]
+    fn all_answers_together_have_a_rate_wherever_the_questions_come_from() {
+        for (reply, most) in [(Reply::Cookie, 2_200), (Reply::Refusal, 132), (Reply::Again, 96)] {
+            let mut gate = gate();
+            let answered = (0..50_000u32).filter(|i| {
+                let from = SocketAddr::from(([10, (i >> 16) as u8, (i >> 8) as u8, *i as u8], 9));
+                gate.replies(Micros(i64::from(*i) * 20), from, reply)
+            });
+            let answered = answered.count();
+            assert!(answered <= most + 1 && answered >= most / 2, "{reply:?}: {answered}");
+        }
     }
 
     #[test]
@@ -211,7 +300,6 @@ mod tests {
             }
         }
         assert!(gate.sources.len() <= SOURCES);
-        assert_eq!(opened % 8, 0);
-        assert!(opened <= 8 * 25, "{opened}");
+        assert_eq!(opened, 64, "eight of each, as long as all together may");
     }
 }

@@ -6,6 +6,7 @@ use super::super::handshake::join::ClearHello;
 use super::super::handshake::knock::{ClearReveal, HostKnock};
 use super::super::handshake::{Answer, Hello, Refusal};
 use super::door::Via;
+use super::gate::Reply;
 use super::{Admit, Mesh, MeshEvent};
 use crate::units::Micros;
 
@@ -56,12 +57,21 @@ impl Mesh {
     }
 
     /// A guest shows its number, its name and its addresses.
-    pub(super) fn revealed(&mut self, now: Micros, clear: &ClearReveal<'_>) -> Option<Vec<u8>> {
+    pub(super) fn revealed(
+        &mut self,
+        now: Micros,
+        from: SocketAddr,
+        clear: &ClearReveal<'_>,
+    ) -> Option<Vec<u8>> {
         let echo = clear.echo;
         if let Some(answer) = self.door.answer_where(now, |e| e.starts_with(&echo)) {
-            return Some(answer);
+            return self.may_reply(now, from, Reply::Again).then_some(answer);
         }
         let at = self.door.knocks.iter().position(|k| k.handshake.echo() == echo)?;
+        // Whoever holds a place at the door may show its number often, and wrongly.
+        if !self.may_reply(now, from, Reply::Again) {
+            return None;
+        }
         let knock = &mut self.door.knocks[at];
         if knock.told.is_some() {
             return Some(knock.handshake.waiting(self.own));

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use super::super::control::Member;
 use super::super::handshake::pair::{ClearPair, PairBody, PairInitiator, PairNames, PairSecrets};
 use super::super::handshake::{claimed_sender, cookie_answer, punch};
-use super::gate::Verdict;
+use super::gate::{Reply, Verdict};
 use super::path::Route;
 use super::peer::{Identity, Peer};
 use super::{COME_BACK, Mesh, MeshEvent, Outgoing};
@@ -201,7 +201,9 @@ impl Mesh {
             return None;
         }
         if let Some(answer) = self.door.answer_again(now, &clear.ephemeral) {
-            self.push_handshake(route, id, answer);
+            if self.may_reply(now, from, Reply::Again) {
+                self.push_handshake(route, id, answer);
+            }
             return Some(());
         }
         let strict = self.door.half_open() > super::door::HALF_OPEN;
