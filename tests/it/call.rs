@@ -8,6 +8,7 @@ mod endings;
 mod evening;
 mod goes_on;
 mod killed;
+mod knocks;
 mod safety;
 mod tones;
 #[cfg(target_os = "linux")]
