@@ -527,7 +527,7 @@ fn start_network(parts: NetworkParts<'_>) -> Result<NetworkStarted, EngineError>
             remedy: "try another --audio-bitrate",
         }
     })?;
-    let (talk, talk_control, video) = {
+    let (mut talk, talk_control, video) = {
         let encoder = (encoder, config.audio.frame);
         Talk::new(shared.clone(), network.socket.clone(), live, encoder, config.video_kbps)
     };
@@ -541,6 +541,7 @@ fn start_network(parts: NetworkParts<'_>) -> Result<NetworkStarted, EngineError>
         shared: shared.clone(),
         socket: network.socket.clone(),
         commands,
+        carry: talk.carry(),
         control: control_in,
         unsealed: unsealed_in,
         feeds,

@@ -262,7 +262,7 @@ impl Control {
                 self.mesh.ask_again(peer, sequence as u32, wanted);
             }
             Ask::Keyframe(peer) => self.mesh.request_keyframe(clock::now(), peer),
-            Ask::Status(status) => self.mesh.set_status(*status),
+            Ask::Status(status) => self.mesh.set_status(clock::now(), *status),
             Ask::Addresses(addresses) => self.mesh.set_addresses(clock::now(), addresses),
             Ask::Admit(_) | Ask::Refuse(_) | Ask::Remove(_) => self.decide(&ask),
         }

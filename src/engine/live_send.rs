@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use ringbuf::traits::{Consumer, Producer, Split};
 use ringbuf::{HeapCons, HeapProd, HeapRb};
 
+use super::carry::CarryOut;
 use super::shared::Shared;
 use super::talk::{IP_UDP_HEADERS, Peers, Wire};
 use crate::net::socket::Class;
@@ -118,6 +119,10 @@ pub struct VideoSend {
     spent: HeapProd<Box<OutFrame>>,
     /// Who gets what, and when.
     pub fan: Fanout,
+    /// Pictures of others that we carry.
+    pub carry: Option<CarryOut>,
+    /// The last packet that left was one of theirs.
+    carried: bool,
     video_kbps: u32,
     datagram: [u8; MAX_DATAGRAM],
 }
@@ -132,6 +137,8 @@ impl VideoSend {
             frames: frame_end,
             spent,
             fan: Fanout::new(fragment::fragments),
+            carry: None,
+            carried: false,
             video_kbps,
             datagram: [0; MAX_DATAGRAM],
         };
@@ -154,6 +161,34 @@ impl VideoSend {
         self.fan.wait(now)
     }
 
+    /// What was passed on at once takes its time on the own uplink, too.
+    pub fn count_carried(&mut self, now: Micros) {
+        if let Some(carry) = &mut self.carry {
+            let bytes = carry.gone_on();
+            if bytes > 0 {
+                self.fan.carried(bytes, false, now);
+            }
+        }
+    }
+
+    /// Lets a packet out that we carry, if one waits and the line is free: in turn with the own ones.
+    fn carry_one(&mut self, wire: &Wire<'_>, now: Micros) {
+        let Some(carry) = self.carry.as_mut().filter(|c| c.waits()) else { return };
+        if self.fan.is_held() {
+            // A queue stands in front of everybody: it is ours, and this would lengthen it.
+            carry.drop_all();
+            return;
+        }
+        let own_turn = std::mem::take(&mut self.carried) && self.fan.next(now).is_some();
+        if !own_turn
+            && self.fan.is_free(now)
+            && let Some(bytes) = carry.send(wire.socket)
+        {
+            self.fan.carried(bytes, true, now);
+            self.carried = true;
+        }
+    }
+
     /// Lets out what may leave now.
     pub fn show(
         &mut self,
@@ -168,6 +203,7 @@ impl VideoSend {
             }
         }
         let timestamp = self.shared.timestamp_ms(now);
+        self.carry_one(wire, now);
         while let Some(out) = self.fan.next(now) {
             let (place, again) = (out.place, out.again);
             let Some(Some(peer)) = peers.get_mut(place) else { break };

@@ -27,6 +27,7 @@ mod av_offset;
 pub mod call;
 mod call_state;
 mod capture;
+mod carry;
 pub mod config;
 mod congestion;
 mod control;

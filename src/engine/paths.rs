@@ -97,7 +97,7 @@ impl Paths {
             {
                 peer.told = Some((report, now));
                 let ReceptionReport { loss_1s, loss_10s, run } = report;
-                mesh.report_audio(id, AudioReport { loss_1s, loss_10s, run });
+                mesh.report_audio(now, id, AudioReport { loss_1s, loss_10s, run });
             }
             // Who has fallen silent keeps its copies: it is no path without loss.
             let Some((report, at)) = peer.heard else { continue };

@@ -14,12 +14,13 @@ use std::time::Duration;
 use ringbuf::traits::{Consumer, Producer, Split};
 use ringbuf::{HeapCons, HeapProd, HeapRb};
 
+use super::carry::CarryIn;
 use super::safety::SafetyTap;
 use super::shared::Shared;
 use super::talk::IP_UDP_HEADERS;
 use crate::audio::codec::FRAME_MICROS;
 use crate::audio::mixer::PeerFeed;
-use crate::net::socket::{CallSocket, Class};
+use crate::net::socket::CallSocket;
 use crate::platform::clock;
 use crate::protocol::congestion::{PathMeter, PathReport, RelayPolice};
 use crate::protocol::demux::{Demux, Demuxed, DropCounters};
@@ -259,6 +260,8 @@ pub struct Receive {
     pub control: tokio::sync::mpsc::Sender<Incoming>,
     /// The same for what is not sealed.
     pub unsealed: tokio::sync::mpsc::Sender<Unsealed>,
+    /// What others send through us.
+    pub carry: CarryIn,
     /// By participant id.
     pub feeds: Vec<PeerFeed>,
     /// Audio is kept, too.
@@ -431,9 +434,7 @@ impl Receive {
                 let place = places.get_mut(usize::from(peer.0));
                 let passes = place.is_some_and(|p| p.passes(to, audio, size as usize, at));
                 if let Some(address) = address.filter(|_| passes) {
-                    let class = if audio { Class::Audio } else { Class::Other };
-                    // As lost on the way as any other.
-                    let _ = self.socket.send(address, datagram, class);
+                    self.carry.pass(&self.socket, address, datagram, audio);
                 }
                 return;
             }

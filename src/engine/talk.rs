@@ -15,6 +15,7 @@ use ringbuf::traits::{Consumer, Producer, Split};
 use ringbuf::{HeapCons, HeapProd, HeapRb};
 
 use super::capture::Captured;
+use super::carry::{self, CarryIn};
 use super::live_send::{KeptKeyframe, VideoSend};
 pub use super::live_send::{VideoOut, VideoPlan};
 use super::shared::Shared;
@@ -202,6 +203,13 @@ impl Talk {
         (talk, control, video_out)
     }
 
+    /// The receive thread's end of what this one carries for others.
+    pub fn carry(&mut self) -> CarryIn {
+        let (carry, out) = carry::lane();
+        self.video.carry = Some(out);
+        carry
+    }
+
     /// Runs until the call stops.
     pub fn run(mut self) {
         while !self.shared.stopping() {
@@ -332,13 +340,14 @@ impl Talk {
     /// Lets video out, behind audio.
     fn show(&mut self) {
         let wire = Wire { socket: &self.socket, shared: &self.shared };
+        self.video.count_carried(clock::now());
         self.video.show(&mut self.peers, &wire, &mut self.envelope, clock::now());
     }
 }
 
 /// Where datagrams leave.
 pub(super) struct Wire<'a> {
-    socket: &'a CallSocket,
+    pub(super) socket: &'a CallSocket,
     shared: &'a Shared,
 }
 
@@ -446,6 +455,32 @@ mod tests {
             }
             all
         }
+    }
+
+    #[test]
+    fn carried_sound_goes_on_at_once_and_carried_pictures_behind_the_own_sound() {
+        let mut b = bench();
+        let mut carry = b.talk.carry();
+        let (socket, to) = (b.talk.socket.clone(), b.heard.local_addr());
+        // As two others have sealed it for each other: told apart by what it begins with.
+        for (datagram, audio) in [([b'p'; 1_100], false), ([b's'; 1_100], true)] {
+            carry.pass(&socket, to, &datagram, audio);
+        }
+        carry.pass(&socket, to, &[b'h'; 90], false);
+        let first = |len: usize| {
+            let mut buffer = [0; 2_048];
+            let mut all = Vec::new();
+            while let Ok(Some(got)) = b.heard.recv(&mut buffer, Duration::from_millis(100)) {
+                all.push(if got.len == len { buffer[0] } else { b'-' });
+            }
+            all
+        };
+        assert_eq!(first(1_100), [b's', b'-'], "sound, and a heartbeat");
+        for i in 0..2 {
+            b.tap.samples(&[0.1; 240], Micros(i * 5_000));
+        }
+        b.talk.tick();
+        assert_eq!(first(1_100), [b'-', b'-', b'p'], "own sound, then the picture");
     }
 
     #[test]

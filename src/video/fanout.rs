@@ -254,6 +254,28 @@ impl Fanout {
         }
     }
 
+    /// Something of others that we carry was sent: bytes with all headers. A picture's packet counts as
+    /// one of our own, all else as audio.
+    pub fn carried(&mut self, bytes: usize, picture: bool, now: Micros) {
+        if picture {
+            self.uplink.sent_video(bytes, now);
+        } else {
+            self.uplink.sent(bytes, now);
+        }
+    }
+
+    /// Whether a packet of a picture that we carry may be sent now.
+    pub fn is_free(&self, now: Micros) -> bool {
+        self.uplink.free_at() <= now
+    }
+
+    /// Whether pictures are held back from all peers: what stands in front of everybody is the own
+    /// uplink's queue.
+    pub fn is_held(&self) -> bool {
+        let mut peers = self.peers.iter().flatten().peekable();
+        peers.peek().is_some() && peers.all(|p| p.held)
+    }
+
     /// The next packet that may leave now; tell [`Fanout::sent`] of it.
     pub fn next(&mut self, now: Micros) -> Option<Outgoing<'_>> {
         self.settle();
@@ -468,6 +490,83 @@ mod tests {
     }
 
     const MAIN: Option<Feed> = Some(Feed { source: Source::Main, layers: 2 });
+
+    /// Longest wait of any sound on a carrier's true line of 1 Mbit/s, microseconds, and how many packets
+    /// of carried pictures leave in ten seconds. Two peers get the carrier's own sound and pictures, and
+    /// each other's through it: every two seconds a keyframe of five packets, all at once. `in_turn`: these
+    /// wait until they may leave.
+    fn carrier(in_turn: bool) -> (i64, usize) {
+        const SOUND: usize = 77;
+        let mut fan = Fanout::new(cut);
+        for place in 0..2 {
+            fan.join(place, 100);
+            fan.set(place, MAIN, [500, 100], 100);
+        }
+        let (mut busy, mut longest, mut left) = (0i64, 0, 0);
+        let mut waiting = std::collections::VecDeque::new();
+        // When what enters the line now has left it.
+        let mut enter = |bytes: usize, now: i64| {
+            busy = busy.max(now) + bytes as i64 * 8;
+            busy
+        };
+        for now in (0..10_000_000i64).step_by(500) {
+            let at = Micros(now);
+            if now % 41_500 == 0 {
+                fan.push(Source::Main, picture(now % 1_992_000 == 0, false, 400));
+            }
+            for moment in [now, now - 300_000] {
+                let key = moment % 2_000_000 == 0;
+                let packets = if key { 5 } else { usize::from(moment % 100_000 == 0) };
+                for _ in 0..packets {
+                    waiting.push_back(1_178);
+                }
+            }
+            let at_once = if in_turn { 0 } else { waiting.len() };
+            for bytes in waiting.drain(..at_once) {
+                enter(bytes, now);
+                left += 1;
+            }
+            // Own sound to both, and theirs to each other.
+            let sounds = match now % 5_000 {
+                0 => 2,
+                1_500 | 3_000 => 1,
+                _ => 0,
+            };
+            for place in 0..sounds {
+                if sounds == 2 {
+                    fan.audio_sent(place, SOUND, at);
+                } else {
+                    fan.carried(SOUND, false, at);
+                }
+                longest = longest.max(enter(SOUND, now) - now);
+            }
+            if in_turn
+                && fan.is_free(at)
+                && let Some(bytes) = waiting.pop_front()
+            {
+                fan.carried(bytes, true, at);
+                enter(bytes, now);
+                left += 1;
+            }
+            while let Some(o) = fan.next(at) {
+                let (place, bytes) = (o.place, o.data.len() + 56);
+                fan.sent(place, false, bytes, at);
+                enter(bytes, now);
+            }
+            while fan.spent().is_some() {}
+        }
+        (longest, left)
+    }
+
+    #[test]
+    fn no_sound_at_a_carrier_waits_for_more_than_one_packet_of_anybodys_picture() {
+        let (longest, left) = carrier(true);
+        // One packet, and the three of sound that may stand before it.
+        assert!(longest <= 1_178 * 8 + 4 * 77 * 8, "{longest} us");
+        let (at_once, all) = carrier(false);
+        assert!(at_once > 4 * 1_178 * 8, "{at_once} us: without their turn");
+        assert!(left >= all - 2 && all > 200, "{left} of {all} packets");
+    }
 
     #[test]
     fn a_slow_path_delays_nobody_else_and_gets_fewer_pictures_that_still_belong_together() {

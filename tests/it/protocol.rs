@@ -530,12 +530,12 @@ fn status_arrives_each_second_and_mute_at_once() {
         ..Status::default()
     };
     let muted = Status { muted: true, ..status.clone() };
-    call.with(guest, |mesh, _| mesh.set_status(status.clone()));
+    call.with(guest, |mesh, now| mesh.set_status(now, status.clone()));
     call.run(1_100_000);
     let told = |s: &Status| MeshEvent::PeerStatus { peer: id(1), status: s.clone() };
     assert!(call.nodes[0].saw(|e| *e == told(&status)).is_some());
     let before = call.now;
-    call.with(guest, |mesh, _| mesh.set_status(muted.clone()));
+    call.with(guest, |mesh, now| mesh.set_status(now, muted.clone()));
     call.run(SECOND / 10);
     assert_eq!(call.nodes[0].saw(|e| *e == told(&muted)), Some(before + 20_000));
 }

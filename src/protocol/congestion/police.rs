@@ -11,7 +11,8 @@ use crate::units::Micros;
 const REST_KBPS: i64 = 200;
 /// Rate of audio for one pair and direction, kbit/s: three copies at the highest bitrate.
 const AUDIO_KBPS: i64 = 900;
-/// What may come at once, microseconds at the rate: a keyframe of that layer (DESIGN's low).
+/// What may come at once, microseconds at the rate: a keyframe of that layer (DESIGN's low). The carrier
+/// lets it out packet by packet, behind all sound.
 const BURST: i64 = 250_000;
 
 /// A bucket of credit: bits, times a thousand.

@@ -511,24 +511,22 @@ impl Mesh {
         self.peers.iter().filter(|p| p.address().is_some()).map(|p| p.id)
     }
 
-    /// The members that can carry to that one, by the sum of the round trips; those that lose
-    /// more than 5 % last.
-    pub(super) fn relays_to(&self, id: ParticipantId) -> Vec<ParticipantId> {
-        const LOSSY: u16 = 50;
+    /// The members that can carry to that one, by the sum of the round trips, and the more of what the
+    /// two ways lose, tenths of a percent.
+    pub(super) fn relays_to(&self, now: Micros, id: ParticipantId) -> Vec<(ParticipantId, u16)> {
         let mut relays: Vec<_> = self
             .peers
             .iter()
             .filter(|p| p.id != id && p.address().is_some())
             .filter_map(|p| {
                 let there = p.links.iter().find(|l| l.peer == id && !l.relayed)?;
-                let here = p.link();
-                let lossy = there.loss_permille > LOSSY || here.loss_permille > LOSSY;
+                let here = p.link(now);
                 let sum = u64::from(there.rtt_micros) + u64::from(here.rtt_micros);
-                Some(((lossy, sum), p.id))
+                Some((sum, p.id, there.loss_permille.max(here.loss_permille)))
             })
             .collect();
         relays.sort();
         relays.truncate(MAX_PARTICIPANTS - 2);
-        relays.into_iter().map(|(_, id)| id).collect()
+        relays.into_iter().map(|(_, id, permille)| (id, permille)).collect()
     }
 }

@@ -12,10 +12,10 @@ fn nonsense(at: SessionMicros) -> bool {
 
 impl Mesh {
     /// A heartbeat for that peer, and who is heard here.
-    pub(super) fn heartbeat(&mut self, id: ParticipantId) -> [Message; 2] {
+    pub(super) fn heartbeat(&mut self, now: Micros, id: ParticipantId) -> [Message; 2] {
         let (roster, status): (u32, Status) = (self.roster.epoch, self.status.clone());
         let introducer = self.roster.introducer;
-        let links = self.peers.iter().filter(|p| p.id != id).map(|p| p.link()).collect();
+        let links = self.peers.iter().filter(|p| p.id != id).map(|p| p.link(now)).collect();
         let count = self.peer(id).map_or(0, |p| {
             p.heartbeats_sent += 1;
             p.heartbeats_sent
@@ -77,6 +77,7 @@ impl Mesh {
         };
         if let Some(peer) = self.peer(id) {
             peer.tell_addresses();
+            peer.goes_another_way(now);
         }
         self.events.push_back(MeshEvent::PeerAddress { peer: id, address, relay });
     }
@@ -150,6 +151,7 @@ impl Mesh {
                 self.events.push_back(MeshEvent::KeyframeRequested { peer: id });
             }
             Message::AudioReport(report) => {
+                peer.told_loss(now, report.loss_10s);
                 self.events.push_back(MeshEvent::AudioReport { peer: id, report });
             }
             Message::PathReport(report) => {
@@ -214,7 +216,7 @@ impl Mesh {
     }
 
     fn ask_on_all_ways(&mut self, now: Micros, id: ParticipantId) {
-        let relays = self.relays_to(id);
+        let relays = self.relays_to(now, id);
         let Some(peer) = self.peer(id) else { return };
         let trouble = peer.in_trouble(now);
         peer.paths.relays(now, &relays);
@@ -225,7 +227,7 @@ impl Mesh {
 
     fn beat(&mut self, now: Micros, id: ParticipantId, confirm: Option<Message>, ping: Message) {
         let mut messages: Vec<_> = confirm.into_iter().collect();
-        messages.extend(self.heartbeat(id));
+        messages.extend(self.heartbeat(now, id));
         messages.push(ping);
         if self.introducing() {
             messages.extend(self.t0.map(|at| Message::T0 { at }));

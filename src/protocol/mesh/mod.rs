@@ -486,7 +486,10 @@ impl Mesh {
     }
 
     /// Tells a peer how its audio arrives here. Lost like any packet: the next one says it anew.
-    pub fn report_audio(&mut self, peer: ParticipantId, report: AudioReport) {
+    pub fn report_audio(&mut self, now: Micros, peer: ParticipantId, report: AudioReport) {
+        if let Some(known) = self.peer(peer) {
+            known.found_loss(now, report.loss_10s);
+        }
         self.send(peer, vec![Message::AudioReport(report)]);
     }
 
@@ -502,14 +505,14 @@ impl Mesh {
     }
 
     /// How we are doing; told once a second, mute and camera at once.
-    pub fn set_status(&mut self, status: Status) {
+    pub fn set_status(&mut self, now: Micros, status: Status) {
         let urgent =
             (status.muted, status.camera_off) != (self.status.muted, self.status.camera_off);
         self.status = status;
         if urgent && matches!(self.phase, Phase::Running) {
             let ids: Vec<_> = self.peers.iter().map(|p| p.id).collect();
             for id in ids {
-                let heartbeat = self.heartbeat(id);
+                let heartbeat = self.heartbeat(now, id);
                 self.send(id, heartbeat.to_vec());
             }
         }

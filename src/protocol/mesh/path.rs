@@ -40,6 +40,13 @@ const QUESTIONS: usize = 8;
 const FRESH: i64 = 25_000_000;
 /// Bytes of a challenge with all headers of ours: what an answer to a short packet costs.
 const CHALLENGE_BYTES: u32 = 40;
+/// A member that loses more of what it carries, tenths of a percent, is no good carrier (DESIGN section
+/// 5) ...
+const LOSSY: u16 = 50;
+/// ... until it is below this.
+const SOUND: u16 = 30;
+/// A lossy carrier is left after so long, microseconds, where another one is better.
+const LOSSY_FOR: i64 = 3_000_000;
 /// An address that has not answered gets at most so many times what it sent (RFC 9000, 8.1).
 const AMPLIFICATION: u32 = 3;
 
@@ -61,6 +68,8 @@ struct Path {
     traffic: Option<Micros>,
     received: u32,
     sent: u32,
+    /// Since when more than [`LOSSY`] of what goes this way is lost, as far as that is known.
+    lossy: Option<Micros>,
 }
 
 impl Path {
@@ -77,7 +86,22 @@ impl Path {
             traffic: None,
             received: 0,
             sent: 0,
+            lossy: None,
         }
+    }
+
+    /// What the two members at its ends lose, tenths of a percent.
+    fn note_loss(&mut self, permille: u16, now: Micros) {
+        if permille > LOSSY {
+            self.lossy.get_or_insert(now);
+        } else if permille < SOUND {
+            self.lossy = None;
+        }
+    }
+
+    /// How long an answer may take: on a long way more than [`UNANSWERED`].
+    fn patience(&self) -> i64 {
+        UNANSWERED.max(self.rtt.map_or(0, |rtt| rtt + rtt / 2))
     }
 
     fn is_local(&self) -> bool {
@@ -167,15 +191,18 @@ impl Paths {
         }
     }
 
-    /// The members that could carry for us, the best first.
-    pub(super) fn relays(&mut self, now: Micros, members: &[ParticipantId]) {
+    /// The members that could carry for us, the best first, and what they lose, tenths of a percent.
+    pub(super) fn relays(&mut self, now: Micros, members: &[(ParticipantId, u16)]) {
         let current = self.current;
         self.list.retain(|p| match p.route {
-            Route::Relay(id) => members.contains(&id) || p.route == current,
+            Route::Relay(id) => members.iter().any(|(m, _)| *m == id) || p.route == current,
             Route::Direct(_) => true,
         });
-        for &id in members {
+        for &(id, permille) in members {
             self.add(now, Route::Relay(id), true);
+            if let Some(path) = self.path(Route::Relay(id)) {
+                path.note_loss(permille, now);
+            }
         }
     }
 
@@ -315,7 +342,7 @@ impl Paths {
             // peer may have one address to be reached at and another to send from.
             Some(there) if there.traffic == Some(now) => {
                 let left = if choosing {
-                    here.unanswered.is_some_and(|at| now.since(at) > UNANSWERED)
+                    here.unanswered.is_some_and(|at| now.since(at) > here.patience())
                 } else {
                     here.traffic.is_none_or(|at| now.since(at) > FOLLOW)
                 };
@@ -335,19 +362,23 @@ impl Paths {
         next
     }
 
-    /// A way that is clearly better than the one in use.
+    /// A way that is clearly better than the one in use: one that loses less, however long it is, else a
+    /// shorter one that does not lose more.
     fn better(&self, now: Micros, here: &Path) -> Option<Route> {
         let rtt = here.rtt.filter(|_| here.samples >= 2)?;
+        let lossy = here.lossy.is_some_and(|since| now.since(since) >= LOSSY_FOR);
         self.list
             .iter()
             .filter(|p| p.route != here.route && p.works(now) && p.samples >= 2)
             .filter(|p| p.is_relay() == here.is_relay())
+            .filter(|p| p.lossy.is_none() || here.lossy.is_some())
             .filter_map(|p| Some((p, p.rtt?)))
             .filter(|(p, other)| {
                 let local = p.is_local() && !here.is_local() && *other <= rtt + 1_000;
-                rtt - other > (rtt / 5).max(2_000) || local
+                let loses_less = lossy && p.lossy.is_none();
+                loses_less || rtt - other > (rtt / 5).max(2_000) || local
             })
-            .min_by_key(|(p, other)| (*other, !p.is_local()))
+            .min_by_key(|(p, other)| (p.lossy.is_some(), *other, !p.is_local()))
             .map(|(p, _)| p.route)
     }
 }
@@ -403,6 +434,25 @@ mod tests {
     }
 
     #[test]
+    fn a_long_way_is_not_given_up_while_its_answer_may_still_come() {
+        let mut paths = offered(&[direct(1), direct(2)]);
+        for n in 0..3 {
+            round(&mut paths, n * 1_000_000, &[(direct(1), 400_000), (direct(2), 390_000)]);
+        }
+        // The peer sends from its other address, and both ways answer.
+        let asked = Micros(4_000_000);
+        assert!(paths.ask(asked, direct(1), [9; 8]).is_some());
+        let look = |paths: &mut Paths, later: i64| {
+            let now = asked + later;
+            paths.came(now, direct(2), 60, true);
+            paths.choose(now, direct(2), false, true)
+        };
+        assert_eq!(look(&mut paths, 390_000), None);
+        assert_eq!(look(&mut paths, 590_000), None);
+        assert_eq!(look(&mut paths, 620_000), Some(direct(2)), "now it has not come");
+    }
+
+    #[test]
     fn a_dead_way_is_left_for_the_first_that_answers() {
         let mut paths = offered(&[direct(1), direct(2)]);
         round(&mut paths, 5_000_000, &[(direct(2), 90_000)]);
@@ -434,6 +484,33 @@ mod tests {
         assert!(!paths.came(now, relay, 60, true));
         assert_eq!(paths.choose(now, relay, false, false), None, "and not taken up again");
         assert_eq!(paths.choose(now + 900_000, relay, true, false), None, "unless it answers");
+    }
+
+    #[test]
+    fn of_carriers_one_that_loses_is_left_for_a_longer_way_that_does_not() {
+        let [fast, slow] = [1, 2].map(ParticipantId);
+        let [by_fast, by_slow] = [fast, slow].map(Route::Relay);
+        let mut paths = Paths::new(by_fast, Micros(0));
+        let second = |n: i64| Micros(n * 1_000_000);
+        let mut look = |n: i64, loss: [u16; 2]| {
+            paths.relays(second(n), &[(fast, loss[0]), (slow, loss[1])]);
+            round(&mut paths, second(n).0, &[(by_fast, 20_000), (by_slow, 150_000)]);
+            let came = paths.current();
+            paths.choose(second(n) + 200_000, came, false, true)
+        };
+        for n in 0..5 {
+            assert_eq!(look(n, [40, 0]), None, "below 5 %");
+        }
+        for n in 5..8 {
+            assert_eq!(look(n, [51, 0]), None, "it may be over soon");
+        }
+        assert_eq!(look(8, [51, 0]), Some(by_slow));
+        assert_eq!(look(9, [40, 0]), None, "not back before it is well below that");
+        assert_eq!(look(10, [20, 20]), Some(by_fast));
+        // Where all lose, the way is the shortest one.
+        for n in 11..20 {
+            assert_eq!(look(n, [200, 100]), None);
+        }
     }
 
     #[test]

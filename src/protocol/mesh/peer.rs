@@ -51,13 +51,22 @@ pub(super) struct Peer {
     /// Our addresses are told in so many more heartbeats.
     pub(super) tell_addresses: u8,
     pings: VecDeque<Micros>,
+    last_ping: Option<Micros>,
     /// When the last pong came.
     ponged: Micros,
     /// Smoothed, microseconds.
     pub(super) rtt: Option<i64>,
-    /// Share of pings without an answer, smoothed, permille.
+    /// Share of pings without an answer, smoothed, a millionth. One a second tells little, and slowly.
     loss: i64,
+    /// Share of audio packets that were lost in the last ten seconds, permille, and when that was known:
+    /// of the peer's, and of ours.
+    audio_loss: [Option<(u16, Micros)>; 2],
 }
+
+/// Pings over which their loss is averaged: with 20 % lost it takes ten to be above 5 %.
+const PINGS: i64 = 32;
+/// What is known of audio is good for so long, microseconds: it is told each second.
+const AUDIO_LOSS: i64 = 3_000_000;
 
 /// Without media, nothing heard for longer than this is trouble: a heartbeat is overdue.
 const TROUBLE_QUIET: i64 = 1_600_000;
@@ -101,10 +110,31 @@ impl Peer {
             links: Vec::new(),
             tell_addresses: TELL,
             pings: VecDeque::with_capacity(PINGS_KEPT),
+            last_ping: None,
             ponged: now,
             rtt: None,
             loss: 0,
+            audio_loss: [None; 2],
         }
+    }
+
+    /// So much of the peer's audio is lost on its way here, permille of ten seconds.
+    pub(super) fn found_loss(&mut self, now: Micros, permille: u16) {
+        self.audio_loss[0] = Some((permille, now));
+    }
+
+    /// So much of ours is on its way there.
+    pub(super) fn told_loss(&mut self, now: Micros, permille: u16) {
+        self.audio_loss[1] = Some((permille, now));
+    }
+
+    /// Share of packets that the way loses, permille: of audio, else of pings.
+    fn loss_permille(&self, now: Micros) -> u16 {
+        let fresh = |l: &&(u16, Micros)| now.since(l.1) < AUDIO_LOSS;
+        let audio = self.audio_loss.iter().flatten().filter(fresh).map(|(permille, _)| *permille);
+        let pings = (self.loss / 1_000).clamp(0, 1_000) as u16;
+        // Without sound nothing of it can be missing.
+        audio.max().filter(|_| self.has_media()).unwrap_or(pings)
     }
 
     /// Confirmed: heard just now, and everything starts from here.
@@ -126,6 +156,11 @@ impl Peer {
     pub(super) fn tell_addresses(&mut self) {
         self.tell_addresses = TELL;
         self.heartbeat_soon();
+    }
+
+    /// Whatever the old way was in, the new one has its time to answer: two would else take turns.
+    pub(super) fn goes_another_way(&mut self, now: Micros) {
+        self.ponged = self.ponged.max(now);
     }
 
     /// The address that it has, where it is reached directly.
@@ -200,6 +235,7 @@ impl Peer {
     pub(super) fn measure_again(&mut self, now: Micros) {
         (self.burst_left, self.next_burst) = (BURST, now);
         self.pings.clear();
+        self.last_ping = None;
     }
 
     /// One of the burst's pings is due; counts it.
@@ -223,9 +259,11 @@ impl Peer {
     }
 
     pub(super) fn pinged(&mut self, now: Micros) {
-        // Whether one before it has come back is seen at the next one.
-        let lost = self.pings.back().is_some_and(|&p| now.since(p) > HEARTBEAT_MICROS / 2);
-        self.loss += ((if lost { 1_000 } else { 0 }) - self.loss) / 8;
+        // Whether one has come back is seen at the next one, once.
+        let last = self.last_ping.replace(now);
+        let lost = last
+            .is_some_and(|p| now.since(p) > HEARTBEAT_MICROS / 2 && self.pings.back() == Some(&p));
+        self.loss += ((if lost { 1_000_000 } else { 0 }) - self.loss) / PINGS;
         if self.pings.len() == PINGS_KEPT {
             self.pings.pop_front();
         }
@@ -247,12 +285,63 @@ impl Peer {
     }
 
     /// As it is told to the others.
-    pub(super) fn link(&self) -> LinkReport {
+    pub(super) fn link(&self, now: Micros) -> LinkReport {
         LinkReport {
             peer: self.id,
             rtt_micros: self.rtt.map_or(u32::MAX, |rtt| rtt.clamp(0, i64::from(u32::MAX)) as u32),
-            loss_permille: self.loss.clamp(0, 1_000) as u16,
+            loss_permille: self.loss_permille(now),
             relayed: self.address().is_none(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer() -> Peer {
+        let identity = Identity {
+            id: ParticipantId(1),
+            name: String::new(),
+            streams: StreamParameters::default(),
+            static_key: [0; 32],
+            offered: Vec::new(),
+            epoch: 1,
+        };
+        let keys = PairKeys { send: [1; 32], receive: [2; 32] };
+        let route = Route::Direct(SocketAddr::from(([203, 0, 113, 1], 7)));
+        Peer::new(ParticipantId::HOST, identity, &keys, route, Micros(0))
+    }
+
+    #[test]
+    fn a_lost_ping_counts_once_and_the_share_of_lost_ones_is_found() {
+        let mut p = peer();
+        let mut now = Micros(0);
+        let mut ping = |p: &mut Peer, comes_back: bool| {
+            now = now + 1_000_000;
+            p.pinged(now);
+            if comes_back {
+                assert!(p.ponged(now + 40_000, now, 0));
+            }
+            p.link(now).loss_permille
+        };
+        ping(&mut p, true);
+        ping(&mut p, false);
+        let after: Vec<u16> = (0..100).map(|_| ping(&mut p, true)).collect();
+        assert_eq!(after[0], 31);
+        assert!(after.is_sorted_by(|a, b| a >= b) && after[99] < 3, "{after:?}");
+        let found: Vec<u16> = (0..400).map(|n| ping(&mut p, n % 5 > 0)).collect();
+        assert!(found[200..].iter().all(|l| (150..=250).contains(l)), "{found:?}");
+    }
+
+    #[test]
+    fn what_is_known_of_audio_is_more_than_what_pings_tell() {
+        let mut p = peer();
+        let now = Micros(1_000_000);
+        p.heard(now, true);
+        p.found_loss(now, 12);
+        p.told_loss(now, 60);
+        assert_eq!(p.link(now).loss_permille, 60, "the worse direction");
+        assert_eq!(p.link(now + AUDIO_LOSS).loss_permille, 0, "old");
     }
 }

@@ -315,7 +315,7 @@ fn who_comes_back_after_its_place_was_given_away_gets_another_one_or_is_told() {
 fn recording_health_is_told_to_everybody() {
     let mut call = four();
     let status = Status { dropped: 7, recording: true, ..Status::default() };
-    call.with(2, |mesh, _| mesh.set_status(status.clone()));
+    call.with(2, |mesh, now| mesh.set_status(now, status.clone()));
     call.run(2 * SECOND);
     for other in [0, 1, 3] {
         let told = MeshEvent::PeerStatus { peer: id(2), status: status.clone() };

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use hyperzoom::protocol::control::AudioReport;
 use hyperzoom::protocol::{Admit, MeshEvent};
 
 use crate::support::call::{Call, KEY, SECOND, address, clean, id};
@@ -144,6 +145,74 @@ fn the_relay_with_the_least_sum_of_round_trips_is_taken_and_another_when_it_leav
     call.run(3 * SECOND);
     assert_eq!(relay_of(&call, 1, 2), Some(0));
     call.assert_full_mesh();
+}
+
+#[test]
+fn a_carrier_that_loses_is_left_for_a_slower_one_that_does_not_and_taken_again_when_it_is_well() {
+    let mut call = clean();
+    for _ in 0..3 {
+        call.joined_guest();
+    }
+    // Over the host it is 40 ms, over 3 it is 160.
+    let between = |call: &mut Call, who: usize, link: Link| {
+        for other in [1, 2] {
+            for (a, b) in [(who, other), (other, who)] {
+                call.net.set_link(address(a), address(b), link);
+            }
+        }
+    };
+    between(&mut call, 3, Link::clean(80_000));
+    call.run(25 * SECOND);
+    call.cut(1, 2, true);
+    call.run(6 * SECOND);
+    assert_eq!(relay_of(&call, 1, 2), Some(0));
+    let moves = |call: &Call| {
+        call.nodes[1].count(|e| matches!(e, MeshEvent::PeerAddress { peer, .. } if *peer == id(2)))
+    };
+    let before = moves(&call);
+    // 2 % is no reason.
+    between(&mut call, 0, Link { loss: 0.01, ..Link::clean(20_000) });
+    call.run(20 * SECOND);
+    assert_eq!((relay_of(&call, 1, 2), moves(&call)), (Some(0), before));
+    between(&mut call, 0, Link { loss: 0.15, ..Link::clean(20_000) });
+    call.run(15 * SECOND);
+    for (a, b) in [(1, 2), (2, 1)] {
+        assert_eq!(relay_of(&call, a, b), Some(3));
+    }
+    // And it stays there, although the other one is so much nearer.
+    call.run(60 * SECOND);
+    call.assert_full_mesh();
+    assert_eq!((relay_of(&call, 1, 2), moves(&call)), (Some(3), before + 1));
+    between(&mut call, 0, Link::clean(20_000));
+    call.run(120 * SECOND);
+    assert_eq!((relay_of(&call, 1, 2), moves(&call)), (Some(0), before + 2));
+    call.assert_full_mesh();
+    nobody_left(&call);
+}
+
+#[test]
+fn what_members_say_of_their_sound_tells_a_lossy_carrier_within_seconds() {
+    let mut call = clean();
+    for _ in 0..3 {
+        call.joined_guest();
+    }
+    for other in [1, 2] {
+        for (a, b) in [(3, other), (other, 3)] {
+            call.net.set_link(address(a), address(b), Link::clean(80_000));
+        }
+    }
+    call.run(25 * SECOND);
+    call.cut(1, 2, true);
+    call.run(6 * SECOND);
+    assert_eq!(relay_of(&call, 1, 2), Some(0));
+    // No ping is lost here: the sound of 1 to the host is, as the host reports.
+    for _ in 0..6 {
+        let report = AudioReport { loss_1s: 80, loss_10s: 60, run: 10 };
+        call.with(0, |mesh, now| mesh.report_audio(now, id(1), report));
+        call.run(SECOND);
+    }
+    assert_eq!(relay_of(&call, 1, 2), Some(3));
+    nobody_left(&call);
 }
 
 #[test]

@@ -266,7 +266,7 @@ impl Party {
     /// The camera key.
     pub fn switch_camera(&mut self, now: Micros, on: bool, out: &mut Outbox) {
         self.camera_off = !on;
-        self.mesh.set_status(Status { camera_off: !on, ..Status::default() });
+        self.mesh.set_status(now, Status { camera_off: !on, ..Status::default() });
         self.settle(now, out);
     }
 
