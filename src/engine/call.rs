@@ -13,7 +13,7 @@ use super::call_state::CallState;
 use super::capture::{MicEnds, MicTap};
 use super::config::{CallConfig, GuestConfig, HostConfig, Role};
 use super::congestion::Congestion;
-use super::control::{Ask, Control};
+use super::control::{self, Ask, Control};
 use super::error::EngineError;
 use super::events::Events;
 use super::folder::SessionFolder;
@@ -576,7 +576,9 @@ fn start_network(parts: NetworkParts<'_>) -> Result<NetworkStarted, EngineError>
     let talk = spawn("hz-talk", priority::Role::Talk, move || talk.run())?;
     let _ = talk_thread.set(talk.thread().clone());
     let receive = spawn("hz-receive", priority::Role::Receive, move || receive.run())?;
-    let control = spawn("hz-control", priority::Role::Normal, move || control.run(start))?;
+    let news = events.clone();
+    let work = move || control::guarded(&news, move || control.run(start));
+    let control = spawn("hz-control", priority::Role::Normal, work)?;
     let threads = Threads { control: Some(control), finishing: vec![talk, receive], drops };
     Ok(NetworkStarted { video, ask, stats, threads })
 }

@@ -137,9 +137,10 @@ impl Congestion {
             self.common = Some(now);
         }
         if self.common.is_some_and(|at| now.since(at) < COMMON) {
-            let mut all = self.peers.each_mut().map(|p| p.as_mut().map(|p| &mut p.estimate));
-            let mut all: Vec<&mut Estimate> = all.iter_mut().flatten().map(|e| &mut **e).collect();
-            share(&mut all);
+            // Who is not heard has nothing to compare, and nothing is sent there.
+            let all = self.peers.iter_mut().flatten().map(|p| &mut p.estimate);
+            let mut heard: Vec<&mut Estimate> = all.filter(|e| !e.is_unheard(now)).collect();
+            share(&mut heard);
         }
     }
 

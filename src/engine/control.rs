@@ -1,6 +1,7 @@
 //! The control thread: the mesh's shell. tokio runs here and nowhere else, for slow timers and the
 //! queue of control packets; media never passes through.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
@@ -168,6 +169,14 @@ impl Progress {
             sensor: SleepSensor::new(shared),
             woke: Micros(i64::MIN),
         }
+    }
+}
+
+/// Does the thread's work. Should that end by a fault, the person is told, and the recording goes on:
+/// only its person ends that.
+pub fn guarded(events: &Events, work: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(work)).is_err() {
+        events.notice(&Notice::ControlFault);
     }
 }
 

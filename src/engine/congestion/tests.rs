@@ -545,3 +545,39 @@ fn who_asks_for_fragments_all_the_time_is_heard_fifty_times_a_second() {
     let heard = (0..1_000).filter(|n| congestion.may_ask_again(peer, Micros(n * 1_000))).count();
     assert_eq!(heard, 50);
 }
+
+#[test]
+fn who_is_not_heard_takes_no_part_when_the_others_share() {
+    let rates = |silent: bool| {
+        let mut congestion = Congestion::new(400);
+        let ids = [1, 2, 3].map(ParticipantId);
+        ids.iter().for_each(|&id| congestion.joined(id, false));
+        let calm = |kbps| PathReport { queue_micros: 0, noise_micros: 0, received_kbps: kbps };
+        let mut now = Micros(0);
+        // The third one is the best, until it is heard no more.
+        for n in 0..100 {
+            now = Micros(n * 100_000);
+            for (id, kbps) in ids.into_iter().zip([300, 320, 330]) {
+                congestion.reported(id, &calm(kbps), 20_000, now);
+                congestion.peers[usize::from(id.0)].as_mut().unwrap().estimate.tick(now);
+            }
+        }
+        let at = now + 2_000_000;
+        let heard = if silent { &ids[..2] } else { &ids[..] };
+        for n in 0..20 {
+            now = at + n * 100_000;
+            for &id in heard {
+                let queue = PathReport { queue_micros: 60_000, ..calm(300) };
+                congestion.reported(id, &queue, 20_000, now);
+            }
+            congestion.share(now);
+        }
+        assert!(congestion.common.is_some());
+        ids.map(|id| congestion.peers[usize::from(id.0)].as_ref().unwrap().estimate.kbps())
+    };
+    let [a, b, third] = rates(true);
+    assert!((a - b).abs() < 5.0, "{a} and {b} share");
+    assert!(third > 450.0 && a < 300.0, "{third} is what it was, {a} is not pulled up to it");
+    let [a, b, third] = rates(false);
+    assert!((a - third).abs() < 20.0 && (a - b).abs() < 20.0, "{a} {b} {third}");
+}

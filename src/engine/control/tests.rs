@@ -54,6 +54,24 @@ fn bench() -> Bench {
 }
 
 #[test]
+fn a_fault_of_the_control_thread_is_told_and_ends_no_recording() {
+    let (events, told) = Events::new(Arc::new(Shared::default()));
+    let b = bench();
+    let state = b.control.state.clone();
+    guarded(&events, move || {
+        // Whatever it held then stays usable for all others.
+        let _held = b.control.state.lock().unwrap();
+        panic!("a fault, on purpose");
+    });
+    let Event::Error { code, .. } = told.try_recv().unwrap().event else { panic!("an error") };
+    assert_eq!(code, "control-fault");
+    let state = state.lock().unwrap_or_else(|e| e.into_inner());
+    assert!(!state.over && state.refused.is_none(), "what makes the supervisor end");
+    guarded(&events, || ());
+    assert!(told.try_recv().is_err(), "an end in order is no fault");
+}
+
+#[test]
 fn a_guest_that_was_never_in_ends() {
     let mut b = bench();
     b.control.carry_out(MeshEvent::NoAnswer, &mut b.progress);

@@ -24,18 +24,18 @@ const ALONE: i64 = 10_000_000;
 /// Cookies that one question takes: each new one is another introducer's, or a forgery.
 const COOKIES: u8 = 5;
 
-enum Question {
+pub(super) enum Question {
     Key(Box<GuestHandshake>),
     Knock(Box<GuestKnock>),
 }
 
 /// One question, under way.
 pub(super) struct Asking {
-    question: Question,
+    pub(super) question: Question,
     cookie: Option<[u8; 16]>,
     cookies: u8,
     began: Micros,
-    next: Micros,
+    pub(super) next: Micros,
     interval: i64,
     /// We were in before, and try until then.
     until: Option<Micros>,

@@ -13,6 +13,8 @@ mod messages;
 mod pairs;
 mod path;
 mod peer;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;

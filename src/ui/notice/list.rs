@@ -370,6 +370,14 @@ notices! {
     "try again"
     "The system refused a timer: too many programs or too little memory."
 
+    /// The control thread's fault.
+    Error ControlFault
+    "control-fault"
+    "the part of the program that keeps the call together has failed"
+    "the recording goes on; end it when you are done and join again, and please report this"
+    "A fault of the program. Sound goes on between members that hear each other already; nobody can \
+     join any more, pictures stop, and a way that breaks is not replaced."
+
     /// No picture of a peer.
     Warning PeerWithoutPicture {
         /// Why.

@@ -1,6 +1,7 @@
 //! Seeded calls of four in all weathers: joins, leaves, crashes, partitions, routers, moves, with
 //! the invariants looked at all the time. `HYPERZOOM_SOAK=1` (make soak) runs thousands.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
 use hyperzoom::protocol::{Admit, LeaveReason, MeshEvent};
@@ -12,8 +13,10 @@ use crate::support::sim::{Link, Nat, SimRng};
 
 /// A zombie may look alive for so long, microseconds: the timeout, the longest way, the next look.
 const ZOMBIE: i64 = 5_600_000;
-/// Step between two looks at the invariants.
-const LOOK: i64 = 500_000;
+/// Between two pieces of weather lie some of these, microseconds.
+const PAUSE: i64 = 500_000;
+/// Who was heard so lately, microseconds, has a way that works: audio comes each 20 ms.
+const LATELY: i64 = 60_000;
 
 struct Weather {
     call: Call,
@@ -26,6 +29,25 @@ struct Weather {
     link: Link,
     /// Members and those on their way in.
     homes: u8,
+    /// Static key of each node, once it is known.
+    keys: Vec<Option<[u8; 32]>>,
+    /// The ids that each node had, and how many of its events were looked at for that.
+    had: Vec<(Vec<ParticipantId>, usize)>,
+    /// When each node was last heard by each other.
+    heard: HashMap<(usize, usize), Micros>,
+    /// Byes whose way worked: who must have seen whose by when.
+    byes: Vec<Bye>,
+    looks: u64,
+    byes_seen: u64,
+}
+
+/// A BYE on its way.
+struct Bye {
+    of: usize,
+    id: ParticipantId,
+    by: usize,
+    said: Micros,
+    until: Micros,
 }
 
 impl Weather {
@@ -40,7 +62,21 @@ impl Weather {
             down: false,
         };
         let call = Call::new(seed, link, Admit::Key);
-        Self { call, rng, seed, dead_since: vec![None], parted: Vec::new(), link, homes: 0 }
+        Self {
+            call,
+            rng,
+            seed,
+            dead_since: vec![None],
+            parted: Vec::new(),
+            link,
+            homes: 0,
+            keys: Vec::new(),
+            had: Vec::new(),
+            heard: HashMap::new(),
+            byes: Vec::new(),
+            looks: 0,
+            byes_seen: 0,
+        }
     }
 
     fn living(&self) -> Vec<usize> {
@@ -97,8 +133,9 @@ impl Weather {
             0..=3 => self.join(),
             4 if living.len() > 1 => {
                 let who = self.pick(&living);
+                self.expect_bye(who, &living);
                 self.call.leave(who);
-                self.call.run(200_000);
+                self.watch(200_000);
                 self.call.kill(who);
                 self.dead_since[who] = Some(self.call.now - 200_000);
             }
@@ -140,49 +177,133 @@ impl Weather {
         }
     }
 
+    /// Whoever heard that member until now, over a network without loss, must see its BYE.
+    fn expect_bye(&mut self, of: usize, living: &[usize]) {
+        if self.link.loss > 0.0 {
+            return;
+        }
+        let (now, id) = (self.call.now, self.call.nodes[of].mesh.own());
+        for &by in living.iter().filter(|&&by| by != of) {
+            let lately = self.heard.get(&(by, of)).is_some_and(|at| now.since(*at) < LATELY);
+            if !lately || !self.sees(by, of) || !self.sees(of, by) {
+                continue;
+            }
+            // Through another member it is two ways.
+            let until = now + 2 * (self.link.delay_micros + self.link.jitter_micros);
+            self.byes.push(Bye { of, id, by, said: now, until });
+        }
+    }
+
+    /// Runs that long and looks after each thing that happens.
+    fn watch(&mut self, micros: i64) {
+        let end = self.call.now + micros;
+        while self.call.step(end) {
+            self.look();
+        }
+        self.look();
+    }
+
     /// What must hold at every moment.
     fn look(&mut self) {
-        let now = self.call.now;
+        self.looks += 1;
+        self.learn();
         let seed = self.seed;
-        for (i, node) in self.call.nodes.iter_mut().enumerate() {
+        for (i, node) in self.call.nodes.iter().enumerate() {
             if !node.alive || self.dead_since[i].is_some() {
                 continue;
             }
-            // Every packet that opened is from whom it says.
-            for (who, from) in std::mem::take(&mut node.heard_of) {
-                node.heard_as.push((who, from, now));
+            let mut taken = 0u32;
+            for id in node.peers.iter().map(|p| p.id).chain([node.mesh.own()]) {
+                let bit = 1u32.checked_shl(u32::from(id.0)).unwrap_or(1 << 31);
+                assert_eq!(taken & bit, 0, "seed {seed}: {i} knows two as {id}");
+                taken |= bit;
             }
-            let mut ids: Vec<_> = node.peers.iter().map(|p| p.id).collect();
-            ids.push(node.mesh.own());
-            ids.sort();
-            ids.dedup();
-            assert_eq!(ids.len(), node.peers.len() + 1, "seed {seed}: ids are unique");
         }
         self.nobody_is_another();
+        self.ids_are_everybodys();
         self.no_zombies();
+        self.byes_are_seen();
     }
 
-    /// Audio in somebody's name came from the node that had that id when it was sealed.
+    /// Takes in which keys and ids there are.
+    fn learn(&mut self) {
+        self.keys.resize(self.call.nodes.len(), None);
+        self.had.resize(self.call.nodes.len(), (Vec::new(), 0));
+        for (i, node) in self.call.nodes.iter().enumerate() {
+            if self.keys[i].is_none() {
+                let own = node.mesh.roster().iter().find(|m| m.id == node.mesh.own());
+                self.keys[i] = own.map(|m| m.static_key);
+            }
+            let (ids, looked) = &mut self.had[i];
+            for (_, event) in &node.events[*looked..] {
+                if let MeshEvent::Welcomed { own, .. } = event {
+                    ids.push(*own);
+                }
+            }
+            *looked = node.events.len();
+        }
+    }
+
+    /// Audio in somebody's name came from a node that had that id.
     fn nobody_is_another(&mut self) {
-        let seed = self.seed;
-        let had: Vec<Vec<ParticipantId>> = self
-            .call
-            .nodes
-            .iter()
-            .map(|n| {
-                let id = |e: &MeshEvent| match e {
-                    MeshEvent::Welcomed { own, .. } => Some(*own),
-                    _ => None,
-                };
-                n.events.iter().filter_map(|(_, e)| id(e)).collect()
-            })
-            .collect();
-        for node in &mut self.call.nodes {
-            for (who, from, _) in node.heard_as.drain(..) {
-                let was = (from == 0 && who == ParticipantId::HOST) || had[from].contains(&who);
+        let (seed, now) = (self.seed, self.call.now);
+        for (i, node) in self.call.nodes.iter_mut().enumerate() {
+            for (who, from) in node.heard_of.drain(..) {
+                let was =
+                    (from == 0 && who == ParticipantId::HOST) || self.had[from].0.contains(&who);
                 assert!(was, "seed {seed}: {from} was heard as {who}");
+                self.heard.insert((i, from), now);
             }
         }
+    }
+
+    /// As whom one has the other among those to whom it sends, by the keys that nobody else has.
+    fn known_as(&self, who: usize, whom: usize) -> Option<ParticipantId> {
+        let key = self.keys[whom]?;
+        let node = &self.call.nodes[who];
+        let member = node.mesh.roster().iter().find(|m| m.static_key == key)?;
+        node.peers.iter().any(|p| p.id == member.id).then_some(member.id)
+    }
+
+    fn sees(&self, who: usize, whom: usize) -> bool {
+        self.known_as(who, whom).is_some()
+    }
+
+    /// Those who see each other have different ids, and each knows the other by the one that it has.
+    fn ids_are_everybodys(&self) {
+        let living = self.living();
+        for &a in &living {
+            for &b in living.iter().filter(|&&b| b > a) {
+                let (Some(b_is), Some(a_is)) = (self.known_as(a, b), self.known_as(b, a)) else {
+                    continue;
+                };
+                let [own_a, own_b] = [a, b].map(|i| self.call.nodes[i].mesh.own());
+                let (told, are) = ((a_is, b_is), (own_a, own_b));
+                let fine = own_a != own_b && told == are;
+                assert!(fine, "seed {}: {a} and {b}: {}", self.seed, self.describe());
+            }
+        }
+    }
+
+    fn byes_are_seen(&mut self) {
+        let now = self.call.now;
+        let (nodes, seed, dead) = (&self.call.nodes, self.seed, &self.dead_since);
+        let mut seen = 0;
+        self.byes.retain(|bye| {
+            let left = |(at, e): &(Micros, MeshEvent)| {
+                let over = matches!(e, MeshEvent::PeerLeft { peer, .. } if *peer == bye.id);
+                over && *at >= bye.said
+            };
+            let Bye { of, by, .. } = *bye;
+            if nodes[by].events.iter().rev().take(40).any(left) {
+                seen += 1;
+                return false;
+            }
+            let late = now > bye.until && nodes[by].alive && dead[by].is_none();
+            assert!(!late, "seed {seed}: {by} has not seen the BYE of {of}");
+            now <= bye.until
+        });
+        self.byes_seen += seen;
     }
 
     /// Who is dead is nobody's peer for longer than the timeout.
@@ -190,21 +311,12 @@ impl Weather {
         let now = self.call.now;
         for (dead, since) in self.dead_since.iter().enumerate() {
             let Some(since) = since.filter(|&since| now.since(since) > ZOMBIE) else { continue };
-            let key = self.call.nodes[dead].mesh.roster();
-            let own = self.call.nodes[dead].mesh.own();
-            let Some(own_key) = key.iter().find(|m| m.id == own).map(|m| m.static_key) else {
-                continue;
-            };
             for (i, node) in self.call.nodes.iter().enumerate() {
                 if !node.alive || self.dead_since[i].is_some() {
                     continue;
                 }
-                let zombie =
-                    node.mesh.roster().iter().any(|m| {
-                        m.static_key == own_key && node.peers.iter().any(|p| p.id == m.id)
-                    });
                 assert!(
-                    !zombie,
+                    !self.sees(i, dead),
                     "seed {}: {i} has the dead {dead} as a peer, {} us after",
                     self.seed,
                     now.since(since)
@@ -278,20 +390,19 @@ impl Weather {
         self.living().into_iter().map(node).collect()
     }
 
-    fn run(seed: u64) {
+    /// How often it was looked, and how many BYEs were awaited and seen.
+    fn run(seed: u64) -> (u64, u64) {
         let mut weather = Self::new(seed);
         weather.join();
-        weather.call.run(2 * SECOND);
+        weather.watch(2 * SECOND);
         for _ in 0..10 {
             weather.event();
-            let looks = 1 + weather.rng.next_u64() % 16;
-            for _ in 0..looks {
-                weather.call.run(LOOK);
-                weather.look();
-            }
+            let pauses = 1 + weather.rng.next_u64() % 16;
+            weather.watch(pauses as i64 * PAUSE);
         }
         weather.settle();
         weather.look();
+        (weather.looks, weather.byes_seen)
     }
 }
 
@@ -309,12 +420,13 @@ fn in_all_weathers_the_living_end_up_hearing_each_other_and_nobody_is_a_zombie_o
     // be found by the handshake of members, which asks the other way round; members that go by a roster
     // whose maker has stepped back behind somebody whom they do not see.
     const FOUND: [u64; 3] = [380, 894, 2_615];
+    let (mut looks, mut byes) = (0, 0);
     for seed in (first..first + seeds).chain(FOUND) {
-        Weather::run(seed);
+        let (looked, seen) = Weather::run(seed);
+        (looks, byes) = (looks + looked, byes + seen);
     }
-    if soak {
-        println!("{seeds} calls of up to four, from seed {first}");
-    }
+    println!("{seeds} calls of up to four, from seed {first}: {looks} looks, {byes} BYEs");
+    assert!(looks > 1_000 * seeds && (seeds < 12 || byes > 0));
 }
 
 #[test]

@@ -57,8 +57,6 @@ pub struct Node {
     pub heard: u64,
     /// Audio since this was emptied: whose it was said to be, and who sent it.
     pub heard_of: Vec<(ParticipantId, usize)>,
-    /// The same, with the time, until it has been looked at.
-    pub heard_as: Vec<(ParticipantId, usize, Micros)>,
     /// Datagrams passed on for others.
     pub carried: u64,
     /// Keys that made a sealer.
@@ -145,7 +143,6 @@ impl Call {
             events: Vec::new(),
             heard: 0,
             heard_of: Vec::new(),
-            heard_as: Vec::new(),
             carried: 0,
             used_keys: HashSet::new(),
             sent_log: Vec::new(),
@@ -247,36 +244,40 @@ impl Call {
 
     pub fn run(&mut self, micros: i64) {
         let end = self.now + micros;
-        loop {
-            let mut next = end;
-            for node in self.nodes.iter().filter(|n| n.alive) {
-                if let Some(at) = node.mesh.poll_timeout() {
-                    next = next.min(at - node.skew);
-                }
-                if node.talks && !node.peers.is_empty() {
-                    next = next.min(node.next_audio);
-                }
+        while self.step(end) {}
+    }
+
+    /// Goes on to the next thing that happens, if that is before `end`.
+    pub fn step(&mut self, end: Micros) -> bool {
+        let mut next = end;
+        for node in self.nodes.iter().filter(|n| n.alive) {
+            if let Some(at) = node.mesh.poll_timeout() {
+                next = next.min(at - node.skew);
             }
-            if let Some(at) = self.net.next_arrival() {
-                next = next.min(at);
-            }
-            self.now = self.now.max(next);
-            if self.now >= end {
-                self.now = end;
-                return;
-            }
-            while let Some(delivery) = self.net.deliver(self.now) {
-                let at = |n: &Node| n.address == delivery.to && n.alive;
-                if let Some(index) = self.nodes.iter().position(at) {
-                    self.arrive(index, delivery.from, delivery.datagram);
-                }
-            }
-            for index in 0..self.nodes.len() {
-                if self.nodes[index].alive {
-                    self.tick(index);
-                }
+            if node.talks && !node.peers.is_empty() {
+                next = next.min(node.next_audio);
             }
         }
+        if let Some(at) = self.net.next_arrival() {
+            next = next.min(at);
+        }
+        self.now = self.now.max(next);
+        if self.now >= end {
+            self.now = end;
+            return false;
+        }
+        while let Some(delivery) = self.net.deliver(self.now) {
+            let at = |n: &Node| n.address == delivery.to && n.alive;
+            if let Some(index) = self.nodes.iter().position(at) {
+                self.arrive(index, delivery.from, delivery.datagram);
+            }
+        }
+        for index in 0..self.nodes.len() {
+            if self.nodes[index].alive {
+                self.tick(index);
+            }
+        }
+        true
     }
 
     pub fn arrive(&mut self, index: usize, from: SocketAddr, mut datagram: Vec<u8>) {
