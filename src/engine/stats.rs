@@ -273,7 +273,7 @@ impl Gauges {
                 was.playout.concealed_samples,
                 played,
             ),
-            volume: volume(m, index),
+            volume: volume(m.feeds, index),
             health: health(&member.status),
             sent_kbps: kbps(now.sent, was.sent),
             received_kbps: kbps(now.received, was.received),
@@ -399,6 +399,7 @@ impl Gauges {
             peers: state.members.iter().map(|(id, member)| self.view(m, *id, member)).collect(),
             priorities: priorities(m),
             window_open: m.window.is_open(),
+            invite_copies: m.window.invite_copies(),
             log: m.events.lines(),
             cpu_percent: self.cpu_percent,
             rss_mb: self.rss_mb,
@@ -419,7 +420,7 @@ impl Gauges {
             // Not the second's: the next key goes on from here.
             stats: PeerStats {
                 id,
-                volume: volume(m, usize::from(id)),
+                volume: volume(m.feeds, usize::from(id)),
                 ..known.unwrap_or_default()
             },
         }
@@ -427,8 +428,8 @@ impl Gauges {
 }
 
 /// How loud a participant is heard here.
-fn volume(m: &Meters<'_>, index: usize) -> f64 {
-    m.feeds.get(index).map_or(1.0, |gauge| round(f64::from(gauge.heard_volume()), 3))
+pub fn volume(feeds: &[PlayoutGauge], index: usize) -> f64 {
+    feeds.get(index).map_or(1.0, |gauge| round(f64::from(gauge.heard_volume()), 3))
 }
 
 /// Tiles of the window: the own one and the others'.
@@ -443,6 +444,7 @@ pub fn tiles(snapshot: &Snapshot) -> ((u8, TileInfo), Vec<(u8, TileInfo)>) {
         speaking: !snapshot.muted && snapshot.mic_rms_db > SPEAKING,
         own: true,
         hushed: snapshot.hushed,
+        ..TileInfo::default()
     };
     let peers = snapshot
         .peers
@@ -454,8 +456,8 @@ pub fn tiles(snapshot: &Snapshot) -> ((u8, TileInfo), Vec<(u8, TileInfo)>) {
                 camera_off: p.camera_off,
                 silent: p.silent,
                 speaking: p.level_db > SPEAKING,
-                own: false,
-                hushed: false,
+                unheard: p.stats.volume == 0.0,
+                ..TileInfo::default()
             };
             (p.stats.id, info)
         })

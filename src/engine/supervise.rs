@@ -20,7 +20,7 @@ use super::record::{RecordShared, Recorder, Start};
 use super::safety::{Safety, TrackView};
 use super::shared::Shared;
 use super::sleep::{self, ClosingWatch, SleepSensor};
-use super::stats::{Gauges, Meters};
+use super::stats::{Gauges, Meters, volume};
 use super::threads::spawn;
 use super::window::Window;
 use crate::audio::meter::SharedMeter;
@@ -37,6 +37,7 @@ use crate::recording::space::{LEAST_SPACE, LITTLE_SPACE};
 use crate::ui::format;
 use crate::ui::model::{Command, Event, Finished, Snapshot};
 use crate::ui::notice::Notice;
+use crate::ui::window::board::Wish;
 use crate::ui::window::process::WindowEvent;
 use crate::units::{ParticipantId, SessionMicros};
 
@@ -343,6 +344,9 @@ impl Supervisor {
         }
         if self.window.is_open() {
             self.window.close();
+            if let Some(Wish::Command(command)) = self.window.gone() {
+                self.shared.switch(&command);
+            }
         } else if let Err(e) = self.window.open() {
             self.events.notice(&Notice::WindowNotStarted { why: e.to_string() });
         }
@@ -351,13 +355,15 @@ impl Supervisor {
     /// Windows, devices, refusals, the duration.
     fn look_around(&mut self) -> Option<End> {
         while let Some(event) = self.window.poll() {
-            if let Some(command) = self.window.wish(&event, &self.shared) {
-                self.obey(&command);
+            match self.window.wish(&event, &self.newest()) {
+                Some(Wish::Command(command)) => self.obey(&command),
+                Some(Wish::CopyInvite) => self.window.copy_invite(),
+                Some(Wish::End) => return Some(End::now("end_key", exit::OK)),
+                None => {}
             }
             match event {
-                // The window has asked.
-                WindowEvent::Key('q' | 'Q') => return Some(End::now("end_key", exit::OK)),
-                WindowEvent::Key(_) | WindowEvent::Released | WindowEvent::Closed => {}
+                WindowEvent::Key(_) | WindowEvent::Released => {}
+                WindowEvent::Closed => self.events.send(Event::WindowClosed),
                 WindowEvent::Died { status, stderr } => {
                     let why = stderr.lines().last().unwrap_or(&status).to_owned();
                     self.events.notice(&Notice::WindowEnded { why });
@@ -400,6 +406,18 @@ impl Supervisor {
             self.record.note(now, notice.told().what);
         }
         self.events.notice(&notice);
+    }
+
+    /// The last snapshot with what keys have changed since: the next key's meaning hangs on it.
+    fn newest(&self) -> Snapshot {
+        let last = self.snapshot.lock().unwrap_or_else(|e| e.into_inner()).clone();
+        let mut snapshot = Snapshot::clone(&last);
+        (snapshot.muted, snapshot.camera_off) = self.switches();
+        snapshot.hushed = self.shared.hushed.load(Relaxed);
+        for peer in &mut snapshot.peers {
+            peer.stats.volume = volume(&self.feeds, usize::from(peer.stats.id));
+        }
+        snapshot
     }
 
     fn take_snapshot(&self, gauges: &mut Gauges) -> Arc<Snapshot> {
@@ -484,8 +502,7 @@ impl Supervisor {
 
     fn window_tiles(&self, snapshot: &Snapshot) {
         if self.window.is_open() {
-            let (own, peers) = super::stats::tiles(snapshot);
-            self.window.tiles(own, peers);
+            self.window.tiles(snapshot);
         }
     }
 

@@ -2,11 +2,12 @@
 //!
 //! Locks are held for the copy of one picture at most, by threads of normal priority only.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::shared::Shared;
-use crate::ui::model::Command;
+use crate::platform::clock;
+use crate::ui::model::Snapshot;
+use crate::ui::window::board::{Board, Wish};
 use crate::ui::window::process::{WindowEvent, WindowProcess};
 use crate::ui::window::wire::TileInfo;
 use crate::units::{MAX_PARTICIPANTS, ParticipantId};
@@ -19,8 +20,9 @@ pub struct Window {
     open: AtomicBool,
     /// Tile of the own picture: the own id, as peers have theirs.
     own: AtomicU8,
-    /// Its space bar is down and lets others hear.
-    talks: AtomicBool,
+    /// What its keys have done.
+    board: Mutex<Board>,
+    copies: AtomicU32,
 }
 
 impl Window {
@@ -59,32 +61,32 @@ impl Window {
         Some(event)
     }
 
-    /// What is to be done because of what it told: the keys are the dashboard's.
-    pub fn wish(&self, event: &WindowEvent, shared: &Shared) -> Option<Command> {
-        let talks = |on| self.talks.swap(on, Relaxed);
-        let (muted, off) = (shared.muted.load(Relaxed), shared.camera_off.load(Relaxed));
-        let hushed = shared.hushed.load(Relaxed);
+    /// What is to be done because of what it told.
+    pub fn wish(&self, event: &WindowEvent, snapshot: &Snapshot) -> Option<Wish> {
         match event {
-            WindowEvent::Key('m' | 'M') => {
-                Some(if muted { Command::Unmute } else { Command::Mute })
-            }
-            WindowEvent::Key('c' | 'C') => {
-                Some(if off { Command::CameraOn } else { Command::CameraOff })
-            }
-            WindowEvent::Key('p' | 'P') => {
-                let begin = !hushed && !talks(false);
-                Some(if begin { Command::Hush } else { Command::Talk })
-            }
-            WindowEvent::Key(' ') if hushed => {
-                talks(true);
-                Some(Command::Talk)
-            }
-            WindowEvent::Key(_) => None,
-            // Also when the window goes with its space bar down.
-            WindowEvent::Released | WindowEvent::Closed | WindowEvent::Died { .. } => {
-                talks(false).then_some(Command::Hush)
-            }
+            WindowEvent::Key(key) => self.board().pressed(*key, snapshot, clock::now()),
+            WindowEvent::Released => self.board().let_go(),
+            WindowEvent::Closed | WindowEvent::Died { .. } => self.gone(),
         }
+    }
+
+    /// It is gone, perhaps with its space bar down: what is to be done because of that.
+    pub fn gone(&self) -> Option<Wish> {
+        std::mem::take(&mut *self.board()).let_go()
+    }
+
+    /// Its key asked for the invite to be copied.
+    pub fn copy_invite(&self) {
+        self.copies.fetch_add(1, Relaxed);
+    }
+
+    /// How often it did.
+    pub fn invite_copies(&self) -> u32 {
+        self.copies.load(Relaxed)
+    }
+
+    fn board(&self) -> MutexGuard<'_, Board> {
+        self.board.lock().unwrap_or_else(|e| e.into_inner())
     }
 
     /// Shows the own picture; `None` when the camera is off.
@@ -104,16 +106,25 @@ impl Window {
         }
     }
 
-    /// Names and states of the tiles, each with its participant's id, own first.
-    pub fn tiles(&self, own: (u8, TileInfo), peers: Vec<(u8, TileInfo)>) {
-        self.own.store(own.0, Relaxed);
-        let mut all = vec![own];
-        all.extend(peers);
+    /// Names and states of the tiles, each with its participant's id, own first, and what lies over
+    /// them.
+    pub fn tiles(&self, snapshot: &Snapshot) {
+        let ((own, info), peers) = super::stats::tiles(snapshot);
+        self.own.store(own, Relaxed);
+        let board = self.board();
+        let (chosen, overlay) = (board.chosen(snapshot), board.overlay(snapshot, clock::now()));
+        drop(board);
+        let mut all = vec![(own, info)];
+        all.extend(peers.into_iter().map(|(id, info)| {
+            let chosen = Some(id) == chosen;
+            (id, TileInfo { chosen, ..info })
+        }));
         self.with(|p| {
             p.set_layout(&all.iter().map(|(id, _)| *id).collect::<Vec<_>>());
             for (id, info) in all {
                 p.set_info(id, info);
             }
+            p.set_overlay(overlay);
         });
     }
 }
@@ -121,29 +132,23 @@ impl Window {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ui::model::Command;
+    use crate::ui::window::wire::Key;
 
     #[test]
-    fn the_space_bar_lets_others_hear_while_it_is_down_or_until_the_window_goes() {
-        let (window, shared) = (Window::default(), Shared::default());
-        let wish = |event: WindowEvent| {
-            let command = window.wish(&event, &shared);
-            if let Some(command) = &command {
-                shared.switch(command);
-            }
-            command
-        };
-        let key = WindowEvent::Key;
-        assert_eq!(wish(key(' ')), None, "everything is sent anyway");
-        assert_eq!(wish(WindowEvent::Released), None);
-        assert_eq!(wish(key('p')), Some(Command::Hush));
-        for end in [WindowEvent::Released, WindowEvent::Closed] {
-            assert_eq!(wish(key(' ')), Some(Command::Talk));
-            assert_eq!(wish(key(' ')), None);
-            assert_eq!(wish(end), Some(Command::Hush));
+    fn a_window_that_goes_with_its_space_bar_down_hushes_and_the_next_one_begins_anew() {
+        let window = Window::default();
+        let hushed = Snapshot { hushed: true, ..Snapshot::default() };
+        for end in [
+            WindowEvent::Released,
+            WindowEvent::Closed,
+            WindowEvent::Died { status: String::new(), stderr: String::new() },
+        ] {
+            let key = |key| window.wish(&WindowEvent::Key(Key::Char(key)), &hushed);
+            assert_eq!(key('?'), None);
+            assert_eq!(key(' '), Some(Wish::Command(Command::Talk)));
+            assert_eq!(window.wish(&end, &hushed), Some(Wish::Command(Command::Hush)));
+            assert_eq!(window.gone(), None);
         }
-        assert_eq!(wish(key('P')), Some(Command::Talk));
-        assert_eq!(wish(key('M')), Some(Command::Mute));
-        assert_eq!(wish(key('m')), Some(Command::Unmute));
-        assert_eq!(wish(key('x')), None);
     }
 }

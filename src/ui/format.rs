@@ -177,6 +177,10 @@ pub fn describe(event: &Event, names: &Names) -> Option<String> {
                 .map_or(String::new(), |i| format!("; guests type: hyperzoom join '{i}'"));
             format!("port mapping {state}{method}{external}{invite}")
         }
+        Event::WindowClosed => {
+            "the preview window was closed; the call goes on, w in the dashboard opens it again"
+                .to_owned()
+        }
         Event::RecordingStarted { path } => format!("recording to {path}"),
         Event::Stats(stats) => stats_line(stats, names),
         Event::Warning { what, remedy, .. } => format!("warning: {}", advice(what, remedy)),

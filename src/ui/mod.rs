@@ -18,6 +18,7 @@ mod fake;
 pub mod format;
 pub mod inputs;
 pub mod json;
+pub mod keys;
 pub mod meter;
 pub mod model;
 pub mod notice;

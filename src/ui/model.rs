@@ -155,6 +155,8 @@ pub enum Event {
     },
     /// Once a second.
     Stats(Box<Stats>),
+    /// A person closed the preview window; the call goes on.
+    WindowClosed,
     /// Something is wrong and the program goes on.
     Warning {
         /// Its name in the list of all ([`crate::ui::notice`]).
@@ -647,6 +649,8 @@ pub struct Snapshot {
     pub priorities: Vec<String>,
     /// The preview window is up.
     pub window_open: bool,
+    /// How often the window was asked to have the invite copied: whoever has a clipboard does it.
+    pub invite_copies: u32,
     /// Newest last; the engine keeps some hundred.
     pub log: Vec<String>,
     /// CPU, 100 = one core.

@@ -9,13 +9,22 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hyperzoom::ui::window::process::{WindowEvent, WindowProcess};
-use hyperzoom::ui::window::wire::TileInfo;
+use hyperzoom::ui::window::wire::{Key, Overlay, TileInfo};
 use hyperzoom::video::image::I420;
 use hyperzoom::video::testcard::{TestCard, read_number};
 
 /// Generous: the machine may be busy with other tests.
 const LIMIT: Duration = Duration::from_secs(60);
 const SCREEN: (u32, u32) = (1280, 800);
+
+pub fn is_installed(tool: &str) -> bool {
+    let found = std::env::var_os("PATH")
+        .is_some_and(|path| std::env::split_paths(&path).any(|p| p.join(tool).exists()));
+    if !found {
+        eprintln!("{tool} is not installed: the window is not tested");
+    }
+    found
+}
 
 /// An X server of its own, ended with the test.
 pub struct Display {
@@ -25,13 +34,8 @@ pub struct Display {
 
 impl Display {
     pub fn start() -> Option<Self> {
-        for tool in ["Xvfb", "xdotool", "import"] {
-            let found = std::env::var_os("PATH")
-                .is_some_and(|path| std::env::split_paths(&path).any(|p| p.join(tool).exists()));
-            if !found {
-                eprintln!("{tool} is not installed: the window is not tested");
-                return None;
-            }
+        if !["Xvfb", "xdotool", "import"].into_iter().all(is_installed) {
+            return None;
         }
         let mut server = Command::new("Xvfb")
             // Without -noreset the end of the only client resets the server, and whoever connects
@@ -56,7 +60,7 @@ impl Display {
     }
 
     /// The screen's pixels, three bytes each.
-    fn screenshot(&self) -> Vec<u8> {
+    pub fn screenshot(&self) -> Vec<u8> {
         let output = Command::new("import")
             .args(["-display", &self.name, "-window", "root", "-depth", "8", "rgb:-"])
             .output()
@@ -65,10 +69,78 @@ impl Display {
         output.stdout
     }
 
-    fn xdotool(&self, args: &[&str]) -> bool {
+    pub fn xdotool(&self, args: &[&str]) -> bool {
+        self.ask(args).is_some()
+    }
+
+    /// What xdotool answers, if it succeeds.
+    fn ask(&self, args: &[&str]) -> Option<String> {
         let mut command = Command::new("xdotool");
-        command.args(args).env("DISPLAY", &self.name).stdout(Stdio::null()).stderr(Stdio::null());
-        command.status().expect("xdotool runs").success()
+        command.args(args).env("DISPLAY", &self.name).stdin(Stdio::null());
+        let output = command.output().expect("xdotool runs");
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Presses a key in the window.
+    #[track_caller]
+    pub fn press(&self, key: &str) {
+        assert!(self.xdotool(&["search", "--name", "preview", "key", key]), "no window");
+    }
+
+    /// Width and height of the window.
+    fn size(&self) -> Option<(u32, u32)> {
+        let answer = self.ask(&["search", "--name", "preview", "getwindowgeometry", "--shell"])?;
+        let side = |name: &str| {
+            let line = answer.lines().find_map(|line| line.strip_prefix(name));
+            line.and_then(|digits| digits.parse().ok())
+        };
+        Some((side("WIDTH=")?, side("HEIGHT=")?))
+    }
+
+    /// Waits until the window is that large.
+    #[track_caller]
+    pub fn is_sized(&self, wanted: impl Fn((u32, u32)) -> bool) {
+        eventually("another size", || self.size().is_some_and(&wanted));
+    }
+
+    /// Share of the screen that has what wants an answer.
+    pub fn alert(&self) -> f64 {
+        share(&self.screenshot(), [0xE0, 0x60, 0x30])
+    }
+
+    /// Share of the screen that is the test picture's yellow bar.
+    pub fn yellow(&self) -> f64 {
+        share(&self.screenshot(), [191, 191, 0])
+    }
+
+    /// Share of the screen that has what is only told.
+    pub fn plate(&self) -> f64 {
+        share(&self.screenshot(), [0x18, 0x20, 0x28])
+    }
+}
+
+/// A window manager on a display, ended with the test.
+pub struct Manager(Child);
+
+impl Manager {
+    pub fn start(display: &Display) -> Option<Self> {
+        if !is_installed("openbox") {
+            return None;
+        }
+        let mut command = Command::new("openbox");
+        command.args(["--sm-disable"]).env("DISPLAY", &display.name);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let manager = Self(command.spawn().expect("openbox starts"));
+        // It says how many desktops there are once it manages them.
+        eventually("a window manager", || display.xdotool(&["get_num_desktops"]));
+        Some(manager)
+    }
+}
+
+impl Drop for Manager {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
@@ -80,14 +152,15 @@ impl Drop for Display {
 }
 
 /// Asks until the answer is yes.
-fn eventually(what: &str, mut yes: impl FnMut() -> bool) {
+#[track_caller]
+pub fn eventually(what: &str, mut yes: impl FnMut() -> bool) {
     let start = Instant::now();
     while !yes() {
         assert!(start.elapsed() < LIMIT, "{what}: not within {LIMIT:?}");
     }
 }
 
-fn luma_of(screen: &[u8]) -> I420 {
+pub fn luma_of(screen: &[u8]) -> I420 {
     let mut image = I420::black(SCREEN.0, SCREEN.1);
     let (luma, _, _) = image.planes_mut();
     for (code, rgb) in luma.iter_mut().zip(screen.chunks_exact(3)) {
@@ -103,13 +176,13 @@ fn share(screen: &[u8], colour: [u8; 3]) -> f64 {
     screen.chunks_exact(3).filter(near).count() as f64 / f64::from(SCREEN.0 * SCREEN.1)
 }
 
-fn card(number: u64) -> Arc<I420> {
+pub fn card(number: u64) -> Arc<I420> {
     let mut image = I420::default();
     TestCard::new(854, 480).draw(number, 45_296.0, &mut image);
     Arc::new(image)
 }
 
-fn named(name: &str) -> TileInfo {
+pub fn named(name: &str) -> TileInfo {
     TileInfo { name: name.to_owned(), ..TileInfo::default() }
 }
 
@@ -141,9 +214,34 @@ fn pictures_reach_the_screen_keys_come_back_and_death_is_told() {
     });
 
     eventually("a key", || {
-        assert!(display.xdotool(&["search", "--name", "preview", "key", "m"]));
-        window.wait_event(Duration::from_millis(500)) == Some(WindowEvent::Key('m'))
+        display.press("m");
+        window.wait_event(Duration::from_millis(500)) == Some(WindowEvent::Key(Key::Char('m')))
     });
+    while window.try_event().is_some() {}
+    for (name, key) in [
+        ("b", Key::Char('b')),
+        ("plus", Key::Char('+')),
+        ("question", Key::Char('?')),
+        ("Tab", Key::Tab),
+        ("Return", Key::Enter),
+        ("BackSpace", Key::Backspace),
+        ("Escape", Key::Escape),
+    ] {
+        display.press(name);
+        let told = std::iter::from_fn(|| window.wait_event(LIMIT));
+        // The last of those above may still be on its way.
+        let mut told = told.skip_while(|event| *event == WindowEvent::Key(Key::Char('m')));
+        assert_eq!(told.next(), Some(WindowEvent::Key(key)), "{name}");
+    }
+
+    // What wants an answer lies over the pictures, and goes again.
+    assert!(display.alert() < 0.02, "{}", display.alert());
+    let lines = vec!["Dan wants to come in".to_owned(), "a lets in, r refuses".to_owned()];
+    window.set_overlay(Overlay { alert: true, lines, ..Overlay::default() });
+    eventually("a question over the pictures", || display.alert() > 0.03);
+    window.set_overlay(Overlay { help: true, ..Overlay::default() });
+    eventually("the keys over the pictures", || display.plate() > 0.1 && display.alert() < 0.02);
+    window.set_overlay(Overlay::default());
 
     let killed = Command::new("kill").args(["-9", &window.id().to_string()]).status();
     assert!(killed.expect("kill runs").success());
@@ -196,4 +294,71 @@ fn the_end_of_the_call_ends_the_window() {
     assert!(Path::new(&format!("/proc/{id}")).exists());
     drop(window);
     assert!(!Path::new(&format!("/proc/{id}")).exists());
+}
+
+/// The test picture alone in a new window.
+fn with_a_picture(display: &Display) -> WindowProcess {
+    let window = display.window();
+    window.set_layout(&[1]);
+    window.set_info(1, named("Ann"));
+    window.show(1, card(815));
+    eventually("the test picture", || {
+        assert!(window.is_alive(), "{:?}", window.try_event());
+        read_number(&luma_of(&display.screenshot())) == Some(815)
+    });
+    window
+}
+
+fn the_whole_screen(display: &Display) {
+    let window = with_a_picture(display);
+    let (small, full) = (display.yellow(), |size| size == SCREEN);
+    display.press("f");
+    display.is_sized(full);
+    eventually("the picture over the whole screen", || {
+        // As high as its width allows: 1280x720 instead of 854x480.
+        read_number(&luma_of(&display.screenshot())) == Some(815) && display.yellow() > 2.1 * small
+    });
+    display.press("f");
+    display.is_sized(|size| size == (854, 480));
+    assert!(display.xdotool(&["search", "--name", "preview", "keydown", "F11"]));
+    display.is_sized(full);
+    assert!(display.xdotool(&["search", "--name", "preview", "keyup", "F11"]));
+    display.press("Escape");
+    display.is_sized(|size| size == (854, 480));
+    // All of that was the window's own.
+    assert_eq!(window.try_event(), None);
+
+    // A person pulls at its edge.
+    assert!(display.xdotool(&["search", "--name", "preview", "windowsize", "1100", "650"]));
+    display.is_sized(|size| size == (1100, 650));
+    eventually("the picture in its new size", || {
+        assert!(window.is_alive(), "{:?}", window.try_event());
+        // 1100x618.
+        read_number(&luma_of(&display.screenshot())) == Some(815)
+            && (1.5..1.8).contains(&(display.yellow() / small))
+    });
+}
+
+#[test]
+fn the_window_takes_the_whole_screen_where_nobody_manages_windows() {
+    let Some(display) = Display::start() else { return };
+    the_whole_screen(&display);
+}
+
+#[test]
+fn the_window_manager_gives_the_whole_screen_and_a_person_closes_the_window() {
+    let Some(display) = Display::start() else { return };
+    let Some(_manager) = Manager::start(&display) else { return };
+    the_whole_screen(&display);
+    let window = with_a_picture(&display);
+    close_as_a_person_does(&display);
+    assert_eq!(window.wait_event(LIMIT), Some(WindowEvent::Closed));
+    assert!(!window.is_alive());
+}
+
+/// With the window manager's own key: it asks the window to close, as its button does.
+#[track_caller]
+pub fn close_as_a_person_does(display: &Display) {
+    assert!(display.xdotool(&["search", "--name", "preview", "windowactivate", "--sync"]));
+    assert!(display.xdotool(&["key", "alt+F4"]));
 }

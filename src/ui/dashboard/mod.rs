@@ -15,7 +15,7 @@ use ratatui::backend::CrosstermBackend;
 use super::clipboard;
 use super::entry::Entry;
 use super::inputs::{EndControl, Input, NO_SUSPENDING, Signal, Step};
-use super::model::{Command, Event};
+use super::model::{Command, Event, Snapshot};
 use super::palette::Palette;
 use super::terminal::{self, TakenTerminal};
 use super::{EndReason, Next, Session, Watched};
@@ -102,6 +102,8 @@ struct Dashboard<'a, S> {
     lost: bool,
     /// When the last key was pressed.
     pressed: Option<Micros>,
+    /// See [`Snapshot::invite_copies`].
+    copies: u32,
 }
 
 impl<'a, S: Session> Dashboard<'a, S> {
@@ -117,6 +119,7 @@ impl<'a, S: Session> Dashboard<'a, S> {
             supervisor: Supervisor::ours(),
             lost: false,
             pressed: None,
+            copies: 0,
         })
     }
 
@@ -135,6 +138,7 @@ impl<'a, S: Session> Dashboard<'a, S> {
             #[cfg(unix)]
             self.notice_a_lost_supervisor();
             let snapshot = self.session.snapshot();
+            self.copy_for_the_window(&snapshot);
             let now = clock::now();
             let due = match &drawn {
                 None => true,
@@ -249,6 +253,16 @@ impl<'a, S: Session> Dashboard<'a, S> {
                     self.session.command(Command::Marker { note: Some(entry.text()), ago_ms });
                 }
             }
+        }
+    }
+
+    /// The window has no clipboard that works over ssh; this terminal may have one.
+    fn copy_for_the_window(&mut self, snapshot: &Snapshot) {
+        if std::mem::replace(&mut self.copies, snapshot.invite_copies) != snapshot.invite_copies
+            && !self.lost
+            && !self.screen.is_away()
+        {
+            self.copy_invite();
         }
     }
 

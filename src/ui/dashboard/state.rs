@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::ui::entry::Entry;
+use crate::ui::keys;
 use crate::ui::meter::Held;
 use crate::ui::model::{Command, PeerStats, PeerView, Snapshot};
 use crate::ui::palette::Palette;
@@ -190,8 +191,7 @@ impl DashboardState {
 
     /// The participant that keys are for: the one that was chosen, else the first.
     pub fn selected<'a>(&self, snapshot: &'a Snapshot) -> Option<&'a PeerView> {
-        let chosen = snapshot.peers.iter().find(|peer| Some(peer.stats.id) == self.chosen);
-        chosen.or_else(|| snapshot.peers.first())
+        keys::selected(self.chosen, snapshot)
     }
 
     /// Adds a line to the log. A log that is scrolled up keeps showing what it shows.

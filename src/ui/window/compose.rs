@@ -2,7 +2,8 @@
 //!
 //! Knows no window: its result is an array of pixels, so it is tested without a display.
 
-use super::wire::{MAX_TILES, Message, TileInfo};
+use super::wire::{MAX_TILES, Message, Overlay, TileInfo};
+use crate::ui::keys::{Place, help};
 use crate::video::display::{Canvas, Painter};
 use crate::video::font;
 use crate::video::image::I420;
@@ -13,6 +14,10 @@ const CARD: u32 = 0x0028_2C34;
 const TEXT: u32 = 0x00FF_FFFF;
 const DIMMED: u32 = 0x00A0_A0A0;
 const LABEL: u32 = 0x0000_0000;
+/// Behind the name of whom the keys are for.
+const CHOSEN: u32 = 0x0020_5080;
+/// Behind what is said, and behind the keys.
+const PLATE: u32 = 0x0018_2028;
 const SPEAKING: u32 = 0x0040_C040;
 const WARNING: u32 = 0x00E0_6030;
 /// Pixels between tiles.
@@ -62,8 +67,8 @@ pub struct Composer {
     pixels: Vec<u32>,
     size: (u32, u32),
     all_changed: bool,
-    /// What the window itself says, over everything.
-    said: Option<&'static str>,
+    /// What lies over everything.
+    overlay: Overlay,
 }
 
 impl Default for Composer {
@@ -75,7 +80,7 @@ impl Default for Composer {
             pixels: Vec::new(),
             size: (0, 0),
             all_changed: true,
-            said: None,
+            overlay: Overlay::default(),
         }
     }
 }
@@ -101,6 +106,10 @@ impl Composer {
                     tile.info = info;
                 }
             }
+            Message::Overlay(overlay) => {
+                self.all_changed |= self.overlay != overlay;
+                self.overlay = overlay;
+            }
             Message::Layout(layout) => {
                 if layout != self.layout {
                     // Who is no longer shown must not come back with an old picture.
@@ -114,12 +123,6 @@ impl Composer {
                 }
             }
         }
-    }
-
-    /// Says something across the window's middle until it is told otherwise.
-    pub fn say(&mut self, said: Option<&'static str>) {
-        self.all_changed |= self.said != said;
-        self.said = said;
     }
 
     /// Draws what has changed at this size; `None` when nothing has.
@@ -151,16 +154,19 @@ impl Composer {
             drawn = true;
             draw_tile(&mut self.painter, &mut canvas, rect, scale, tile);
         }
-        if let Some(said) = self.said.filter(|_| drawn) {
+        if drawn {
             let window = Rect { x: 0, y: 0, width, height };
-            let scale = text_scale(&[window]);
-            let high = (font::HEIGHT + 4) * scale;
-            let band =
-                Rect { y: height.saturating_sub(high) / 2, height: high.min(height), ..window };
-            canvas.fill(band, WARNING);
-            centred(&mut canvas, band, scale, said, TEXT);
+            if self.overlay.help {
+                draw_help(&mut canvas, window);
+            }
+            draw_lines(&mut canvas, window, &self.overlay);
         }
         drawn.then_some(&self.pixels[..])
+    }
+
+    /// Another window has none of it.
+    pub fn anew(&mut self) {
+        self.all_changed = true;
     }
 
     /// All pixels as they were drawn last.
@@ -198,15 +204,19 @@ fn draw_tile(painter: &mut Painter, canvas: &mut Canvas<'_>, rect: Rect, scale: 
     } else if info.hushed {
         name.push_str(" - not sent, recorded");
     }
-    let dimmed = info.muted || info.hushed;
-    label(canvas, rect, scale, name.trim(), if dimmed { DIMMED } else { TEXT });
+    if info.unheard {
+        name.push_str(" - not heard here");
+    }
+    let dimmed = info.muted || info.hushed || info.unheard;
+    let plate = if info.chosen { CHOSEN } else { LABEL };
+    label(canvas, rect, scale, name.trim(), plate, if dimmed { DIMMED } else { TEXT });
     if info.speaking {
         frame(canvas, rect, scale);
     }
 }
 
 /// The name in the lower left corner on a dark plate.
-fn label(canvas: &mut Canvas<'_>, rect: Rect, scale: u32, text: &str, colour: u32) {
+fn label(canvas: &mut Canvas<'_>, rect: Rect, scale: u32, text: &str, ground: u32, colour: u32) {
     if text.is_empty() {
         return;
     }
@@ -217,8 +227,71 @@ fn label(canvas: &mut Canvas<'_>, rect: Rect, scale: u32, text: &str, colour: u3
         width: (font::text_width(text) * scale + 2 * pad).min(rect.width),
         height: (high + 2 * pad).min(rect.height),
     };
-    canvas.fill(plate, LABEL);
+    canvas.fill(plate, ground);
     write(canvas, rect, plate.x + pad, plate.y + pad, scale, text, colour);
+}
+
+/// The overlay's lines at the top, broken where the window ends.
+fn draw_lines(canvas: &mut Canvas<'_>, window: Rect, overlay: &Overlay) {
+    let scale = text_scale(&[window]);
+    let room = (window.width / (font::ADVANCE * scale)).max(1) as usize;
+    let lines: Vec<String> = overlay.lines.iter().flat_map(|line| broken(line, room)).collect();
+    if lines.is_empty() {
+        return;
+    }
+    let step = (font::HEIGHT + 3) * scale;
+    let high = (lines.len() as u32 * step + scale).min(window.height);
+    let ground = if overlay.alert { WARNING } else { PLATE };
+    canvas.fill(Rect { height: high, ..window }, ground);
+    for (n, line) in (0..).zip(&lines) {
+        let wide = font::text_width(line) * scale;
+        let x = window.x + window.width.saturating_sub(wide) / 2;
+        write(canvas, window, x, window.y + 2 * scale + n * step, scale, line, TEXT);
+    }
+}
+
+/// A line as lines of so many characters at most, broken between words where there are any.
+fn broken(line: &str, room: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in line.split(' ') {
+        let mut rest: Vec<char> = word.chars().collect();
+        let last = lines.last_mut().expect("there is always one");
+        if last.chars().count() + 1 + rest.len() <= room || last.is_empty() && rest.len() <= room {
+            if !last.is_empty() {
+                last.push(' ');
+            }
+            last.extend(rest);
+            continue;
+        }
+        // An invite is one long word.
+        while !rest.is_empty() {
+            let piece = rest.drain(..rest.len().min(room));
+            lines.push(piece.collect());
+        }
+    }
+    lines.retain(|line| !line.is_empty());
+    lines
+}
+
+/// The keys in the window's middle, as large as there is room for.
+fn draw_help(canvas: &mut Canvas<'_>, window: Rect) {
+    let lines: Vec<String> =
+        help(Place::Window).map(|(key, what)| format!("{key:9}{what}")).collect();
+    let longest = lines.iter().map(|line| font::text_width(line)).max().unwrap_or(0) + 4;
+    let high = lines.len() as u32 * (font::HEIGHT + 3) + 4;
+    let scale = (window.width / longest).min(window.height / high).max(1);
+    let (width, height) = ((longest * scale).min(window.width), (high * scale).min(window.height));
+    let plate = Rect {
+        x: window.x + (window.width - width) / 2,
+        y: window.y + (window.height - height) / 2,
+        width,
+        height,
+    };
+    canvas.fill(plate, PLATE);
+    for (n, line) in (0..).zip(&lines) {
+        let y = plate.y + (2 + n * (font::HEIGHT + 3)) * scale;
+        write(canvas, plate, plate.x + 2 * scale, y, scale, line, TEXT);
+    }
 }
 
 fn centred(canvas: &mut Canvas<'_>, rect: Rect, scale: u32, text: &str, colour: u32) {
@@ -334,8 +407,13 @@ mod tests {
         assert_eq!(pixels[40 * 320 + 240], CARD);
     }
 
+    fn saying(lines: &[&str]) -> Message {
+        let lines = lines.iter().map(|line| (*line).to_owned()).collect();
+        Message::Overlay(Overlay { alert: true, lines, ..Overlay::default() })
+    }
+
     #[test]
-    fn what_the_window_says_lies_over_all_pictures_until_it_is_taken_back() {
+    fn what_is_said_lies_over_all_pictures_until_it_is_taken_back() {
         let mut composer = Composer::new();
         composer.apply(Message::Layout(vec![0]));
         composer.apply(Message::Picture { tile: 0, image: solid(64, 48, 120) });
@@ -344,14 +422,58 @@ mod tests {
             pixels.iter().filter(|&&p| p == WARNING).count()
         };
         assert_eq!(warned(&mut composer), 0);
-        composer.say(Some("again?"));
-        assert!(warned(&mut composer) > 1_000);
-        composer.say(Some("again?"));
+        composer.apply(saying(&["again?"]));
+        let one = warned(&mut composer);
+        assert!(one > 1_000);
+        composer.apply(saying(&["again?"]));
         assert!(composer.draw(320, 240).is_none(), "the same is not drawn again");
         composer.apply(Message::Picture { tile: 0, image: solid(64, 48, 130) });
-        assert!(warned(&mut composer) > 1_000);
-        composer.say(None);
+        assert_eq!(warned(&mut composer), one);
+        composer.apply(saying(&["Ben wants to come in: read the code out", "a r"]));
+        assert!(warned(&mut composer) > one + 2_000, "lines are below each other");
+        composer.apply(saying(&[]));
         assert_eq!(warned(&mut composer), 0);
+    }
+
+    #[test]
+    fn the_keys_are_shown_whole_in_a_window_of_the_usual_size() {
+        let mut composer = Composer::new();
+        composer.apply(Message::Layout(vec![0]));
+        composer.apply(Message::Picture { tile: 0, image: solid(64, 48, 120) });
+        let lettered = |composer: &mut Composer, height: u32| {
+            let pixels = composer.draw(854, height).expect("something changed");
+            let row = |row: &[u32]| row.contains(&PLATE) && row.contains(&TEXT);
+            pixels.chunks(854).filter(|pixels| row(pixels)).count()
+        };
+        let none = lettered(&mut composer, 480);
+        composer.apply(Message::Overlay(Overlay { help: true, ..Overlay::default() }));
+        // Seven rows of the font a line, twice as high.
+        let lines = help(Place::Window).count();
+        assert_eq!((none, lettered(&mut composer, 480)), (0, lines * 14));
+        assert_eq!(lettered(&mut composer, 240), lines * 7);
+    }
+
+    #[test]
+    fn lines_are_broken_between_words_and_long_words_anywhere() {
+        let text = |line, room| broken(line, room).join("|");
+        assert_eq!(text("a lets in, r refuses", 10), "a lets in,|r refuses");
+        assert_eq!(text("203.0.113.5:7000#ABC now", 10), "203.0.113.|5:7000#ABC|now");
+        assert_eq!((text("", 10), text("word", 1)), (String::new(), "w|o|r|d".to_owned()));
+    }
+
+    #[test]
+    fn whom_the_keys_are_for_and_who_is_not_heard_is_seen() {
+        let mut composer = Composer::new();
+        composer.apply(Message::Layout(vec![0]));
+        let mut drawn = |info: TileInfo| {
+            composer.apply(Message::Info { tile: 0, info });
+            composer.draw(320, 180).expect("it is new").to_vec()
+        };
+        let plain = drawn(info("Ann"));
+        let chosen = drawn(TileInfo { chosen: true, ..info("Ann") });
+        assert!(chosen.contains(&CHOSEN) && !plain.contains(&CHOSEN));
+        let unheard = drawn(TileInfo { unheard: true, ..info("Ann") });
+        assert!(unheard.contains(&DIMMED) && !plain.contains(&DIMMED));
     }
 
     #[test]
@@ -370,12 +492,14 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
-        fn any_window_can_be_drawn(width in 0u32..200, height in 0u32..200, count in 0usize..5, name in "\\PC{0,20}", bits: [bool; 6]) {
+        fn any_window_can_be_drawn(width in 0u32..200, height in 0u32..200, count in 0usize..5, name in "\\PC{0,20}", said in "\\PC{0,90}", bits: [bool; 9]) {
             let mut composer = Composer::new();
             composer.apply(Message::Layout((0..count as u8).collect()));
             composer.apply(Message::Picture { tile: 0, image: solid(33, 17, 99) });
-            let info = TileInfo { name, muted: bits[0], camera_off: bits[1], silent: bits[2], speaking: bits[3], own: bits[4], hushed: bits[5] };
+            let info = TileInfo { name, muted: bits[0], camera_off: bits[1], silent: bits[2], speaking: bits[3], own: bits[4], hushed: bits[5], chosen: bits[6], unheard: bits[7] };
             composer.apply(Message::Info { tile: 0, info });
+            let overlay = Overlay { help: bits[8], lines: vec![said], ..Overlay::default() };
+            composer.apply(Message::Overlay(overlay));
             let pixels = composer.draw(width, height).map_or(0, <[u32]>::len);
             prop_assert_eq!(pixels, (width * height) as usize);
         }

@@ -2,22 +2,23 @@
 //!
 //! [`run`] is the child (`hyperzoom window`): minifb on its main thread, which macOS asks for, and
 //! one reader thread. [`process::WindowProcess`] is the call's end of the pipe. What goes through
-//! it is in [`wire`]; what is drawn, in [`compose`]. Xlib ends the process whose display is lost:
-//! here that is this child, and an event for the call.
+//! it is in [`wire`]; what is drawn, in [`compose`]; what keys do, in [`board`]. Xlib ends the process
+//! whose display is lost: here that is this child, and an event for the call.
 
+pub mod board;
 pub mod compose;
 pub mod process;
+mod screen;
 pub mod wire;
 
 use std::io::{self, BufReader, Read, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
 
-use minifb::{InputCallback, Key, ScaleMode, Window, WindowOptions};
+use minifb::{InputCallback, KeyRepeat, ScaleMode, Window, WindowOptions};
 
 use compose::Composer;
-use wire::{MAX_TILES, Message, WireError};
+use wire::{Key, MAX_TILES, Message, Reply, WireError};
 
 /// The window as it opens: one 480p picture; a grid scales into it.
 const WIDTH: usize = 854;
@@ -28,13 +29,8 @@ const FPS: usize = 30;
 const MIN_SIDE: usize = 16;
 const MAX_SIDE: usize = 8192;
 
-/// So long the window asks whether the call is to end.
-const ASKS: Duration = Duration::from_secs(5);
-/// Then it says this.
-const AGAIN: &str = "press q again to end the call";
-
 /// Why there is no window (any more).
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, strum::EnumCount)]
 pub enum WindowError {
     /// There is no display, or it refused.
     #[error(
@@ -55,6 +51,7 @@ struct Inbox {
     pictures: [Option<Message>; MAX_TILES],
     infos: [Option<Message>; MAX_TILES],
     layout: Option<Message>,
+    overlay: Option<Message>,
     end: Option<Result<(), WireError>>,
 }
 
@@ -64,6 +61,7 @@ impl Inbox {
             Message::Picture { tile, .. } => self.pictures.get_mut(usize::from(*tile)),
             Message::Info { tile, .. } => self.infos.get_mut(usize::from(*tile)),
             Message::Layout(_) => Some(&mut self.layout),
+            Message::Overlay(_) => Some(&mut self.overlay),
         };
         if let Some(slot) = slot {
             *slot = Some(message);
@@ -73,7 +71,8 @@ impl Inbox {
     fn take(&mut self) -> Vec<Message> {
         let pictures = self.pictures.iter_mut().filter_map(Option::take);
         let infos = self.infos.iter_mut().filter_map(Option::take);
-        self.layout.take().into_iter().chain(infos).chain(pictures).collect()
+        let first = self.layout.take().into_iter().chain(self.overlay.take());
+        first.chain(infos).chain(pictures).collect()
     }
 }
 
@@ -83,70 +82,131 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What is done with keys here: the end wants a second key, and the space bar is held and let go.
+/// What is done with keys here: the screen is this process's own, and the space bar is held and let go.
 #[derive(Default)]
 struct Keys {
-    asked: Option<Instant>,
+    /// They are letters of a text.
+    typing: bool,
+    /// The window has the whole screen.
+    full: bool,
+    /// The space bar is down.
     held: bool,
+    /// The key of the screen was down when it was looked at last: what is typed is its repetition.
+    f: bool,
+}
+
+/// What a key leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pressed {
+    /// The call is told.
+    Tell(Key),
+    /// The window takes the whole screen, or gives it back.
+    FullScreen(bool),
+    /// Nothing.
+    Nothing,
 }
 
 impl Keys {
-    /// Whether the window asks at `now` whether the call is to end.
-    fn asks(&self, now: Instant) -> bool {
-        self.asked.is_some_and(|at| now.duration_since(at) < ASKS)
-    }
-
-    /// A character was typed: whether the call is told.
-    fn typed(&mut self, key: char, now: Instant) -> bool {
-        let asked = self.asks(now);
-        self.asked = None;
+    fn pressed(&mut self, key: Key) -> Pressed {
         match key {
+            _ if self.typing => Pressed::Tell(key),
             // Its own way: a held space bar types many.
-            ' ' => false,
-            'q' | 'Q' if !asked => {
-                self.asked = Some(now);
-                false
-            }
-            _ => true,
+            Key::Char(' ') => Pressed::Nothing,
+            Key::Char('f' | 'F') if self.f => Pressed::Nothing,
+            Key::Char('f' | 'F') => self.toggle(),
+            Key::Escape if self.full => self.toggle(),
+            _ => Pressed::Tell(key),
         }
     }
 
+    fn toggle(&mut self) -> Pressed {
+        self.full = !self.full;
+        Pressed::FullScreen(self.full)
+    }
+
     /// Whether the space bar is down now: what to tell the call.
-    fn space(&mut self, down: bool) -> Option<&'static str> {
+    fn space(&mut self, down: bool) -> Option<Reply> {
+        let down = down && (self.held || !self.typing);
         let was = std::mem::replace(&mut self.held, down);
         match (was, down) {
-            (false, true) => Some("key  "),
-            (true, false) => Some("release  "),
+            (false, true) => Some(Reply::Key(Key::Char(' '))),
+            (true, false) => Some(Reply::Released),
             _ => None,
         }
     }
 }
 
-/// Characters typed into the window, in order.
-struct Typed(Arc<Mutex<Vec<char>>>);
+/// Keys typed into the window, in order.
+#[derive(Clone, Default)]
+struct Typed(Arc<Mutex<Vec<Key>>>);
+
+impl Typed {
+    fn take(&self) -> Vec<Key> {
+        std::mem::take(&mut *lock(&self.0))
+    }
+}
 
 impl InputCallback for Typed {
     fn add_char(&mut self, code: u32) {
-        if let Some(character) = char::from_u32(code).filter(|c| !c.is_control()) {
-            lock(&self.0).push(character);
+        if let Some(key) = Key::typed(code) {
+            lock(&self.0).push(key);
         }
     }
+}
+
+/// Opens the window, or another one in its place.
+fn open(place: Place, typed: &Typed) -> Result<Window, WindowError> {
+    let (width, height) = match place {
+        Place::Usual => (WIDTH, HEIGHT),
+        Place::Whole(size) => size,
+    };
+    let options = WindowOptions {
+        resize: true,
+        borderless: place != Place::Usual,
+        scale_mode: ScaleMode::UpperLeft,
+        ..WindowOptions::default()
+    };
+    let mut window = Window::new("HyperZoom preview", width, height, options).map_err(|error| {
+        let more = screen::why_not().map_or(String::new(), |why| format!("; {why}"));
+        WindowError::Display(format!("{error}{more}"))
+    })?;
+    window.set_target_fps(FPS);
+    window.set_input_callback(Box::new(typed.clone()));
+    if place != Place::Usual {
+        window.set_position(0, 0);
+    }
+    Ok(window)
+}
+
+/// Where a window stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// As large as it opens, where the desktop puts it.
+    Usual,
+    /// Over a screen of so many pixels, without a border.
+    Whole((usize, usize)),
+}
+
+/// Keys without a letter, where the window system tells of letters alone.
+fn letterless(window: &Window) -> impl Iterator<Item = Key> {
+    let keys = [
+        (minifb::Key::Enter, Key::Enter),
+        (minifb::Key::Escape, Key::Escape),
+        (minifb::Key::Tab, Key::Tab),
+        (minifb::Key::Backspace, Key::Backspace),
+    ];
+    let wanted = screen::tells_letters_alone(window);
+    keys.into_iter()
+        .filter(move |(key, _)| wanted && window.is_key_pressed(*key, KeyRepeat::No))
+        .map(|(_, key)| key)
 }
 
 /// Runs the window until its person closes it or `input` ends. Must run on the main thread.
 ///
 /// Reads [`wire`] messages from `input`, writes the lines of [`wire`] to `output`.
 pub fn run(input: impl Read + Send + 'static, mut output: impl Write) -> Result<(), WindowError> {
-    let options = WindowOptions {
-        resize: true,
-        scale_mode: ScaleMode::UpperLeft,
-        ..WindowOptions::default()
-    };
-    let mut window = Window::new("HyperZoom preview", WIDTH, HEIGHT, options)
-        .map_err(|error| WindowError::Display(error.to_string()))?;
-    window.set_target_fps(FPS);
-    let typed = Arc::new(Mutex::new(Vec::new()));
-    window.set_input_callback(Box::new(Typed(Arc::clone(&typed))));
+    let typed = Typed::default();
+    let mut window = open(Place::Usual, &typed)?;
 
     let inbox = Arc::new(Mutex::new(Inbox::default()));
     let writer = Arc::clone(&inbox);
@@ -176,6 +236,9 @@ pub fn run(input: impl Read + Send + 'static, mut output: impl Write) -> Result<
             return Ok(end?);
         }
         for message in messages {
+            if let Message::Overlay(overlay) = &message {
+                keys.typing = overlay.typing;
+            }
             composer.apply(message);
         }
         let (width, height) = window.get_size();
@@ -186,24 +249,49 @@ pub fn run(input: impl Read + Send + 'static, mut output: impl Write) -> Result<
                 .map_err(|error| WindowError::Display(error.to_string()))?,
             None => window.update(),
         }
-        let now = Instant::now();
-        for key in std::mem::take(&mut *lock(&typed)) {
-            if keys.typed(key, now) {
-                tell(&mut output, &format!("key {key}"))?;
+        let mut pressed: Vec<Pressed> =
+            letterless(&window).chain(typed.take()).map(|key| keys.pressed(key)).collect();
+        if window.is_key_pressed(minifb::Key::F11, KeyRepeat::No) {
+            pressed.push(keys.toggle());
+        }
+        for pressed in pressed {
+            match pressed {
+                Pressed::Tell(key) => tell(&mut output, Reply::Key(key))?,
+                Pressed::FullScreen(on) => {
+                    if screen::fill(&window, on) {
+                        continue;
+                    }
+                    // Nobody can be asked for it here: another window takes this one's place.
+                    let place = match on {
+                        true => screen::size().map(Place::Whole),
+                        false => Some(Place::Usual),
+                    };
+                    match place {
+                        Some(place) => {
+                            window = open(place, &typed)?;
+                            composer.anew();
+                        }
+                        None => keys.full = false,
+                    }
+                }
+                Pressed::Nothing => {}
             }
         }
+        keys.f = window.is_key_down(minifb::Key::F);
         // Without the focus nobody tells of a key that is let go.
-        let down = window.is_key_down(Key::Space) && window.is_active();
-        if let Some(line) = keys.space(down) {
-            tell(&mut output, line)?;
+        let down = window.is_key_down(minifb::Key::Space) && window.is_active();
+        if let Some(reply) = keys.space(down) {
+            tell(&mut output, reply)?;
         }
-        composer.say(keys.asks(now).then_some(AGAIN));
     }
-    tell(&mut output, "closed")
+    if screen::is_lost(&window) {
+        return Err(WindowError::Display("the display is gone".to_owned()));
+    }
+    tell(&mut output, Reply::Closed)
 }
 
-fn tell(output: &mut impl Write, line: &str) -> Result<(), WindowError> {
-    writeln!(output, "{line}").and_then(|()| output.flush()).map_err(WireError::Io)?;
+fn tell(output: &mut impl Write, reply: Reply) -> Result<(), WindowError> {
+    writeln!(output, "{}", reply.line()).and_then(|()| output.flush()).map_err(WireError::Io)?;
     Ok(())
 }
 
@@ -212,22 +300,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_end_wants_a_second_key_within_five_seconds() {
-        let (mut keys, begin) = (Keys::default(), Instant::now());
-        let mut typed = |key, seconds: f32| {
-            let now = begin + Duration::from_secs_f32(seconds);
-            (keys.typed(key, now), keys.asks(now))
-        };
-        assert_eq!([typed('q', 0.0), typed('q', 4.9)], [(false, true), (true, false)]);
-        assert_eq!([typed('q', 10.0), typed('q', 15.1)], [(false, true); 2], "too late");
-        assert_eq!([typed('m', 15.2), typed('q', 15.3)], [(true, false), (false, true)]);
+    fn the_screen_is_the_window_s_own_and_all_other_keys_are_the_call_s() {
+        let mut keys = Keys::default();
+        let tell = Pressed::Tell;
+        assert_eq!(keys.pressed(Key::Char('m')), tell(Key::Char('m')));
+        assert_eq!(keys.pressed(Key::Escape), tell(Key::Escape));
+        assert_eq!(keys.pressed(Key::Char('f')), Pressed::FullScreen(true));
+        assert_eq!(keys.pressed(Key::Char('F')), Pressed::FullScreen(false));
+        assert_eq!(keys.toggle(), Pressed::FullScreen(true));
+        keys.f = true;
+        assert_eq!(keys.pressed(Key::Char('f')), Pressed::Nothing, "it is held");
+        assert_eq!(keys.pressed(Key::Escape), Pressed::FullScreen(false));
+        keys.typing = true;
+        for key in [Key::Char('f'), Key::Char(' '), Key::Escape] {
+            assert_eq!(keys.pressed(key), tell(key), "a letter of a note");
+        }
     }
 
     #[test]
     fn the_space_bar_is_told_once_when_it_goes_down_and_once_when_it_comes_up() {
         let mut keys = Keys::default();
         let told = [false, true, true, false, false].map(|down| keys.space(down));
-        assert_eq!(told, [None, Some("key  "), None, Some("release  "), None]);
-        assert!(!keys.typed(' ', Instant::now()));
+        let (down, up) = (Reply::Key(Key::Char(' ')), Reply::Released);
+        assert_eq!(told, [None, Some(down), None, Some(up), None]);
+        assert_eq!(keys.pressed(Key::Char(' ')), Pressed::Nothing);
+        keys.typing = true;
+        assert_eq!(keys.space(true), None, "a gap between words");
     }
 }

@@ -13,7 +13,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::lock;
-use super::wire::{self, MAX_TILES, TileInfo, WireError};
+use super::wire::{self, Key, MAX_TILES, Overlay, Reply, TileInfo, WireError};
 use crate::video::image::I420;
 
 /// Bytes of the child's complaints that are kept.
@@ -26,8 +26,8 @@ const EXIT_POLL: Duration = Duration::from_millis(10);
 /// What the window tells the call. After `Closed` or `Died` nothing more comes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WindowEvent {
-    /// A person typed into it.
-    Key(char),
+    /// A person pressed a key in it.
+    Key(Key),
     /// The space bar, of which a [`Self::Key`] told, was let go.
     Released,
     /// A person closed it, or its [`WindowProcess`] was dropped.
@@ -51,12 +51,14 @@ struct Outbox {
     pictures: [Option<Arc<I420>>; MAX_TILES],
     infos: [Option<TileInfo>; MAX_TILES],
     layout: Option<Vec<u8>>,
+    overlay: Option<Overlay>,
     ended: bool,
 }
 
 impl Outbox {
     fn is_empty(&self) -> bool {
         self.layout.is_none()
+            && self.overlay.is_none()
             && self.pictures.iter().all(Option::is_none)
             && self.infos.iter().all(Option::is_none)
     }
@@ -174,6 +176,11 @@ impl WindowProcess {
         self.shared.put(|outbox| outbox.layout = Some(tiles));
     }
 
+    /// Sets what lies over the pictures. Never waits.
+    pub fn set_overlay(&self, overlay: Overlay) {
+        self.shared.put(|outbox| outbox.overlay = Some(overlay));
+    }
+
     /// The next event, if there is one.
     pub fn try_event(&self) -> Option<WindowEvent> {
         self.events.try_recv().ok()
@@ -221,21 +228,17 @@ fn feed(shared: &Shared, stdin: ChildStdin) {
         if outbox.ended {
             return;
         }
-        let Outbox { pictures, infos, layout, .. } = std::mem::take(&mut *outbox);
+        let waiting = std::mem::take(&mut *outbox);
         drop(outbox);
         // A broken pipe is told by whoever reaps the child.
-        if write_all(&mut out, layout, infos, pictures).is_err() {
+        if write_all(&mut out, waiting).is_err() {
             return;
         }
     }
 }
 
-fn write_all(
-    out: &mut impl Write,
-    layout: Option<Vec<u8>>,
-    infos: [Option<TileInfo>; MAX_TILES],
-    pictures: [Option<Arc<I420>>; MAX_TILES],
-) -> Result<(), WireError> {
+fn write_all(out: &mut impl Write, waiting: Outbox) -> Result<(), WireError> {
+    let Outbox { pictures, infos, layout, overlay, .. } = waiting;
     if let Some(layout) = layout {
         wire::write_layout(out, &layout)?;
     }
@@ -243,6 +246,9 @@ fn write_all(
         if let Some(info) = info {
             wire::write_info(out, tile, &info)?;
         }
+    }
+    if let Some(overlay) = overlay {
+        wire::write_overlay(out, &overlay)?;
     }
     for (tile, image) in (0u8..).zip(pictures) {
         match image.map(|image| wire::write_picture(out, tile, &image)) {
@@ -260,13 +266,16 @@ fn forward_keys(stdout: impl Read, events: &Sender<WindowEvent>) -> bool {
     let mut closed = false;
     for line in BufReader::new(stdout).lines() {
         let Ok(line) = line else { break };
-        if line == "closed" {
-            closed = true;
-        } else if let Some(key) = line.strip_prefix("key ").and_then(|key| key.chars().next()) {
-            let _ = events.send(WindowEvent::Key(key));
-        } else if line.starts_with("release ") {
-            let _ = events.send(WindowEvent::Released);
-        }
+        let event = match Reply::read(&line) {
+            Some(Reply::Key(key)) => WindowEvent::Key(key),
+            Some(Reply::Released) => WindowEvent::Released,
+            Some(Reply::Closed) => {
+                closed = true;
+                continue;
+            }
+            None => continue,
+        };
+        let _ = events.send(event);
     }
     closed
 }
@@ -319,10 +328,12 @@ mod tests {
 
     #[test]
     fn keys_and_closing_are_events() {
-        let window =
-            shell("echo 'key m'; echo 'key  '; echo 'release  '; echo nonsense; echo closed");
+        let window = shell(
+            "echo 'key m'; echo 'key  '; echo 'release  '; echo 'key tab'; echo nonsense; echo closed",
+        );
         let events: Vec<_> = std::iter::from_fn(|| window.wait_event(LIMIT)).collect();
-        let keys = [WindowEvent::Key('m'), WindowEvent::Key(' '), WindowEvent::Released];
+        let key = WindowEvent::Key;
+        let keys = [key(Key::Char('m')), key(Key::Char(' ')), WindowEvent::Released, key(Key::Tab)];
         assert_eq!(events, [&keys[..], &[WindowEvent::Closed]].concat());
         assert!(!window.is_alive());
     }

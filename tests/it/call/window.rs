@@ -4,8 +4,10 @@
 
 use std::path::PathBuf;
 
-use super::{assert_format, party};
+use super::{assert_format, guest, party};
 use crate::support::process::{LIMIT, Program, side_by_side};
+use crate::support::terminal::Terminal;
+use crate::window::{Display, Manager, close_as_a_person_does, eventually};
 
 /// The process that shows the program's window.
 fn child_of(program: &Program) -> Option<i32> {
@@ -26,7 +28,7 @@ fn window_is_up(display: &str) -> bool {
 /// One call whose window is killed, or whose X server is.
 fn outlives(kill_the_server: bool) {
     let room = tempfile::tempdir().expect("a folder");
-    let Some(mut display) = crate::window::Display::start() else { return };
+    let Some(mut display) = Display::start() else { return };
     let mut args: Vec<String> =
         ["host", "--listen", "127.0.0.1:0", "--record-now", "--window"].map(str::to_owned).to_vec();
     args.extend(party("test", "test:320x180", "off", room.path()));
@@ -71,4 +73,86 @@ fn the_call_outlives_its_window_and_its_x_server() {
             both.spawn(move || outlives(server));
         }
     });
+}
+
+#[test]
+fn the_window_s_keys_are_the_terminal_s_and_w_brings_a_closed_one_back() {
+    let _place = side_by_side();
+    let room = tempfile::tempdir().expect("a folder");
+    let Some(display) = Display::start() else { return };
+    let Some(_manager) = Manager::start(&display) else { return };
+    let free = std::net::UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    let address = free.local_addr().expect("it is bound").to_string();
+    drop(free);
+    let mut args: Vec<String> =
+        ["host", "--listen", &address, "--name", "Ana", "--yes", "--window", "--no-port-mapping"]
+            .map(str::to_owned)
+            .into();
+    args.extend(party("test", "test:320x180", "off", &room.path().join("ana")));
+    let mut ana = Terminal::start(&args, |command| {
+        command.env("DISPLAY", &display.name);
+        command.env("XDG_STATE_HOME", room.path());
+    });
+    ana.shows("waiting for guests");
+    eventually("a window", || window_is_up(&display.name));
+
+    // Who knocks is drawn over the pictures and let in from there.
+    let flags = party("test", "test:320x180", "off", &room.path().join("bob"));
+    let mut bob = guest("Bob", &address, flags);
+    let code = bob.wait("knock_code")["code"].as_str().expect("a text").to_owned();
+    ana.shows(&format!("code {code}: Bob"));
+    eventually("a knock on the picture", || display.alert() > 0.02);
+    display.press("a");
+    ana.shows("in the call");
+    bob.recorded(1.0);
+    eventually("an answered knock", || display.alert() < 0.01);
+
+    display.press("m");
+    ana.shows("MUTED");
+    display.press("m");
+    ana.hides("MUTED");
+    for shown in ["Bob -3 dB", "Bob -6 dB"] {
+        display.press("minus");
+        ana.shows(shown);
+    }
+    display.press("x");
+    ana.shows("Bob (muted");
+    display.press("plus");
+    ana.shows("Bob -6 dB");
+    display.press("b");
+    ana.shows("marker 1");
+    // Letters of a note are no keys, once the window knows that it is one.
+    display.press("n");
+    eventually("a line to write in", || display.plate() > 0.02);
+    for key in ["m", "f", "Return"] {
+        display.press(key);
+    }
+    ana.shows("marker 2: mf");
+    display.press("i");
+    ana.shows("the invite line is copied");
+    display.press("f");
+    display.is_sized(|size| size == (1280, 800));
+    display.press("f");
+    display.is_sized(|size| size == (854, 480));
+
+    // A person closes it: the call goes on, and w in the terminal brings it back.
+    close_as_a_person_does(&display);
+    ana.shows("the preview window was closed");
+    eventually("no window", || !window_is_up(&display.name));
+    bob.more_stats(2);
+    ana.shows("in the call");
+    ana.press("w");
+    eventually("the window again", || window_is_up(&display.name));
+    // And w in the window closes it.
+    display.press("w");
+    eventually("no window", || !window_is_up(&display.name));
+    ana.press("w");
+    eventually("the window again", || window_is_up(&display.name));
+    display.press("q");
+    eventually("the question", || display.alert() > 0.02);
+    display.press("q");
+    assert_eq!(bob.wait("peer_left")["reason"], "bye");
+    assert_eq!(ana.exit_code(), 0);
+    bob.command("end");
+    bob.finished();
 }
