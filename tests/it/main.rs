@@ -31,6 +31,8 @@ mod sound;
 mod storm;
 mod support;
 mod virtual_call;
+#[cfg(target_os = "linux")]
+mod wayland;
 mod webcam;
 #[cfg(target_os = "linux")]
 mod window;

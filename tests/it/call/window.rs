@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use super::{assert_format, guest, party};
 use crate::support::process::{LIMIT, Program, side_by_side};
 use crate::support::terminal::Terminal;
+use crate::wayland::Compositor;
 use crate::window::{Display, Manager, close_as_a_person_does, eventually};
 
 /// The process that shows the program's window.
@@ -25,30 +26,56 @@ fn window_is_up(display: &str) -> bool {
     search.output().is_ok_and(|found| found.status.success() && !found.stdout.is_empty())
 }
 
-/// One call whose window is killed, or whose X server is.
-fn outlives(kill_the_server: bool) {
+/// What takes a window away.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ends {
+    Window,
+    XServer,
+    Wayland,
+}
+
+/// One call whose window is killed, or whose X server is, or its Wayland compositor.
+fn outlives(what: Ends) {
     let room = tempfile::tempdir().expect("a folder");
     let Some(mut display) = Display::start() else { return };
     let mut args: Vec<String> =
         ["host", "--listen", "127.0.0.1:0", "--record-now", "--window"].map(str::to_owned).to_vec();
     args.extend(party("test", "test:320x180", "off", room.path()));
-    let name = display.name.clone();
+    let mut compositor = None;
+    if what == Ends::Wayland {
+        compositor = Compositor::start(Some(&display));
+        if compositor.is_none() {
+            return;
+        }
+    }
     let mut host = Program::start_with("host", &args, |command| {
-        command.env("DISPLAY", &name);
+        match &compositor {
+            Some(compositor) => command.envs(compositor.variables()),
+            None => command.env("DISPLAY", &display.name),
+        };
     });
     let start = std::time::Instant::now();
-    while !window_is_up(&display.name) {
+    let is_up = || match what {
+        // A window of the compositor's is none of its X server's: the own picture is seen.
+        Ends::Wayland => display.yellow() > 0.01,
+        _ => window_is_up(&display.name),
+    };
+    while !is_up() {
         assert!(start.elapsed() < LIMIT, "no window\n{}", host.account());
         host.more_stats(1);
     }
     host.recorded(1.0);
-    if kill_the_server {
-        display.server.kill().expect("our own server");
-        let _ = display.server.wait();
-    } else {
-        let child = child_of(&host).expect("a window's process");
-        // SAFETY: a plain system call; the process is a child of our child.
-        assert_eq!(unsafe { libc::kill(child, libc::SIGKILL) }, 0);
+    match what {
+        Ends::Window => {
+            let child = child_of(&host).expect("a window's process");
+            // SAFETY: a plain system call; the process is a child of our child.
+            assert_eq!(unsafe { libc::kill(child, libc::SIGKILL) }, 0);
+        }
+        Ends::XServer => {
+            display.server.kill().expect("our own server");
+            let _ = display.server.wait();
+        }
+        Ends::Wayland => compositor.as_mut().expect("it runs").end(),
     }
     let (_, told) = host.wait_for("word of the window", |e| {
         e["event"] == "warning" && e["what"].as_str().is_some_and(|w| w.contains("window"))
@@ -66,11 +93,11 @@ fn outlives(kill_the_server: bool) {
 }
 
 #[test]
-fn the_call_outlives_its_window_and_its_x_server() {
+fn the_call_outlives_its_window_its_x_server_and_its_compositor() {
     let _place = side_by_side();
-    std::thread::scope(|both| {
-        for server in [false, true] {
-            both.spawn(move || outlives(server));
+    std::thread::scope(|all| {
+        for what in [Ends::Window, Ends::XServer, Ends::Wayland] {
+            all.spawn(move || outlives(what));
         }
     });
 }
