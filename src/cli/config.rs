@@ -12,13 +12,15 @@ use super::error::CliError;
 use super::settings::{COMMANDS, Settings, Source, settable, variable};
 use crate::platform::folders;
 
-/// Flags of `config`.
-#[derive(Debug, Args)]
-#[command(after_long_help = "\
+const AFTER: &str = "\
 Flags on the command line count first, then variables (HYPERZOOM_ and the flag's name in capitals, \
 dashes as underscores: HYPERZOOM_VIDEO_BITRATE), then the file's table for the command ([host], \
 [join], [record], [doctor]), then what stands at the top of the file, then the defaults. \
-HYPERZOOM_CONFIG names another file; empty: none.")]
+HYPERZOOM_CONFIG names another file; empty: none.";
+
+/// Flags of `config`.
+#[derive(Debug, Args)]
+#[command(after_long_help = super::examples::and("config", AFTER))]
 pub struct ConfigArgs {
     /// The command whose values to show
     #[arg(value_name = "COMMAND", value_parser = COMMANDS, default_value = "host")]

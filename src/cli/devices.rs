@@ -11,6 +11,7 @@ use crate::devices;
 
 /// Flags of `devices`.
 #[derive(Debug, Args)]
+#[command(after_long_help = super::examples::and("devices", ""))]
 pub struct DevicesArgs {
     /// As one JSON object
     #[arg(long)]

@@ -12,13 +12,15 @@ use crate::devices::spec::{CameraSpec, MicSpec, SpeakerSpec};
 use crate::engine::doctor::lipsync::{self, CLAPS, Sync};
 use crate::engine::doctor::{Finding, Options, Verdict, examine};
 
-/// Flags of `doctor`.
-#[derive(Debug, Args)]
-#[command(after_long_help = "\
+const AFTER: &str = "\
 Exit codes:
   0  no problem (there may be warnings)
   1  a call or its recording will not work like this
-  2  usage")]
+  2  usage";
+
+/// Flags of `doctor`.
+#[derive(Debug, Args)]
+#[command(after_long_help = super::examples::and("doctor", AFTER))]
 pub struct DoctorArgs {
     /// Microphone to look at, as for a call
     #[arg(long, value_name = "DEVICE", default_value = "default", hide_default_value = true)]

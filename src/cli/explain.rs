@@ -20,6 +20,7 @@ use crate::ui::notice::Notice;
 
 /// Flags of `explain`.
 #[derive(Debug, Args)]
+#[command(after_long_help = super::examples::and("explain", ""))]
 pub struct ExplainArgs {
     /// The name of a warning or an error, as `code` in events; without one, all of them
     #[arg(value_name = "CODE")]

@@ -17,6 +17,7 @@ mod config;
 mod devices;
 mod doctor;
 mod error;
+mod examples;
 pub mod explain;
 #[cfg(unix)]
 mod foreground;
@@ -42,7 +43,7 @@ pub use error::CliError;
 #[derive(Debug, Parser)]
 #[command(name = "hyperzoom", version, max_term_width = 100)]
 #[command(disable_help_subcommand = true)]
-#[command(after_long_help = EXIT_CODES)]
+#[command(after_long_help = examples::and("", EXIT_CODES))]
 pub struct Cli {
     /// What to do; without it a screen asks, on a terminal.
     #[command(subcommand)]
@@ -63,13 +64,13 @@ Exit codes:
 #[derive(Debug, Subcommand)]
 pub enum Commands {
     /// Begin a call and wait for guests
-    #[command(after_long_help = EXIT_CODES)]
+    #[command(after_long_help = examples::and("host", EXIT_CODES))]
     Host(host::HostArgs),
     /// Join a call
-    #[command(after_long_help = EXIT_CODES)]
+    #[command(after_long_help = examples::and("join", EXIT_CODES))]
     Join(join::JoinArgs),
     /// Record camera and microphone, without a call
-    #[command(after_long_help = EXIT_CODES)]
+    #[command(after_long_help = examples::and("record", EXIT_CODES))]
     Record(record::RecordArgs),
     /// List microphones, speakers and cameras with the ids that the flags take
     Devices(devices::DevicesArgs),

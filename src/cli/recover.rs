@@ -12,13 +12,15 @@ use super::error::CliError;
 use crate::engine::recovery::{self, Outcome, Recovered};
 use crate::ui::format;
 
-/// Flags of `recover`.
-#[derive(Debug, Args)]
-#[command(after_long_help = "\
+const AFTER: &str = "\
 Exit codes:
   0  every recording is whole now, or was before
   1  one of them was not recovered
-  2  usage")]
+  2  usage";
+
+/// Flags of `recover`.
+#[derive(Debug, Args)]
+#[command(after_long_help = super::examples::and("recover", AFTER))]
 pub struct RecoverArgs {
     /// Recordings, session folders, or folders of those
     #[arg(value_name = "PATH", required = true, value_hint = ValueHint::AnyPath)]

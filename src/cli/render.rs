@@ -16,9 +16,7 @@ use crate::recording::render::{RenderError, Rendered, end, packets, render};
 use crate::recording::wav;
 use crate::ui::format;
 
-/// Flags of `render`.
-#[derive(Debug, Args)]
-#[command(after_long_help = "\
+const AFTER: &str = "\
 The file has 48 kHz, 24 bits, one channel, begins at T0 as the host's recording does, and carries \
 its timecode (Broadcast Wave). It is as long as the session, by the session_metadata.json beside \
 the track, or without one as the track. Loss of up to 60 ms is concealed; what is missing for \
@@ -27,7 +25,11 @@ longer is silence.
 Exit codes:
   0  it is written
   1  the track cannot be read, or the file cannot be written
-  2  usage")]
+  2  usage";
+
+/// Flags of `render`.
+#[derive(Debug, Args)]
+#[command(after_long_help = super::examples::and("render", AFTER))]
 pub struct RenderArgs {
     /// A safety track: remote_audio_NAME.mp4 in a session's folder, also of an interrupted session
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]

@@ -13,13 +13,15 @@ use crate::engine::verification;
 use crate::recording::verify::{Report, Verdict};
 use crate::ui::format;
 
-/// Flags of `verify`.
-#[derive(Debug, Args)]
-#[command(after_long_help = "\
+const AFTER: &str = "\
 Exit codes:
   0  everything holds
   1  something does not, or a recording cannot be read
-  2  usage")]
+  2  usage";
+
+/// Flags of `verify`.
+#[derive(Debug, Args)]
+#[command(after_long_help = super::examples::and("verify", AFTER))]
 pub struct VerifyArgs {
     /// Recordings, session folders, or folders of those
     #[arg(value_name = "PATH", required = true, value_hint = ValueHint::AnyPath)]
