@@ -1,1 +1,1 @@
-source <(COMPLETE=bash hyperzoom)
+eval "$(COMPLETE=bash hyperzoom)"

@@ -23,7 +23,8 @@ pub struct CompletionsArgs {
 /// Every script as file name and content, named as the shells look for them.
 pub fn scripts() -> Vec<(String, Vec<u8>)> {
     [
-        ("hyperzoom.bash", "source <(COMPLETE=bash hyperzoom)\n"),
+        // macOS has bash 3.2, which sources nothing from a pipe.
+        ("hyperzoom.bash", "eval \"$(COMPLETE=bash hyperzoom)\"\n"),
         ("hyperzoom.elv", "eval ({ tmp E:COMPLETE = elvish; hyperzoom } | slurp)\n"),
         ("hyperzoom.fish", "COMPLETE=fish hyperzoom | source\n"),
         (

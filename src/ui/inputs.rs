@@ -175,10 +175,21 @@ fn parse_command(line: &[u8]) -> Input {
     match serde_json::from_slice(line) {
         Ok(command) => Input::Command(command),
         Err(e) => Input::NoCommand {
-            what: format!("a line on standard input is no command: {e}"),
-            remedy: r#"{"do": "mute"}, or unmute, camera_on, camera_off, end, volume"#.to_owned(),
+            what: format!("a line on standard input is no command: {}", in_short(&e)),
+            remedy: how_to_command(),
         },
     }
+}
+
+/// An error without the list of what was expected, which is told anyway.
+fn in_short(e: &serde_json::Error) -> String {
+    let text = e.to_string();
+    text.split(", expected one of").next().unwrap_or_default().to_owned()
+}
+
+/// What a line of commands looks like.
+pub fn how_to_command() -> String {
+    format!("{{\"do\": WHAT}} with one of {}", Command::names().join(", "))
 }
 
 /// How far the end has come; the same for every kind of output.
@@ -249,7 +260,11 @@ mod tests {
         let inputs = read(b"{\"do\":\"mute\"}\n\nwhat\n{\"do\": \"fly\"}\r\n{\"do\":\"end\"}");
         assert_eq!(inputs[0], Input::Command(Command::Mute));
         assert!(matches!(&inputs[1], Input::NoCommand { .. }));
-        assert!(matches!(&inputs[2], Input::NoCommand { what, .. } if what.contains("fly")));
+        let Input::NoCommand { what, remedy } = &inputs[2] else { panic!("{inputs:?}") };
+        assert_eq!(what, "a line on standard input is no command: unknown variant `fly`");
+        for name in ["mute", "hush", "admit", "remove", "marker", "recover", "unmute_peer"] {
+            assert!(remedy.contains(name), "{remedy}");
+        }
         assert_eq!(inputs[3], Input::Command(Command::End), "the last line needs no newline");
         assert_eq!(inputs.len(), 4);
     }

@@ -73,6 +73,16 @@ pub enum Command {
     ToggleWindow,
 }
 
+impl Command {
+    /// What `do` may be, as the type has it.
+    pub fn names() -> Vec<String> {
+        // The one that nobody is named tells of all others: "unknown variant ``, expected one of ...".
+        let told = serde_json::from_str::<Self>("{\"do\": \"\"}").map(|_| String::new());
+        let told = told.unwrap_or_else(|e| e.to_string());
+        told.split('`').skip(3).step_by(2).map(str::to_owned).collect()
+    }
+}
+
 /// A factor of loudness from 0 (silent) to 4 (+12 dB), in thousandths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -121,6 +131,21 @@ impl TryFrom<f64> for Volume {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_names_are_those_of_the_schema() {
+        let path =
+            std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/commands.schema.json");
+        let text = std::fs::read_to_string(path).expect("it is there");
+        let schema: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        let names: Vec<&str> = schema["oneOf"]
+            .as_array()
+            .expect("one of each")
+            .iter()
+            .map(|one| one["properties"]["do"]["const"].as_str().expect("a name"))
+            .collect();
+        assert_eq!(Command::names(), names);
+    }
 
     #[test]
     fn a_marker_has_a_note_and_an_age_or_neither() {

@@ -640,12 +640,13 @@ notices! {
     /// A line of commands that is none.
     Warning UnknownCommand {
         /// What is wrong with it.
-        what: String = "'dance' is no command".to_owned(),
+        what: String = "a line on standard input is no command: unknown variant `dance`".to_owned(),
         /// What to do.
-        remedy: String = "the commands are listed in README, Scripts".to_owned(),
+        remedy: String = crate::ui::inputs::how_to_command(),
     }
     "unknown-command"
     "{what}"
     "{remedy}"
-    "A line on standard input (--json) was not understood; the call goes on."
+    "A line on standard input (--json) was not understood; the call goes on. docs/commands.schema.json \
+     has them all."
 }
