@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Args, ValueHint};
 
 use super::before::can_ask;
-use super::error::CliError;
+use super::error::{CliError, Problem};
 use crate::audio::codec::FrameLength;
 use crate::devices::SoundPath;
 use crate::devices::spec::{CameraSpec, MicSpec, SpeakerSpec};
@@ -191,12 +191,10 @@ impl CommonArgs {
             self.window || (!self.no_window && has_display() && std::io::stdout().is_terminal());
         let output = match self.output {
             Some(dir) if dir.as_os_str().is_empty() => {
-                return Err(CliError::usage("--output is empty; try --output DIR"));
+                return Err(Problem::OutputEmpty.into());
             }
             Some(dir) => dir,
-            None => default_output().ok_or_else(|| {
-                CliError::usage("there is no home folder to record into; try --output DIR")
-            })?,
+            None => default_output().ok_or(Problem::NoHome)?,
         };
         Ok(CallConfig {
             role,

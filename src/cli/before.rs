@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, Sender};
 
 use super::args::OutputMode;
-use super::error::CliError;
+use super::error::{CliError, Problem};
 use crate::engine::config::{CallConfig, GuestConfig, Role};
 use crate::engine::exit;
 use crate::engine::precall::Precall;
@@ -37,17 +37,14 @@ pub fn can_ask(mode: OutputMode) -> bool {
 /// Shows the screen. `address`: what is joined, as far as it is known.
 pub fn ask(config: CallConfig, asked: Asked, address: String) -> Result<Before, CliError> {
     let (sender, receiver) = inputs::channel();
-    inputs::watch_signals(sender.clone())
-        .map_err(|e| CliError::new(1, format!("cannot watch for signals: {e}; try again")))?;
+    inputs::watch_signals(sender.clone()).map_err(|e| Problem::Signals { why: e.to_string() })?;
     let checks = Precall::start(config.clone());
     let setup =
         Setup { name: config.name.clone(), asked, address, headphones: checks.headphones_asked() };
     let answer = precall::ask(&checks, setup, &receiver);
     let starts = matches!(&answer, Ok((Decision::Host | Decision::Join(_), _)));
     let chosen = checks.finish(!starts);
-    let (decision, terminal) = answer.map_err(|e| {
-        CliError::new(1, format!("the terminal cannot be used: {e}; try --no-tui or --yes"))
-    })?;
+    let (decision, terminal) = answer.map_err(|e| Problem::Terminal { why: e.to_string() })?;
     let role = match decision {
         Decision::Leave => return Ok(Before::Over(ExitCode::SUCCESS)),
         Decision::Interrupt => return Ok(Before::Over(ExitCode::from(exit::ABORTED))),

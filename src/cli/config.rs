@@ -8,7 +8,8 @@ use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, Args};
 
-use super::error::CliError;
+use super::error::{CliError, Problem};
+use super::report::{self, At, Configured, Report};
 use super::settings::{COMMANDS, Settings, Source, settable, variable};
 use crate::platform::folders;
 
@@ -55,10 +56,8 @@ pub fn read() -> Result<Settings, CliError> {
         Some(Ok(text)) => Some(text),
         Some(Err(e)) if e.kind() != std::io::ErrorKind::NotFound => {
             let path = path.unwrap_or_default();
-            return Err(CliError::usage(format!(
-                "cannot read {}: {e}; try HYPERZOOM_CONFIG= for none",
-                path.display()
-            )));
+            let path = report::text(&path);
+            return Err(Problem::Config { path, why: e.to_string() }.into());
         }
         _ => None,
     };
@@ -72,45 +71,55 @@ pub fn underlie(typed: &[OsString]) -> Result<clap::Command, CliError> {
     // Help has to be there, whatever the file says.
     let help = typed.iter().any(|arg| arg == "--help" || arg == "-h");
     match subcommand {
-        Some(name) if COMMANDS.contains(&name) && !help => read()?.apply(root, name, typed),
+        Some(name) if COMMANDS.contains(&name) && !help => {
+            let settings = read()?;
+            warn_of_strangers(&settings, &root);
+            settings.apply(root, name, typed)
+        }
         _ => Ok(root),
+    }
+}
+
+/// A slip of the keyboard in a variable's name would otherwise be noticed after the recording.
+fn warn_of_strangers(settings: &Settings, root: &clap::Command) {
+    for stranger in settings.strangers(root) {
+        // What cannot be printed there has nowhere else to go.
+        let _ = writeln!(std::io::stderr(), "warning: {stranger}");
     }
 }
 
 /// Runs the subcommand.
 pub fn run(args: &ConfigArgs) -> Result<ExitCode, CliError> {
-    let Some(path) = path() else {
-        return Err(CliError::usage("HYPERZOOM_CONFIG is empty: no file; try without it"));
-    };
-    let text = if args.path {
-        format!("{}\n", path.display())
-    } else if args.init {
-        init(&path)?;
+    let path = path();
+    let text = if args.path || args.init {
+        let path = path.ok_or(Problem::NoConfig)?;
+        if args.init {
+            init(&path)?;
+        }
         format!("{}\n", path.display())
     } else {
         let settings = read()?;
+        warn_of_strangers(&settings, &super::command());
         // As the command itself would complain.
         let root = settings.apply(super::command(), &args.command, &[])?;
         let command = root.find_subcommand(&args.command).expect("clap took it");
         let values = values(&settings, &args.command, command);
         match args.json {
             true => {
-                let values: Vec<_> = values.iter().map(Value::json).collect();
-                let report = serde_json::json!({
-                    "path": path, "exists": path.exists(), "command": args.command,
-                    "values": values,
-                });
-                format!("{report}\n")
+                let values = values.iter().map(Value::report).collect();
+                let command = args.command.clone();
+                let exists = path.as_ref().is_some_and(|path| path.exists());
+                Report::Config(Configured { path, exists, command, values }).line()
             }
             false => {
-                let there =
-                    if path.exists() { "" } else { " (not there: hyperzoom config --init)" };
-                format!(
-                    "# hyperzoom {}, by {}{there}\n{}",
-                    args.command,
-                    path.display(),
-                    as_text(&values)
-                )
+                let by = match &path {
+                    None => "without a file: HYPERZOOM_CONFIG is empty".to_owned(),
+                    Some(path) if path.exists() => format!("by {}", path.display()),
+                    Some(path) => {
+                        format!("by {} (not there: hyperzoom config --init)", path.display())
+                    }
+                };
+                format!("# hyperzoom {}, {by}\n{}", args.command, as_text(&values))
             }
         }
     };
@@ -143,13 +152,15 @@ fn values(settings: &Settings, name: &str, command: &clap::Command) -> Vec<Value
 }
 
 impl Value {
-    fn json(&self) -> serde_json::Value {
+    fn report(&self) -> report::Value {
         let (from, at) = match &self.source {
-            None => ("default", serde_json::Value::Null),
-            Some(Source::Environment(name)) => ("environment", name.as_str().into()),
-            Some(Source::File(line)) => ("file", (*line).into()),
+            None => (report::From::Default, None),
+            Some(Source::Environment(name)) => {
+                (report::From::Environment, Some(At::Variable(name.clone())))
+            }
+            Some(Source::File(line)) => (report::From::File, Some(At::Line(*line))),
         };
-        serde_json::json!({ "key": self.key, "value": self.value, "from": from, "at": at })
+        report::Value { key: self.key.clone(), value: self.value.clone(), from, at }
     }
 
     /// As the file would have it.
@@ -235,7 +246,7 @@ fn init(path: &std::path::Path) -> Result<(), CliError> {
             std::io::ErrorKind::AlreadyExists => "an editor",
             _ => "HYPERZOOM_CONFIG=FILE",
         };
-        CliError::new(1, format!("cannot write {}: {e}; try {remedy}", path.display()))
+        CliError::from(Problem::Unwritable { path: report::text(path), why: e.to_string(), remedy })
     };
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(failed)?;

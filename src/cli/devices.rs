@@ -7,7 +7,9 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::error::CliError;
+use super::report::Report;
 use crate::devices;
+use crate::devices::list::{DeviceList, SoundDevice};
 
 /// Flags of `devices`.
 #[derive(Debug, Args)]
@@ -21,59 +23,70 @@ pub struct DevicesArgs {
 /// Runs the subcommand.
 pub fn run(args: &DevicesArgs) -> Result<ExitCode, CliError> {
     let list = devices::list();
-    let json = serde_json::to_value(&list)
-        .map_err(|e| CliError::new(1, format!("cannot describe the devices: {e}; try again")))?;
-    let text = if args.json { format!("{json}\n") } else { as_text(&json) };
+    let text = if args.json { Report::Devices(list).line() } else { as_text(&list) };
     // A closed pipe (`devices | head`) is no error of ours.
     let _ = std::io::stdout().write_all(text.as_bytes());
     Ok(ExitCode::SUCCESS)
 }
 
 /// A heading and a table for each kind.
-fn as_text(list: &serde_json::Value) -> String {
+fn as_text(list: &DeviceList) -> String {
+    let sound = |devices: &[SoundDevice]| {
+        devices.iter().map(|d| (d.default, d.id.clone(), d.name.clone())).collect::<Vec<_>>()
+    };
+    // Systems have no default camera: the first one is taken.
+    let cameras = list.cameras.iter().enumerate();
+    let cameras = cameras.map(|(n, d)| (n == 0, d.id.clone(), d.name.clone())).collect();
     let mut text = String::new();
-    for (kind, title, flag) in [
-        ("microphones", "Microphones", "--mic"),
-        ("speakers", "Speakers", "--speaker"),
-        ("cameras", "Cameras", "--camera"),
+    for (title, flag, without, devices) in [
+        ("Microphones", "--mic", "test, off", sound(&list.microphones)),
+        ("Speakers", "--speaker", "off", sound(&list.speakers)),
+        ("Cameras", "--camera", "test, off", cameras),
     ] {
-        let none = Vec::new();
-        let devices = list[kind].as_array().unwrap_or(&none);
         // Writing into a string cannot fail.
         let _ = writeln!(text, "{title} ({flag} ID, or a unique part of the name)");
-        let ids: Vec<&str> = devices.iter().map(|d| d["id"].as_str().unwrap_or("")).collect();
-        let width = ids.iter().map(|id| id.chars().count()).max().unwrap_or(0);
-        for (n, (device, id)) in devices.iter().zip(&ids).enumerate() {
-            // Systems have no default camera: the first one is taken.
-            let default = device["default"] == true || (kind == "cameras" && n == 0);
-            let mark = if default { '*' } else { ' ' };
-            let name = device["name"].as_str().unwrap_or("");
+        let width = devices.iter().map(|(_, id, _)| id.chars().count()).max().unwrap_or(0);
+        for (default, id, name) in &devices {
+            let mark = if *default { '*' } else { ' ' };
             let _ = writeln!(text, "{mark} {id:width$}  {name}");
         }
         if devices.is_empty() {
-            let _ = writeln!(text, "  none found; {flag} test, off or file:PATH needs none");
+            let _ = writeln!(text, "  none found; {flag} {without} or file:PATH needs none");
         }
         text.push('\n');
     }
     text.push_str("* is used without the flag\n");
-    // There is no test speaker.
-    text.replace("--speaker test, off", "--speaker off")
+    text
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::devices::list::CameraDevice;
 
     #[test]
     fn devices_are_listed_by_kind_with_the_default_marked() {
-        let list = serde_json::json!({
-            "microphones": [
-                {"id": "alsa:hw:1", "name": "Scarlett", "default": true},
-                {"id": "alsa:hw:10", "name": "Webcam", "default": false},
+        let sound = |id: &str, name: &str, default| SoundDevice {
+            id: id.into(),
+            name: name.into(),
+            default,
+            channels: 2,
+            rates: (48_000, 48_000),
+            formats: Vec::new(),
+        };
+        let camera = |id: &str, name: &str| CameraDevice {
+            id: id.into(),
+            name: name.into(),
+            formats: Vec::new(),
+        };
+        let list = DeviceList {
+            microphones: vec![
+                sound("alsa:hw:1", "Scarlett", true),
+                sound("alsa:hw:10", "Webcam", false),
             ],
-            "speakers": [],
-            "cameras": [{"id": "/dev/video0", "name": "BRIO"}, {"id": "/dev/video2", "name": "Capture"}],
-        });
+            speakers: Vec::new(),
+            cameras: vec![camera("/dev/video0", "BRIO"), camera("/dev/video2", "Capture")],
+        };
         insta::assert_snapshot!(as_text(&list), @r"
         Microphones (--mic ID, or a unique part of the name)
         * alsa:hw:1   Scarlett

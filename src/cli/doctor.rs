@@ -7,10 +7,12 @@ use std::process::ExitCode;
 use clap::{Args, ValueHint};
 
 use super::args::default_output;
-use super::error::CliError;
+use super::error::{CliError, Problem};
+use super::report::{Clap, Examined, Report, Told};
 use crate::devices::spec::{CameraSpec, MicSpec, SpeakerSpec};
 use crate::engine::doctor::lipsync::{self, CLAPS, Sync};
 use crate::engine::doctor::{Finding, Options, Verdict, examine};
+use crate::engine::exit;
 
 const AFTER: &str = "\
 Exit codes:
@@ -58,10 +60,7 @@ pub fn run(args: DoctorArgs) -> Result<ExitCode, CliError> {
     if args.clap {
         return claps(&args);
     }
-    let output = args
-        .output
-        .or_else(default_output)
-        .ok_or_else(|| CliError::usage("there is no home folder to look at; try --output DIR"))?;
+    let output = args.output.or_else(default_output).ok_or(Problem::NoHome)?;
     let options = Options {
         mic: args.mic,
         speaker: args.speaker,
@@ -82,13 +81,7 @@ pub fn run(args: DoctorArgs) -> Result<ExitCode, CliError> {
     let count = |state| findings.iter().filter(|f| f.state == state).count();
     let (problems, warnings) = (count(Verdict::Problem), count(Verdict::Warning));
     let last = match args.json {
-        true => {
-            let report = serde_json::json!({
-                "ok": problems == 0, "problems": problems, "warnings": warnings,
-                "findings": findings,
-            });
-            format!("{report}\n")
-        }
+        true => Report::Doctor(Examined { ok: problems == 0, problems, warnings, findings }).line(),
         false => summary(problems, warnings),
     };
     let _ = std::io::stdout().write_all(last.as_bytes());
@@ -101,19 +94,22 @@ fn claps(args: &DoctorArgs) -> Result<ExitCode, CliError> {
     let say = |text: &str| drop(writeln!(std::io::stderr(), "{text}"));
     say(&format!("Clap {CLAPS} times in the middle of the picture, a second apart."));
     let mut heard = |count| say(&format!("  heard {count}"));
-    let sync =
-        lipsync::measure(&args.mic, &args.camera, &mut heard).map_err(|e| CliError::new(1, e))?;
-    let text = if args.json { format!("{}\n", sync_json(&sync)) } else { sync_text(&sync) };
+    let sync = lipsync::measure(&args.mic, &args.camera, &mut heard)
+        .map_err(|e| CliError::new(exit::ERROR, e.to_string()))?;
+    let text = if args.json { sync_report(&sync).line() } else { sync_text(&sync) };
     let _ = std::io::stdout().write_all(text.as_bytes());
     Ok(ExitCode::SUCCESS)
 }
 
-fn sync_json(sync: &Sync) -> serde_json::Value {
+fn sync_report(sync: &Sync) -> Report {
     let ms = |micros: i64| micros as f64 / 1e3;
-    serde_json::json!({
-        "event": "clap", "camera": sync.camera, "claps": sync.claps.count,
-        "late_ms": ms(sync.claps.late), "spread_ms": ms(sync.claps.spread), "kept": sync.kept,
-    })
+    Report::Told(Told::Clap(Clap {
+        camera: sync.camera.clone(),
+        claps: sync.claps.count,
+        late_ms: ms(sync.claps.late),
+        spread_ms: ms(sync.claps.spread),
+        kept: sync.kept,
+    }))
 }
 
 fn sync_text(sync: &Sync) -> String {
@@ -187,7 +183,11 @@ mod tests {
         BRIO: the picture is 43.2 ms late (5 claps, half of them within 3.1 ms)
         recordings with it move the picture 43.2 ms earlier; --av-offset 0 forgets it
         ");
-        assert_eq!(sync_json(&sync)["late_ms"], 43.2);
+        let line = sync_report(&sync).line();
+        assert!(
+            line.starts_with("{\"event\":\"clap\",") && line.contains("\"late_ms\":43.2,"),
+            "{line}"
+        );
         assert_eq!(summary(0, 1), "\nno problem, 1 warning\n");
         assert_eq!(summary(2, 0), "\n2 problems, 0 warnings\n");
     }

@@ -9,7 +9,10 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::error::CliError;
+mod more;
+
+use super::error::{CliError, Problem};
+use super::report::Report;
 use crate::devices::{DeviceError, What};
 use crate::engine::recovery::RecoveryError;
 use crate::engine::{EngineError, exit};
@@ -30,22 +33,6 @@ pub struct ExplainArgs {
     pub json: bool,
 }
 
-/// One warning or error.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Entry {
-    /// Its name.
-    pub code: &'static str,
-    /// `warning`, `error`, or the exit code that it ends the program with.
-    pub kind: String,
-    /// What it says, with an example's names in it.
-    pub what: String,
-    /// What to do.
-    #[serde(rename = "try")]
-    pub remedy: String,
-    /// Why it comes about.
-    pub cause: &'static str,
-}
-
 /// A part of the list.
 #[derive(Clone, Debug)]
 pub struct Group {
@@ -64,9 +51,7 @@ pub fn run(args: &ExplainArgs) -> Result<ExitCode, CliError> {
         }
         groups.retain(|group| !group.entries.is_empty());
         if groups.is_empty() {
-            return Err(CliError::usage(format!(
-                "'{code}' is no warning or error of this program; try hyperzoom explain, which lists them"
-            )));
+            return Err(Problem::NoSuchCode { code: code.clone() }.into());
         }
     }
     let mut text = String::new();
@@ -76,8 +61,7 @@ pub fn run(args: &ExplainArgs) -> Result<ExitCode, CliError> {
         }
         for entry in &group.entries {
             if args.json {
-                text.push_str(&serde_json::to_string(entry).expect("text is JSON"));
-                text.push('\n');
+                text.push_str(&Report::Explain(entry.clone()).line());
             } else {
                 text.push_str(&entry.plain());
             }
@@ -87,6 +71,8 @@ pub fn run(args: &ExplainArgs) -> Result<ExitCode, CliError> {
     let _ = std::io::stdout().write_all(text.as_bytes());
     Ok(ExitCode::SUCCESS)
 }
+
+pub use super::report::Entry;
 
 impl Entry {
     fn plain(&self) -> String {
@@ -149,6 +135,9 @@ pub fn list() -> Vec<Group> {
         Group { title: "What a host answers", entries: refusals.collect() },
         Group { title: "When recovering", entries: recovering.collect() },
     ]
+    .into_iter()
+    .chain(more::groups())
+    .collect()
 }
 
 fn usage() -> Entry {
@@ -404,7 +393,7 @@ mod tests {
     }
 
     /// Distinct variants among examples.
-    fn variants<T>(examples: &[T]) -> usize {
+    pub fn variants<T>(examples: &[T]) -> usize {
         let mut seen = Vec::new();
         for kind in examples.iter().map(std::mem::discriminant) {
             if !seen.contains(&kind) {

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::args::{CallArgs, CommonArgs};
-use super::error::CliError;
+use super::error::{CliError, Problem};
 use super::host::parse_listen;
 use super::run::Show;
 use crate::engine::config::{GuestConfig, Role};
@@ -56,9 +56,7 @@ pub fn run(args: JoinArgs) -> Result<ExitCode, CliError> {
         Some(address) => address,
         None if asks => String::new(),
         None => {
-            return Err(CliError::usage(
-                "there is no address to join; try hyperzoom join 'ADDRESS:PORT#KEY'",
-            ));
+            return Err(Problem::NoAddress.into());
         }
     };
     let invite = match in_line(&text).parse() {
@@ -88,9 +86,7 @@ fn read_line(input: impl BufRead) -> Result<String, CliError> {
     let read = std::io::Read::take(input, LONGEST_INVITE).read_until(b'\n', &mut line);
     let text = String::from_utf8(line).unwrap_or_default();
     if read.is_err() || text.trim().is_empty() {
-        return Err(CliError::usage(
-            "standard input held no invite; try echo 'ADDRESS:PORT#KEY' | hyperzoom join -",
-        ));
+        return Err(Problem::NoInvite.into());
     }
     Ok(text)
 }

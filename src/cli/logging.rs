@@ -5,23 +5,17 @@ use std::fs::OpenOptions;
 use std::path::Path;
 use std::sync::Mutex;
 
-use super::error::CliError;
+use super::error::{CliError, Problem};
 
 /// Sends every event and trace line of this process to a file from here on.
 pub fn start(path: &Path) -> Result<(), CliError> {
     let failed = |why: &dyn std::fmt::Display| {
-        CliError::new(
-            1,
-            format!("cannot write the log {}: {why}; try another --log FILE", path.display()),
-        )
+        let path = path.display().to_string();
+        CliError::from(Problem::Log { path, why: why.to_string() })
     };
     let file = OpenOptions::new().create(true).append(true).open(path).map_err(|e| failed(&e))?;
     let level = match std::env::var("HYPERZOOM_LOG_LEVEL") {
-        Ok(level) => level.parse().map_err(|_| {
-            CliError::usage(
-                "HYPERZOOM_LOG_LEVEL is no level; try error, warn, info, debug or trace",
-            )
-        })?,
+        Ok(level) => level.parse().map_err(|_| Problem::LogLevel)?,
         Err(_) => tracing::Level::INFO,
     };
     let subscriber = tracing_subscriber::fmt()

@@ -7,7 +7,7 @@ use clap::Args;
 use clap::builder::{Resettable, StyledStr};
 use clap_mangen::roff::{Roff, bold, roman};
 
-use super::error::CliError;
+use super::error::{CliError, Problem};
 use super::examples::HEADING;
 
 /// Flags of `man`.
@@ -103,7 +103,8 @@ pub fn run(args: &ManArgs) -> Result<ExitCode, CliError> {
 /// Writes files into a folder, making it where it lacks.
 pub fn write_all(dir: &Path, files: &[(String, Vec<u8>)]) -> Result<ExitCode, CliError> {
     let failed = |path: &Path, e: std::io::Error| {
-        CliError::new(1, format!("cannot write {}: {e}; try another folder", path.display()))
+        let path = path.display().to_string();
+        CliError::from(Problem::Unwritable { path, why: e.to_string(), remedy: "another folder" })
     };
     std::fs::create_dir_all(dir).map_err(|e| failed(dir, e))?;
     for (name, bytes) in files {

@@ -28,6 +28,7 @@ pub mod man;
 mod record;
 mod recover;
 mod render;
+mod report;
 mod run;
 mod settings;
 mod verify;

@@ -6,9 +6,9 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueHint};
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::{Value, json};
 
-use super::error::CliError;
+use super::error::{CliError, Problem};
+use super::report::{self, RecoveryOutcome, Report, Told};
 use crate::engine::recovery::{self, Outcome, Recovered};
 use crate::ui::format;
 
@@ -40,10 +40,7 @@ pub fn run(args: &RecoverArgs) -> Result<ExitCode, CliError> {
     let recordings = find(&args.paths, "recover")?;
     let to_file = args.to.as_ref().is_some_and(|to| !to.is_dir());
     if to_file && recordings.len() > 1 {
-        return Err(CliError::usage(format!(
-            "--to names one file for {} recordings; try a folder that exists",
-            recordings.len()
-        )));
+        return Err(Problem::OneFile { count: recordings.len() }.into());
     }
     let mut failed = false;
     for path in &recordings {
@@ -52,29 +49,26 @@ pub fn run(args: &RecoverArgs) -> Result<ExitCode, CliError> {
         let outcome = recovery::recover(path, args.to.as_deref(), &mut progress);
         bar.clear();
         failed |= outcome.is_err();
-        let line =
-            if args.json { as_json(path, &outcome).to_string() } else { as_text(path, &outcome) };
+        let text = match args.json {
+            true => as_report(path, &outcome).line(),
+            false => as_text(path, &outcome) + "\n",
+        };
         // A closed pipe stops no recovery.
-        let _ = writeln!(std::io::stdout(), "{line}");
+        let _ = std::io::stdout().write_all(text.as_bytes());
     }
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 /// The recordings that the paths mean; an error when one of them means none.
-pub fn find(paths: &[PathBuf], what_for: &str) -> Result<Vec<PathBuf>, CliError> {
+pub fn find(paths: &[PathBuf], what_for: &'static str) -> Result<Vec<PathBuf>, CliError> {
     let mut found = Vec::new();
     for path in paths {
         let more = recovery::recordings(path).map_err(|e| {
-            CliError::new(1, format!("cannot read {}: {e}; try another path", path.display()))
+            let path = report::text(path);
+            Problem::Unreadable { path, why: e.to_string() }
         })?;
         if more.is_empty() {
-            return Err(CliError::new(
-                1,
-                format!(
-                    "no recording to {what_for} in {}; try the folder of a session",
-                    path.display()
-                ),
-            ));
+            return Err(Problem::NoRecording { what_for, path: report::text(path) }.into());
         }
         found.extend(more);
     }
@@ -121,35 +115,34 @@ fn as_text(path: &Path, outcome: &Result1) -> String {
     }
 }
 
-fn as_json(path: &Path, outcome: &Result1) -> Value {
-    let path = path.display().to_string();
-    match outcome {
-        Err(e) => {
-            json!({ "event": "recovered", "path": path, "state": "failed", "error": e.to_string() })
+fn as_report(path: &Path, outcome: &Result1) -> Report {
+    let outcome = match outcome {
+        Err(e) => RecoveryOutcome::Failed { error: e.to_string() },
+        Ok(Outcome::Whole(s)) => RecoveryOutcome::Whole {
+            seconds: s.seconds(),
+            bytes: s.bytes,
+            frames: s.video().map_or(0, |t| t.samples),
+            samples: s.audio().map_or(0, |t| t.duration),
+        },
+        Ok(Outcome::Recovered(Recovered { path, saved, journal, seconds, bytes, metadata })) => {
+            RecoveryOutcome::Recovered {
+                to: report::text(path),
+                seconds: *seconds,
+                bytes: *bytes,
+                frames: saved.frames,
+                packets: saved.packets,
+                samples: saved.samples,
+                journal: *journal,
+                frames_by_journal: saved.frames_by_journal,
+                packets_by_journal: saved.packets_by_journal,
+                lost: saved.lost,
+                damaged: saved.damaged,
+                metadata_error: metadata.clone(),
+            }
         }
-        Ok(Outcome::Whole(s)) => json!({
-            "event": "recovered", "path": path, "state": "whole", "seconds": s.seconds(),
-            "bytes": s.bytes, "frames": s.video().map_or(0, |t| t.samples),
-            "samples": s.audio().map_or(0, |t| t.duration),
-        }),
-        Ok(Outcome::Recovered(Recovered {
-            path: to,
-            saved,
-            journal,
-            seconds,
-            bytes,
-            metadata,
-        })) => {
-            json!({
-                "event": "recovered", "path": path, "state": "recovered",
-                "to": to.display().to_string(), "seconds": seconds, "bytes": bytes,
-                "frames": saved.frames, "packets": saved.packets, "samples": saved.samples,
-                "journal": journal, "frames_by_journal": saved.frames_by_journal,
-                "packets_by_journal": saved.packets_by_journal, "lost": saved.lost,
-                "damaged": saved.damaged, "metadata_error": metadata,
-            })
-        }
-    }
+    };
+    let path = report::text(path);
+    Report::Told(Told::Recovered(report::Recovered { path, outcome }))
 }
 
 /// A bar on standard error while a long file is read; none without a terminal.

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, ValueHint};
-use serde_json::json;
 
-use super::error::CliError;
+use super::error::{CliError, Problem};
 use super::recover::Bar;
+use super::report::{self, Report, Told};
 use crate::engine::recovery::metadata_beside;
 use crate::recording::mp4::Index;
 use crate::recording::render::{RenderError, Rendered, end, packets, render};
@@ -56,21 +56,24 @@ pub fn run(args: &RenderArgs) -> Result<ExitCode, CliError> {
     bar.clear();
     let made = made?;
     let line = if args.json {
-        json!({
-            "event": "rendered", "path": args.file.display().to_string(),
-            "to": to.display().to_string(), "samples": made.samples,
-            "seconds": made.samples as f64 / 48_000.0, "packets": made.packets,
-            "damaged": made.damaged, "concealed_ms": made.concealed as f64 / 48.0,
-            "silence_ms": made.silence as f64 / 48.0,
-        })
-        .to_string()
+        let rendered = report::Rendered {
+            path: report::text(&args.file),
+            to: report::text(&to),
+            samples: made.samples,
+            seconds: made.samples as f64 / 48_000.0,
+            packets: made.packets,
+            damaged: made.damaged,
+            concealed_ms: made.concealed as f64 / 48.0,
+            silence_ms: made.silence as f64 / 48.0,
+        };
+        Report::Told(Told::Rendered(rendered)).line()
     } else {
         let damaged = match made.damaged {
             0 => String::new(),
             n => format!(", {n} packets damaged"),
         };
         format!(
-            "{}: {}, {} packets; {:.1} s silent where nothing came, {:.0} ms concealed{damaged}",
+            "{}: {}, {} packets; {:.1} s silent where nothing came, {:.0} ms concealed{damaged}\n",
             to.display(),
             format::clock_frames(made.samples as f64 / 48_000.0),
             format::grouped(made.packets),
@@ -79,7 +82,7 @@ pub fn run(args: &RenderArgs) -> Result<ExitCode, CliError> {
         )
     };
     // A closed pipe is no error of ours.
-    let _ = writeln!(io::stdout(), "{line}");
+    let _ = io::stdout().write_all(line.as_bytes());
     Ok(ExitCode::SUCCESS)
 }
 
@@ -91,7 +94,7 @@ fn make(
 ) -> Result<Rendered, CliError> {
     let failed = |e: RenderError| CliError::new(1, format!("{}: {e}", path.display()));
     let unread = |e: io::Error| {
-        CliError::new(1, format!("cannot read {}: {e}; try another path", path.display()))
+        CliError::from(Problem::Unreadable { path: report::text(path), why: e.to_string() })
     };
     let mut reader = BufReader::new(File::open(path).map_err(unread)?);
     let index = Index::read(&mut reader).map_err(|e| failed(e.into()))?;
@@ -114,13 +117,13 @@ fn make(
     // What is there is replaced only by a whole file.
     let place = if force { scratch(to) } else { to.to_owned() };
     let unwritten = |e: io::Error| {
-        let what = match e.kind() {
+        let (why, remedy) = match e.kind() {
             io::ErrorKind::AlreadyExists => {
-                "it exists already; try --force or another --to".to_owned()
+                ("it exists already".to_owned(), "--force or another --to")
             }
-            _ => format!("{e}; try another --to"),
+            _ => (e.to_string(), "another --to"),
         };
-        CliError::new(1, format!("cannot write {}: {what}", to.display()))
+        CliError::from(Problem::Unwritable { path: report::text(to), why, remedy })
     };
     let file = match force {
         true => File::create(&place),

@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::after;
 use super::args::OutputMode;
 use super::before::{self, Before, Held};
-use super::error::CliError;
+use super::error::{CliError, Problem};
 use super::explain;
 #[cfg(unix)]
 use super::foreground;
@@ -86,7 +86,7 @@ pub fn run(config: CallConfig, show: Show) -> Result<ExitCode, CliError> {
             if let Err(e) = inputs::watch_signals(sender.clone()) {
                 call.command(Command::End);
                 call.join();
-                return Err(CliError::new(1, format!("cannot watch for signals: {e}; try again")));
+                return Err(Problem::Signals { why: e.to_string() }.into());
             }
             (sender, inputs)
         }

@@ -2,14 +2,16 @@
 //!
 //! Keys are the long flags' names. Pure: the file's text and the variables come as parameters.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::builder::OsStr;
 use clap::{Arg, ArgAction, Command, ValueHint};
+use strsim::osa_distance;
 use toml::de::{DeTable, DeValue};
 
-use super::error::CliError;
+use super::error::{CliError, Problem};
 
 /// The subcommands that take their flags from here too; each may have a table of its own.
 pub const COMMANDS: [&str; 4] = ["host", "join", "record", "doctor"];
@@ -46,6 +48,7 @@ pub struct Settings {
     entries: Vec<Entry>,
     /// The file can be read and is not TOML: told when it is needed.
     broken: Option<(usize, String)>,
+    /// HYPERZOOM_* variables.
     environment: Vec<(String, String)>,
     home: Option<PathBuf>,
 }
@@ -119,7 +122,7 @@ impl Settings {
     /// Refuses a file that is no TOML, and keys that mean nothing anywhere.
     fn check(&self, root: &Command) -> Result<(), CliError> {
         if let Some((line, why)) = &self.broken {
-            return Err(self.wrong(*line, why, "hyperzoom config --init elsewhere for an example"));
+            return Err(Problem::ConfigSyntax { place: self.place(*line), why: why.clone() }.into());
         }
         for entry in &self.entries {
             let tables: Vec<&str> = match &entry.table {
@@ -129,8 +132,12 @@ impl Settings {
             if let Some(table) = &entry.table
                 && !COMMANDS.contains(&table.as_str())
             {
-                let why = format!("there is no command [{table}] to set anything for");
-                return Err(self.wrong(entry.line, &why, &format!("[{}]", COMMANDS.join("], ["))));
+                return Err(Problem::ConfigCommand {
+                    place: self.place(entry.line),
+                    name: table.clone(),
+                    tables: format!("[{}]", COMMANDS.join("], [")),
+                }
+                .into());
             }
             let keys: Vec<&str> = tables
                 .iter()
@@ -139,10 +146,13 @@ impl Settings {
                 .filter_map(Arg::get_long)
                 .collect();
             if !keys.contains(&entry.key.as_str()) {
-                let nearest = keys.iter().max_by_key(|key| likeness(key, &entry.key));
-                let why = format!("there is no setting {:?}", entry.key);
-                let remedy = nearest.map_or("hyperzoom config", |key| *key);
-                return Err(self.wrong(entry.line, &why, remedy));
+                let nearest = keys.iter().min_by_key(|key| osa_distance(key, &entry.key));
+                return Err(Problem::ConfigSetting {
+                    place: self.place(entry.line),
+                    name: entry.key.clone(),
+                    near: nearest.map_or("hyperzoom config", |key| *key).to_owned(),
+                }
+                .into());
             }
         }
         Ok(())
@@ -151,15 +161,12 @@ impl Settings {
     /// The value as the command line would take it, or what is wrong with it and where it stands.
     fn valid(&self, arg: &Arg, value: &str, source: &Source) -> Result<String, CliError> {
         let key = arg.get_long().unwrap_or_default();
-        let wrong = |why: &str| match source {
-            Source::File(line) => {
-                let why = format!("{key} = {value:?}: {why}");
-                let path = self.shown_path();
-                CliError::usage(format!("{path}:{line}: {}", with_remedy(&why)))
-            }
-            Source::Environment(name) => {
-                CliError::usage(format!("{name}={value}: {}", with_remedy(why)))
-            }
+        let wrong = |why: &str| {
+            let place = match source {
+                Source::File(line) => format!("{}: {key} = {value:?}", self.place(*line)),
+                Source::Environment(name) => format!("{name}={value}"),
+            };
+            CliError::from(Problem::ConfigValue { place, why: with_remedy(why) })
         };
         if matches!(arg.get_action(), ArgAction::SetTrue) {
             return match value.to_ascii_lowercase().as_str() {
@@ -191,13 +198,58 @@ impl Settings {
         }
     }
 
-    fn wrong(&self, line: usize, why: &str, remedy: &str) -> CliError {
-        CliError::usage(format!("{}:{line}: {why}; try {remedy}", self.shown_path()))
+    /// A line of the file, for a person.
+    fn place(&self, line: usize) -> String {
+        let path = self.path.as_deref().unwrap_or(Path::new("configuration"));
+        format!("{}:{line}", path.display())
     }
 
-    fn shown_path(&self) -> String {
-        self.path.as_deref().unwrap_or(Path::new("configuration")).display().to_string()
+    /// Variables that look like ours and are none, each with the one that is most like it.
+    pub fn strangers(&self, root: &Command) -> Vec<Stranger> {
+        let known: BTreeSet<String> = COMMANDS
+            .iter()
+            .filter_map(|name| root.find_subcommand(name))
+            .flat_map(settable)
+            .filter_map(|arg| arg.get_long().map(variable))
+            .chain(OTHER_VARIABLES.map(str::to_owned))
+            .collect();
+        let others = self.environment.iter().map(|(name, _)| name);
+        let others = others.filter(|name| !known.contains(*name));
+        others
+            .filter(|name| !NOT_FOR_PEOPLE.contains(&name.as_str()))
+            .map(|name| {
+                let near = known.iter().min_by_key(|key| osa_distance(key, name));
+                Stranger { name: name.clone(), near: near.cloned().unwrap_or_default() }
+            })
+            .collect()
     }
+}
+
+/// Variables that are no flags.
+const OTHER_VARIABLES: [&str; 3] = ["HYPERZOOM_CONFIG", "HYPERZOOM_INVITE", "HYPERZOOM_LOG_LEVEL"];
+
+/// Variables of the program itself, its tests and its scripts.
+const NOT_FOR_PEOPLE: [&str; 10] = [
+    "HYPERZOOM_FIRST_SEED",
+    "HYPERZOOM_NO_INSTALL",
+    "HYPERZOOM_RELEASE_BINARY",
+    "HYPERZOOM_SEEDS",
+    "HYPERZOOM_SETUP_ROUND",
+    "HYPERZOOM_SOAK",
+    "HYPERZOOM_SUPERVISOR",
+    "HYPERZOOM_TEST_DASHBOARD",
+    "HYPERZOOM_TRACES",
+    "HYPERZOOM_UPDATE",
+];
+
+/// A variable that begins as ours do and sets nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{name} sets nothing; try {near}")]
+pub struct Stranger {
+    /// Its name.
+    pub name: String,
+    /// The one that is most like it.
+    pub near: String,
 }
 
 /// The flags that can be set here.
@@ -215,12 +267,6 @@ pub fn variable(key: &str) -> String {
 
 fn with_remedy(why: &str) -> String {
     if why.contains("; try ") { why.to_owned() } else { format!("{why}; try --help") }
-}
-
-/// Letters in common from the beginning, and any others.
-fn likeness(a: &str, b: &str) -> usize {
-    let start = a.chars().zip(b.chars()).take_while(|(a, b)| a == b).count();
-    2 * start + a.chars().filter(|c| b.contains(*c)).count()
 }
 
 fn entries(text: &str) -> Result<Vec<Entry>, (usize, String)> {
@@ -331,6 +377,30 @@ listen = "0.0.0.0:9000"
         // And a default is no conflict with what is typed.
         let file = settings("no-tui = true", &[]);
         assert!(parse(&file, &["hyperzoom", "record", "--json"]).is_ok());
+    }
+
+    #[test]
+    fn a_variable_that_sets_nothing_is_told_with_the_one_that_was_meant() {
+        let variables = [
+            ("HYPERZOOM_NAEM", "Ada"),
+            ("HYPERZOOM_MIC", "Rode"),
+            ("HYPERZOOM_VIDEO_BIT_RATE", "700"),
+            ("HYPERZOOM_LOG_LEVEL", "debug"),
+            ("HYPERZOOM_UPDATE", "1"),
+            ("HYPERZOOM_CAMRA", ""),
+        ];
+        let told: Vec<String> = settings("", &variables)
+            .strangers(&crate::cli::command())
+            .iter()
+            .map(Stranger::to_string)
+            .collect();
+        assert_eq!(
+            told,
+            [
+                "HYPERZOOM_NAEM sets nothing; try HYPERZOOM_NAME",
+                "HYPERZOOM_VIDEO_BIT_RATE sets nothing; try HYPERZOOM_VIDEO_BITRATE",
+            ]
+        );
     }
 
     #[test]

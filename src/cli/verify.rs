@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, ValueHint};
-use serde_json::{Value, json};
 
 use super::error::CliError;
 use super::recover::{Bar, find};
+use super::report::{self, CheckState, Found, Told, Verified};
 use crate::engine::verification;
 use crate::recording::verify::{Report, Verdict};
 use crate::ui::format;
@@ -39,7 +39,7 @@ pub fn run(args: &VerifyArgs) -> Result<ExitCode, CliError> {
         let report = check(&path);
         failed |= !report.as_ref().is_ok_and(Report::holds);
         let text = match args.json {
-            true => format!("{}\n", as_json(&path, &report)),
+            true => as_report(&path, &report).line(),
             false => as_text(&path, &report),
         };
         // A closed pipe (`verify | head`) is no error of ours.
@@ -81,31 +81,33 @@ fn as_text(path: &Path, report: &Result<Report, String>) -> String {
     text
 }
 
-fn as_json(path: &Path, report: &Result<Report, String>) -> Value {
-    let path = path.display().to_string();
-    let report = match report {
-        Ok(report) => report,
-        Err(e) => return json!({ "event": "verified", "path": path, "ok": false, "error": e }),
-    };
-    let checks: Vec<Value> = report
-        .checks
-        .iter()
-        .map(|check| {
-            let state = match check.verdict {
-                Verdict::Holds => "ok",
-                Verdict::Fails => "failed",
-                Verdict::Skipped => "skipped",
-            };
-            json!({ "name": check.name, "state": state, "detail": check.detail })
-        })
-        .collect();
-    let s = &report.summary;
-    json!({
-        "event": "verified", "path": path, "ok": report.holds(), "checks": checks,
-        "seconds": s.seconds(), "bytes": s.bytes,
-        "frames": s.video().map_or(0, |t| t.samples),
-        "samples": s.audio().map_or(0, |t| t.duration),
-        "timecode": s.timecode.map(|t| t.start.to_string()),
-        "media_blake2s": crate::recording::media::hex(&report.media_hash),
-    })
+fn as_report(path: &Path, report: &Result<Report, String>) -> report::Report {
+    let path = report::text(path);
+    let found = report.as_ref().map(|report| {
+        let checks = report.checks.iter().map(|check| report::Check {
+            name: check.name,
+            state: match check.verdict {
+                Verdict::Holds => CheckState::Ok,
+                Verdict::Fails => CheckState::Failed,
+                Verdict::Skipped => CheckState::Skipped,
+            },
+            detail: check.detail.clone(),
+        });
+        let s = &report.summary;
+        Found {
+            checks: checks.collect(),
+            seconds: s.seconds(),
+            bytes: s.bytes,
+            frames: s.video().map_or(0, |t| t.samples),
+            samples: s.audio().map_or(0, |t| t.duration),
+            timecode: s.timecode.map(|t| t.start.to_string()),
+            media_blake2s: crate::recording::media::hex(&report.media_hash),
+        }
+    });
+    report::Report::Told(Told::Verified(Verified {
+        path,
+        ok: report.as_ref().is_ok_and(Report::holds),
+        error: report.as_ref().err().cloned(),
+        found: found.ok(),
+    }))
 }

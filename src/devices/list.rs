@@ -10,6 +10,7 @@ use super::{What, video};
 
 /// Everything that the device flags can name.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct DeviceList {
     /// For `--mic`.
     pub microphones: Vec<SoundDevice>,
@@ -21,6 +22,7 @@ pub struct DeviceList {
 
 /// A microphone or speaker.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SoundDevice {
     /// What the flag takes.
     pub id: String,
@@ -38,6 +40,7 @@ pub struct SoundDevice {
 
 /// A camera.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct CameraDevice {
     /// What the flag takes.
     pub id: String,
@@ -49,6 +52,7 @@ pub struct CameraDevice {
 
 /// One size in one pixel format.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct CameraFormat {
     /// `MJPG`, `YUYV`, …, as the system writes it.
     pub pixels: String,

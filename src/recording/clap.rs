@@ -117,7 +117,7 @@ pub struct Claps {
 }
 
 /// Why there is no result.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error, strum::EnumCount)]
 pub enum NoClaps {
     /// Of so many too few were heard.
     #[error("{0} claps were heard, {FEWEST} are needed; try louder ones, a second apart")]

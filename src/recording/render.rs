@@ -23,7 +23,7 @@ const PIECE: usize = 4_800;
 const LONGEST: usize = 5_760;
 
 /// Why there is no sound.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, strum::EnumCount)]
 pub enum RenderError {
     /// The file cannot be read.
     #[error(transparent)]

@@ -38,6 +38,12 @@ pub enum Verdict {
     Skipped,
 }
 
+/// The names that checks have: `hyperzoom explain` tells of each.
+pub const CHECKS: [&str; 12] = [
+    "boxes", "index", "rate", "gaps", "lengths", "edits", "timecode", "pictures", "packets",
+    "metadata", "tones", "hash",
+];
+
 /// One thing that was checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {
@@ -67,6 +73,7 @@ impl Report {
     }
 
     fn add(&mut self, name: &'static str, faults: Vec<String>, detail: String) {
+        debug_assert!(CHECKS.contains(&name), "{name} is not in the list");
         let (verdict, detail) = match faults.is_empty() {
             true => (Verdict::Holds, detail),
             false => (Verdict::Fails, faults.join("; ")),
@@ -75,6 +82,7 @@ impl Report {
     }
 
     fn skip(&mut self, name: &'static str, why: &str) {
+        debug_assert!(CHECKS.contains(&name), "{name} is not in the list");
         self.checks.push(Check { name, verdict: Verdict::Skipped, detail: why.to_owned() });
     }
 }

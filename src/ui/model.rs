@@ -6,7 +6,7 @@ use serde::Serialize;
 
 mod command;
 #[cfg(test)]
-mod schema_tests;
+pub mod schema_tests;
 
 pub use command::{Command, Volume, decibels};
 

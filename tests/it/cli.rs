@@ -2,14 +2,21 @@
 
 use std::process::{Command, Output, Stdio};
 
+use crate::support::schema::check_reports;
+
 fn hyperzoom(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_hyperzoom"))
-        .args(args)
-        .env_remove("HYPERZOOM_INVITE")
-        .env("HYPERZOOM_CONFIG", "")
-        .stdin(Stdio::null())
-        .output()
-        .expect("the program was built and starts")
+    with(args, |command| {
+        command.env_remove("HYPERZOOM_INVITE").env("HYPERZOOM_CONFIG", "");
+    })
+}
+
+fn with(args: &[&str], adjust: impl FnOnce(&mut Command)) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hyperzoom"));
+    command.args(args).stdin(Stdio::null());
+    adjust(&mut command);
+    let output = command.output().expect("the program was built and starts");
+    check_reports(args, &text(&output.stdout));
+    output
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -213,9 +220,9 @@ fn a_file_and_variables_set_what_flags_do_and_config_says_which_counts() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("below/config.toml");
     let hyperzoom = |args: &[&str], variables: &[(&str, &str)]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hyperzoom"));
-        command.args(args).env("HYPERZOOM_CONFIG", &path).stdin(Stdio::null());
-        command.envs(variables.iter().copied()).output().expect("the program was built and starts")
+        with(args, |command| {
+            command.env("HYPERZOOM_CONFIG", &path).envs(variables.iter().copied());
+        })
     };
     let output = hyperzoom(&["config", "--init"], &[]);
     assert_eq!(text(&output.stdout).trim(), path.display().to_string());
@@ -275,4 +282,28 @@ fn a_message_is_explained_by_its_name_and_all_of_them_without_one() {
     let none = hyperzoom(&["explain", "nothing"]);
     assert_eq!(none.status.code(), Some(2));
     assert!(text(&none.stderr).contains("; try "), "{none:?}");
+}
+
+#[test]
+fn without_a_file_config_tells_what_counts_and_a_slip_in_a_variable_is_told() {
+    let none = hyperzoom(&["config", "--json"]);
+    assert_eq!(none.status.code(), Some(0), "{none:?}");
+    let report: serde_json::Value = serde_json::from_slice(&none.stdout).expect("JSON");
+    assert_eq!((&report["path"], &report["exists"]), (&serde_json::Value::Null, &false.into()));
+    let shown = text(&hyperzoom(&["config"]).stdout);
+    assert!(shown.starts_with("# hyperzoom host, without a file: HYPERZOOM_CONFIG is empty\n"));
+    // There is no file to write, or to name.
+    for flag in ["--init", "--path"] {
+        refuses(&["config", flag]);
+    }
+    let slip = |args: &[&str]| {
+        let output = with(args, |command| {
+            command.env("HYPERZOOM_CONFIG", "").env("HYPERZOOM_NAEM", "Ada");
+        });
+        text(&output.stderr)
+    };
+    let warning = "warning: HYPERZOOM_NAEM sets nothing; try HYPERZOOM_NAME\n";
+    assert_eq!(slip(&["config"]), warning);
+    assert!(slip(&["record", "--duration", "soon"]).starts_with(warning));
+    assert_eq!(slip(&["explain", "variable-unknown"]), "", "no command that takes settings");
 }

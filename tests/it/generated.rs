@@ -70,3 +70,32 @@ fn the_schema_of_events_refuses_what_is_none() {
         assert!(event_complaint(&wrong).is_some(), "{wrong}");
     }
 }
+
+#[test]
+#[cfg(unix)]
+fn the_schemas_of_commands_and_reports_refuse_what_is_none() {
+    use crate::support::schema::{check_reports, command_complaint};
+    use serde_json::json;
+    assert_eq!(command_complaint(&json!({"do": "marker", "note": "cut here"})), None);
+    for wrong in [json!({"do": "dance"}), json!({"do": "admit"}), json!({"do": "admit", "id": "7"})]
+    {
+        assert!(command_complaint(&wrong).is_some(), "{wrong}");
+    }
+    let refused = |args: &[&'static str], report: &serde_json::Value| {
+        let (args, line) = (args.to_vec(), report.to_string());
+        std::panic::catch_unwind(move || check_reports(&args, &line)).is_err()
+    };
+    let failed = json!({"event": "recovered", "path": "a.mp4", "state": "failed", "error": "full"});
+    assert!(!refused(&["recover", "a.mp4", "--json"], &failed));
+    for (args, wrong) in [
+        (["recover", "--json"], json!({"event": "recovered", "path": "a.mp4", "state": "failed"})),
+        (["recover", "--json"], json!({"event": "recovered", "path": "a.mp4", "state": "lost"})),
+        (["verify", "--json"], json!({"event": "checked", "path": "a.mp4", "ok": true})),
+        (["doctor", "--json"], json!({"ok": true, "problems": 0, "warnings": 0})),
+        (["devices", "--json"], json!({"microphones": [], "speakers": []})),
+        (["explain", "--json"], json!({"code": "disk-silent"})),
+        (["config", "--json"], json!({"path": "c.toml", "exists": 1, "command": "host"})),
+    ] {
+        assert!(refused(&args, &wrong), "{wrong}");
+    }
+}

@@ -12,10 +12,10 @@ use super::super::config::MOST_AV_OFFSET;
 use crate::audio::test_sound::TestSound;
 use crate::devices::spec::{CameraSpec, MicSpec};
 use crate::devices::{
-    CameraOptions, CameraSink, MicOptions, MicSink, open_camera, open_microphone,
+    CameraOptions, CameraSink, DeviceError, MicOptions, MicSink, open_camera, open_microphone,
 };
 use crate::platform::clock;
-use crate::recording::clap::{Claps, Ears, Eyes, judge};
+use crate::recording::clap::{Claps, Ears, Eyes, NoClaps, judge};
 use crate::units::Micros;
 use crate::video::convert::Converter;
 use crate::video::frame::Frame;
@@ -42,6 +42,28 @@ pub struct Sync {
     pub camera: String,
     /// It is kept for this camera; not for test pictures and files.
     pub kept: bool,
+}
+
+/// Why there is no result, or none that is kept.
+#[derive(Debug, thiserror::Error, strum::EnumCount)]
+pub enum ClapError {
+    /// Camera or microphone.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// Too few claps, or they contradict each other.
+    #[error(transparent)]
+    Claps(#[from] NoClaps),
+    /// More than a recording can be moved by.
+    #[error("the picture is {0} ms late, more than can be put right; try another camera or port")]
+    TooLate(i64),
+    /// It was found and cannot be remembered.
+    #[error("it cannot be kept: {why}; use --av-offset {offset}")]
+    NotKept {
+        /// The system's words.
+        why: std::io::Error,
+        /// Milliseconds.
+        offset: i64,
+    },
 }
 
 struct Ear<P>(Ears, P);
@@ -71,7 +93,7 @@ pub fn measure(
     mic: &MicSpec,
     camera: &CameraSpec,
     heard: &mut dyn FnMut(usize),
-) -> Result<Sync, String> {
+) -> Result<Sync, ClapError> {
     let quiet = || std::sync::Arc::new(|_| {});
     let (producer, mut claps) = HeapRb::<Micros>::new(64).split();
     let test = TestSound::new(0);
@@ -80,10 +102,9 @@ pub fn measure(
         ..MicOptions::default()
     };
     let (pictures, seen) = mpsc::sync_channel(WAITING);
-    let camera = open_camera(camera, CameraOptions::default(), Box::new(Eye(pictures)), quiet())
-        .map_err(|e| e.to_string())?;
+    let camera = open_camera(camera, CameraOptions::default(), Box::new(Eye(pictures)), quiet())?;
     let ear = Box::new(Ear(Ears::default(), producer));
-    let microphone = open_microphone(mic, options, ear, quiet()).map_err(|e| e.to_string())?;
+    let microphone = open_microphone(mic, options, ear, quiet())?;
     let start = clock::now();
     let (mut at, mut eyes) = (Vec::new(), Eyes::default());
     let mut small = Small::default();
@@ -103,19 +124,17 @@ pub fn measure(
     }
     let info = camera.info().clone();
     drop((microphone, camera));
-    let claps = judge(&at, &eyes).map_err(|e| e.to_string())?;
+    let claps = judge(&at, &eyes)?;
     if claps.late.abs() > MOST_AV_OFFSET {
-        let ms = claps.late / 1_000;
-        return Err(format!(
-            "the picture is {ms} ms late, more than can be put right; try another camera or port"
-        ));
+        return Err(ClapError::TooLate(claps.late / 1_000));
     }
     // What is seen too late is recorded earlier.
     let kept = !info.synthetic;
     if kept {
-        Remembered::here().keep(&info.name, -claps.late).map_err(|e| {
-            format!("it cannot be kept: {e}; use --av-offset {}", -claps.late / 1_000)
-        })?;
+        let offset = -claps.late / 1_000;
+        Remembered::here()
+            .keep(&info.name, -claps.late)
+            .map_err(|why| ClapError::NotKept { why, offset })?;
     }
     Ok(Sync { claps, camera: info.name, kept })
 }

@@ -22,6 +22,7 @@ use crate::devices::spec::{MicSpec, SpeakerSpec};
 
 /// How a check came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// As it should be.
@@ -34,6 +35,7 @@ pub enum Verdict {
 
 /// What one check found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Finding {
     /// `sound`, `camera`, `encoder`, `disk`, `system`, `network`, `terminal`.
     pub area: &'static str,

@@ -7,7 +7,8 @@ use super::{Command, Stamped};
 
 const HOME: &str = "https://hyperzoom.invalid/";
 
-fn schema<T: JsonSchema>(file: &str, title: &str, contract: Contract) -> Schema {
+/// The schema of a type, under its address.
+pub fn schema<T: JsonSchema>(file: &str, title: &str, contract: Contract) -> Schema {
     let mut settings = SchemaSettings::draft2020_12();
     settings.contract = contract;
     let mut schema = settings.into_generator().into_root_schema_for::<T>();
@@ -16,8 +17,9 @@ fn schema<T: JsonSchema>(file: &str, title: &str, contract: Contract) -> Schema 
     schema
 }
 
+/// Fails unless `docs` has it like that.
 #[track_caller]
-fn committed(file: &str, schema: &Schema) {
+pub fn committed(file: &str, schema: &Schema) {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(file);
     let text = serde_json::to_string_pretty(schema).expect("a schema is JSON") + "\n";
     if std::env::var_os("HYPERZOOM_UPDATE").is_some() {

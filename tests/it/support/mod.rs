@@ -11,7 +11,6 @@ pub mod disk;
 pub mod media;
 #[cfg(unix)]
 pub mod process;
-#[cfg(unix)]
 pub mod schema;
 pub mod sim;
 #[cfg(unix)]

@@ -10,7 +10,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use super::schema::event_complaint;
+use super::schema::{check_reports, command_complaint, event_complaint};
 use hyperzoom::platform::clock;
 use hyperzoom::units::Micros;
 use serde_json::Value;
@@ -239,12 +239,23 @@ impl Program {
     }
 
     /// Writes `{"do": WHAT}` to its standard input.
+    #[track_caller]
     pub fn command(&mut self, what: &str) {
         self.line(&format!("{{\"do\": \"{what}\"}}"));
     }
 
-    /// Writes a line to its standard input.
+    /// Writes a line to its standard input: a command, by the committed schema.
+    #[track_caller]
     pub fn line(&mut self, line: &str) {
+        let command = serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
+        if let Some(complaint) = command_complaint(&command) {
+            panic!("{} is sent what the schema does not know: {complaint}", self.name);
+        }
+        self.nonsense(line);
+    }
+
+    /// Writes a line that need not be a command.
+    pub fn nonsense(&mut self, line: &str) {
         let input = self.input.as_mut().expect("standard input is open");
         writeln!(input, "{line}").expect("the program reads its standard input");
     }
@@ -359,6 +370,7 @@ pub fn run(args: &[&str], input: &str) -> (Option<i32>, String, String) {
     let mut error = String::new();
     let _ = stderr.read_to_string(&mut error);
     let out = out.join().expect("reading does not panic");
+    check_reports(args, &out);
     (child.0.wait().expect("it is our child").code(), out, error)
 }
 
