@@ -102,6 +102,32 @@ fn an_evening_runs_in_tmux_and_ends_with_a_checked_recording() {
 }
 
 #[test]
+fn systemd_finds_nothing_wrong_with_the_unit() {
+    let tool = Command::new("systemd-analyze").arg("--version").output();
+    if !tool.is_ok_and(|ran| ran.status.success()) {
+        eprintln!("systemd-analyze is not here: the unit is not looked at by it");
+        return;
+    }
+    let room = tempfile::tempdir().expect("a folder");
+    let unit = std::fs::read_to_string(examples().join("hyperzoom-record.service")).expect("it is");
+    let verify = |unit: &str| {
+        // It looks whether what is started is there.
+        let unit = unit.replace("%h/.cargo/bin/hyperzoom", env!("CARGO_BIN_EXE_hyperzoom"));
+        let path = room.path().join("hyperzoom-record.service");
+        std::fs::write(&path, unit).expect("written");
+        let mut command = Command::new("systemd-analyze");
+        command.args(["--user", "--man=no", "--recursive-errors=no", "verify"]).arg(&path);
+        command.env("HOME", room.path()).env("XDG_RUNTIME_DIR", room.path());
+        let output = command.output().expect("it runs");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.success(), said)
+    };
+    assert_eq!(verify(&unit), (true, String::new()));
+    let (_, said) = verify(&unit.replace("KillSignal=SIGTERM", "KillSignal=SIGNOTHING"));
+    assert!(said.contains("SIGNOTHING"), "it looks at all: {said}");
+}
+
+#[test]
 fn the_unit_starts_what_it_says_and_its_end_is_the_end_key() {
     let unit = std::fs::read_to_string(examples().join("hyperzoom-record.service")).expect("it is");
     let value = |key: &str| {
