@@ -73,6 +73,7 @@ mod tests {
             channels: 2,
             rates: (48_000, 48_000),
             formats: Vec::new(),
+            smallest_period: None,
         };
         let camera = |id: &str, name: &str| CameraDevice {
             id: id.into(),

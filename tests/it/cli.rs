@@ -196,6 +196,7 @@ fn the_doctor_finds_what_is_wrong_and_says_what_to_do() {
         ("disk", "speed"),
         ("system", "priority"),
         ("network", "addresses"),
+        ("network", "NAT"),
         ("network", "socket"),
         ("terminal", "terminal"),
     ] {
@@ -306,4 +307,17 @@ fn without_a_file_config_tells_what_counts_and_a_slip_in_a_variable_is_told() {
     assert_eq!(slip(&["config"]), warning);
     assert!(slip(&["record", "--duration", "soon"]).starts_with(warning));
     assert_eq!(slip(&["explain", "variable-unknown"]), "", "no command that takes settings");
+}
+
+#[test]
+#[cfg(unix)]
+fn the_doctor_asks_the_terminal_whether_it_tells_of_keys_that_are_let_go() {
+    let room = tempfile::tempdir().expect("a folder");
+    let output = room.path().to_str().expect("a plain name");
+    let args =
+        ["doctor", "--mic", "off", "--speaker", "off", "--no-port-mapping", "--output", output];
+    let mut terminal = crate::support::terminal::Terminal::start(&args.map(str::to_owned), |_| ());
+    // The answer of one that knows kitty's protocol, and then what every terminal answers.
+    terminal.press("\u{1b}[?0u\u{1b}[?62;c");
+    terminal.shows("push-to-talk is holding the space bar");
 }

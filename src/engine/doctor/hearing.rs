@@ -194,6 +194,7 @@ mod tests {
             channels: 1,
             rates: (48_000, 48_000),
             formats: vec![],
+            smallest_period: None,
         }
     }
 

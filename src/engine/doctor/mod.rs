@@ -104,6 +104,7 @@ pub fn examine(options: &Options, found: &mut dyn FnMut(Finding)) {
     let list = devices::list();
     sound::microphone(&options.mic, &list.microphones, found);
     sound::speaker(&options.speaker, &list.speakers, found);
+    sound::others(&list, found);
     cameras(&list.cameras, found);
     encoder::speed(found);
     disk::look(&options.output, found);
@@ -121,13 +122,13 @@ fn cameras(cameras: &[devices::list::CameraDevice], found: &mut dyn FnMut(Findin
             .filter(|f| f.width <= 1920 && f.height <= 1080)
             .filter(|f| f.fps.first().is_some_and(|fps| *fps >= 29.5))
             .max_by_key(|f| u64::from(f.width) * u64::from(f.height));
-        let sizes = camera.formats.len();
+        let none = camera.formats.is_empty();
         found(match largest {
             Some(best) if best.height >= 720 => Finding::ok(
                 "camera",
                 "camera",
                 format!(
-                    "{}: {}x{} {} at 30 frames a second, {sizes} formats in all",
+                    "{}: {}x{} {} at 30 frames a second",
                     camera.name, best.width, best.height, best.pixels
                 ),
             ),
@@ -140,7 +141,7 @@ fn cameras(cameras: &[devices::list::CameraDevice], found: &mut dyn FnMut(Findin
                 ),
                 "give it a USB 3 port of its own, or another camera",
             ),
-            None if sizes == 0 => Finding::warning(
+            None if none => Finding::warning(
                 "camera",
                 "camera",
                 format!(
@@ -156,6 +157,10 @@ fn cameras(cameras: &[devices::list::CameraDevice], found: &mut dyn FnMut(Findin
                 "give it a USB 3 port of its own, or another camera",
             ),
         });
+        if !none {
+            let detail = format!("{}: {}", camera.name, camera.offers());
+            found(Finding::ok("camera", "formats", detail));
+        }
     }
     if cameras.is_empty() {
         found(Finding::warning(

@@ -27,6 +27,9 @@ const LOOK: Duration = Duration::from_millis(50);
 pub fn look(port_mapping: bool, found: &mut dyn FnMut(Finding)) {
     let addresses = interfaces::local_addresses();
     found(local(&addresses));
+    if let Some(nat) = translation(&addresses) {
+        found(nat);
+    }
     let interfaces = interfaces::interfaces();
     if !interfaces.is_empty() {
         found(packets(&interfaces));
@@ -59,6 +62,39 @@ fn local(addresses: &[IpAddr]) -> Finding {
     }
     let list: Vec<String> = addresses.iter().map(IpAddr::to_string).collect();
     Finding::ok("network", "addresses", list.join(", "))
+}
+
+/// What translates addresses between here and the internet, as far as this machine's own tell.
+fn translation(addresses: &[IpAddr]) -> Option<Finding> {
+    let (fours, sixes): (Vec<&IpAddr>, Vec<&IpAddr>) =
+        addresses.iter().partition(|address| address.is_ipv4());
+    let has = |wanted| fours.iter().any(|address| portmap::reach(**address) == wanted);
+    let open = |address: &&&IpAddr| match address {
+        IpAddr::V6(six) => !(six.is_unique_local() || six.is_unicast_link_local()),
+        IpAddr::V4(_) => false,
+    };
+    let six = match sixes.iter().find(open) {
+        Some(address) => format!("; IPv6 without any ({address})"),
+        None => String::new(),
+    };
+    Some(if has(Reach::Public) {
+        let detail = format!("none: this machine has a public IPv4 address{six}");
+        Finding::ok("network", "NAT", detail)
+    } else if has(Reach::CarrierNat) {
+        Finding::warning(
+            "network",
+            "NAT",
+            format!("the provider's (carrier-grade, 100.64.0.0/10), or a mesh VPN's address{six}"),
+            "let somebody else host, use IPv6, or ask the provider for a public address",
+        )
+    } else if has(Reach::DoubleNat) {
+        let detail = format!("a router's, in front of private IPv4 addresses{six}");
+        Finding::ok("network", "NAT", detail)
+    } else if !six.is_empty() {
+        Finding::ok("network", "NAT", format!("no IPv4{six}"))
+    } else {
+        return None;
+    })
 }
 
 /// Whether the call's packets fit.
@@ -220,6 +256,37 @@ mod tests {
         assert!(none.remedy.is_some_and(|remedy| remedy.contains("--public")));
         let server = router(7000, &[ip("2001:db8::5")], Err("no router answered".into()));
         assert_eq!(server.state, Verdict::Ok, "{server:?}");
+    }
+
+    #[test]
+    fn the_own_addresses_tell_what_translates_them() {
+        let at = |list: &[&str]| {
+            let addresses: Vec<IpAddr> = list.iter().map(|text| ip(text)).collect();
+            translation(&addresses).map(|found| (found.state, found.detail))
+        };
+        let home = "a router's, in front of private IPv4 addresses";
+        for (list, state, detail) in [
+            (&["192.168.1.4", "fe80::1", "fd00::1"][..], Verdict::Ok, home.to_owned()),
+            (
+                &["192.168.1.4", "2001:db8::5"],
+                Verdict::Ok,
+                format!("{home}; IPv6 without any (2001:db8::5)"),
+            ),
+            (
+                &["203.0.113.5", "10.0.0.1"],
+                Verdict::Ok,
+                "none: this machine has a public IPv4 address".to_owned(),
+            ),
+            (
+                &["100.70.0.2"],
+                Verdict::Warning,
+                "the provider's (carrier-grade, 100.64.0.0/10), or a mesh VPN's address".to_owned(),
+            ),
+            (&["2001:db8::5"], Verdict::Ok, "no IPv4; IPv6 without any (2001:db8::5)".to_owned()),
+        ] {
+            assert_eq!(at(list), Some((state, detail)), "{list:?}");
+        }
+        assert_eq!(at(&["fe80::1"]), None);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Finding;
 use super::hearing::extremes;
 use crate::audio::test_sound::TestSound;
-use crate::devices::list::SoundDevice;
+use crate::devices::list::{DeviceList, SoundDevice};
 use crate::devices::spec::{MicSpec, SpeakerSpec};
 use crate::devices::{
     DeviceError, DeviceEvents, MicOptions, MicSink, SoundInfo, SpeakerOptions, SpeakerSource,
@@ -166,6 +166,16 @@ pub fn speaker(spec: &SpeakerSpec, devices: &[SoundDevice], found: &mut dyn FnMu
     of_thread("speaker", grant, found);
 }
 
+/// All that could be chosen, as they describe themselves: none is opened for it.
+pub fn others(list: &DeviceList, found: &mut dyn FnMut(Finding)) {
+    for (name, devices) in [("microphones", &list.microphones), ("speakers", &list.speakers)] {
+        for device in devices {
+            let detail = format!("{} {}: {}", device.id, device.name, device.offers());
+            found(Finding::ok("sound", name, detail));
+        }
+    }
+}
+
 fn dropouts(name: &'static str, count: u64) -> Finding {
     let detail = match count {
         1 => "one dropout within a second".to_owned(),
@@ -202,6 +212,34 @@ mod tests {
         let silent = all(|found| microphone(&MicSpec::File(path), &[], found));
         assert_eq!(silent[0].state, super::super::Verdict::Warning);
         assert!(silent[0].detail.contains("nothing but silence"), "{silent:?}");
+    }
+
+    #[test]
+    fn every_device_is_listed_with_what_it_offers() {
+        let device = |id: &str| SoundDevice {
+            id: id.into(),
+            name: "Lab".into(),
+            default: false,
+            channels: 1,
+            rates: (48_000, 48_000),
+            formats: vec!["i16".into()],
+            smallest_period: Some(32),
+        };
+        let list = DeviceList {
+            microphones: vec![device("a"), device("b")],
+            speakers: vec![device("c")],
+            cameras: Vec::new(),
+        };
+        let told: Vec<String> = all(|found| others(&list, found))
+            .iter()
+            .map(|f| format!("{} {}", f.name, f.detail))
+            .collect();
+        let offers = "Lab: 1 channel, 48000 Hz, i16, periods from 32 frames";
+        assert_eq!(
+            told,
+            [("microphones", "a"), ("microphones", "b"), ("speakers", "c")]
+                .map(|(name, id)| format!("{name} {id} {offers}"))
+        );
     }
 
     #[test]

@@ -61,6 +61,26 @@ pub fn terminal(found: &mut dyn FnMut(Finding)) {
         let detail = "standard output is no terminal: plain lines instead of the dashboard";
         Finding::ok("terminal", "terminal", detail)
     });
+    if std::io::stdout().is_terminal() && std::io::stdin().is_terminal() {
+        found(of_keys(tells_releases()));
+    }
+}
+
+/// Whether the terminal tells of keys that are let go: it is asked (kitty's keyboard protocol), and
+/// one that does not answer at all is waited for two seconds.
+fn tells_releases() -> bool {
+    // Windows' own console tells without being asked.
+    cfg!(windows) || crossterm::terminal::supports_keyboard_enhancement().unwrap_or(false)
+}
+
+fn of_keys(releases: bool) -> Finding {
+    let detail = match releases {
+        true => "it tells when a key is let go: push-to-talk is holding the space bar",
+        false => {
+            "it does not tell when a key is let go: push-to-talk is pressing the space bar twice"
+        }
+    };
+    Finding::ok("terminal", "keys", detail)
 }
 
 fn of_terminal(size: Option<(u16, u16)>, var: &dyn Fn(&str) -> Option<String>) -> Finding {
@@ -112,6 +132,12 @@ mod tests {
             of_terminal(Some((200, 60)), &with(&[("LANG", "C"), ("NO_COLOR", "1")])).state,
             Verdict::Warning
         );
+    }
+
+    #[test]
+    fn push_to_talk_is_told_as_the_terminal_has_it() {
+        assert!(of_keys(true).detail.contains("holding"));
+        assert!(of_keys(false).detail.contains("pressing the space bar twice"));
     }
 
     #[test]

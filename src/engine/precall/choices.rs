@@ -160,6 +160,7 @@ mod tests {
             channels: 2,
             rates: (48_000, 48_000),
             formats: vec![],
+            smallest_period: None,
         }
     }
 
