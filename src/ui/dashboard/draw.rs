@@ -1,7 +1,8 @@
 //! Puts the parts onto the screen. Draws a snapshot; changes nothing.
 //!
 //! 80x24 shows everything, larger terminals more detail and more of the log; smaller ones lose
-//! the device names, then headings, never the clock, the participants or the keys.
+//! the device names, then headings, never the clock, the participants or the keys. Where the door or
+//! a trouble needs lines, the newest of the log stay: detail goes first, see [`Rank`].
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -32,6 +33,55 @@ impl Density {
     }
 }
 
+/// Lines of the log that stay on the screen whatever happens: the newest are what is going on.
+const LOG: usize = 4;
+
+/// When lines go, where the log has no room: the largest first, all of a rank at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    /// Never.
+    Stays,
+    Headings,
+    Clock,
+    Camera,
+    Microphone,
+    Path,
+    Speaker,
+    MoreFrames,
+    Gaps,
+    Delays,
+    Threads,
+}
+
+/// The part above the log.
+#[derive(Default)]
+struct Upper(Vec<(Rank, Line<'static>)>);
+
+impl Upper {
+    fn push(&mut self, rank: Rank, line: Line<'static>) {
+        self.0.push((rank, line));
+    }
+
+    fn extend(&mut self, rank: Rank, lines: impl IntoIterator<Item = Line<'static>>) {
+        self.0.extend(lines.into_iter().map(|line| (rank, line)));
+    }
+
+    /// Lets ranks go until no more than so many lines are left, or nothing may go.
+    fn shrink(&mut self, most: usize) {
+        while self.0.len() > most {
+            let Some(highest) = self.0.iter().map(|(rank, _)| *rank).max() else { return };
+            if highest == Rank::Stays {
+                return;
+            }
+            self.0.retain(|(rank, _)| *rank != highest);
+        }
+    }
+
+    fn lines(self) -> Vec<Line<'static>> {
+        self.0.into_iter().map(|(_, line)| line).collect()
+    }
+}
+
 /// Draws the whole dashboard.
 pub fn draw(frame: &mut Frame, snapshot: &Snapshot, state: &DashboardState) {
     let area = frame.area();
@@ -42,22 +92,26 @@ pub fn draw(frame: &mut Frame, snapshot: &Snapshot, state: &DashboardState) {
     let (area, right) = columns(area, snapshot);
     let width = usize::from(area.width);
     let density = Density::of(area);
-    let mut lines = above_the_log(snapshot, state, width, density, right.is_some());
+    let mut upper = above_the_log(snapshot, state, width, density, right.is_some());
     let below = below_the_log(snapshot, state, width, density);
-    // Whatever is too much goes at the end of the upper part: its beginning matters most.
+    upper.shrink(height.saturating_sub(below.len() + 1 + LOG));
+    let mut lines = upper.lines();
+    // Whatever is still too much goes at the end of the upper part: its beginning matters most.
     lines.truncate(height.saturating_sub(below.len()));
     let room = height - lines.len() - below.len().min(height);
-    if room >= 2 {
-        let title = match state.scroll {
-            0 => "Log".to_owned(),
-            n => format!("Log, {n} lines up"),
-        };
-        lines.push(cells::rule(&title, width, &state.palette));
-        let mut log = sections::log(state, room - 1, width);
-        log.resize(room - 1, Line::default());
+    if room > 0 {
+        // Where it would cost one of those lines, the heading goes as the others have.
+        if room > LOG || state.scroll > 0 {
+            let title = match state.scroll {
+                0 => "Log".to_owned(),
+                n => format!("Log, {n} lines up"),
+            };
+            lines.push(cells::rule(&title, width, &state.palette));
+        }
+        let room = height - lines.len() - below.len().min(height);
+        let mut log = sections::log(state, room, width);
+        log.resize(room, Line::default());
         lines.extend(log);
-    } else {
-        lines.resize(lines.len() + room, Line::default());
     }
     lines.extend(below);
     frame.render_widget(Paragraph::new(Text::from(lines)), area);
@@ -113,72 +167,77 @@ fn above_the_log(
     width: usize,
     density: Density,
     beside: bool,
-) -> Vec<Line<'static>> {
+) -> Upper {
     let palette = &state.palette;
     let normal = density >= Density::Normal;
     let roomy = density == Density::Roomy;
-    let mut lines = vec![sections::header(s, state, width)];
-    let heading = |lines: &mut Vec<Line<'static>>, title: &str| {
+    let mut upper = Upper::default();
+    upper.push(Rank::Stays, sections::header(s, state, width));
+    let heading = |upper: &mut Upper, rank: Rank, title: &str| {
         if roomy {
-            lines.push(Line::default());
+            upper.push(rank.max(Rank::Gaps), Line::default());
         }
         if normal {
-            lines.push(cells::rule(title, width, palette));
+            upper.push(rank, cells::rule(title, width, palette));
         }
     };
     if let Some(invite) = &s.invite_line {
-        heading(&mut lines, "Guests join with");
-        lines.extend(sections::invite(invite, width));
+        heading(&mut upper, Rank::Headings, "Guests join with");
+        upper.extend(Rank::Stays, sections::invite(invite, width));
     }
     if !s.knocks.is_empty() {
-        heading(&mut lines, "At the door");
-        lines.extend(sections::knocks(s, width, palette));
+        heading(&mut upper, Rank::Headings, "At the door");
+        upper.extend(Rank::Stays, sections::knocks(s, width, palette));
     }
     if let Some(unfinished) = &s.unfinished {
-        heading(&mut lines, "Not finished");
-        lines.extend(sections::unfinished(unfinished, s.knocks.is_empty(), width, palette));
+        heading(&mut upper, Rank::Headings, "Not finished");
+        let lines = sections::unfinished(unfinished, s.knocks.is_empty(), width, palette);
+        upper.extend(Rank::Stays, lines);
     }
     let in_a_call = s.own_id.is_some() || s.invite_line.is_some() || !s.peers.is_empty();
     if in_a_call {
-        heading(&mut lines, "Participants");
+        heading(&mut upper, Rank::Headings, "Participants");
         if s.peers.is_empty() {
-            lines.push(Line::styled("  nobody else is here", palette.quiet));
+            upper.push(Rank::Stays, Line::styled("  nobody else is here", palette.quiet));
         } else {
-            lines.extend(table(s, state, width));
+            upper.extend(Rank::Stays, table(s, state, width));
         }
     }
-    heading(&mut lines, "You");
-    lines.push(sections::mic(s, state, width));
+    heading(&mut upper, Rank::Headings, "You");
+    upper.push(Rank::Stays, sections::mic(s, state, width));
     if normal {
-        lines.extend(sections::devices(s, width, palette));
+        let ranks = [Rank::Microphone, Rank::Camera, Rank::Speaker, Rank::Clock];
+        for (rank, line) in ranks.into_iter().zip(sections::devices(s, width, palette)) {
+            upper.push(rank, line);
+        }
     }
-    heading(&mut lines, "Recording");
-    lines.extend(sections::trouble(s, width, palette));
+    heading(&mut upper, Rank::Headings, "Recording");
+    upper.extend(Rank::Stays, sections::trouble(s, width, palette));
     if normal && !s.recording_path.is_empty() {
         let path = cells::fit_end(&s.recording_path, width.saturating_sub(2));
-        lines.push(Line::raw(format!("  {path}")));
+        upper.push(Rank::Path, Line::raw(format!("  {path}")));
     }
-    lines.push(sections::file(s, palette));
+    upper.push(Rank::Stays, sections::file(s, palette));
     if let Some(r) = &s.recording {
-        lines.push(sections::frames(r, width, palette));
+        upper.push(Rank::Stays, sections::frames(r, width, palette));
         if roomy {
-            lines.push(sections::more_frames(r, palette));
+            upper.push(Rank::MoreFrames, sections::more_frames(r, palette));
         }
     }
     // What stands beside tells this, too.
     if roomy && !s.peers.is_empty() && !beside {
-        heading(&mut lines, "Mouth to ear");
-        lines.extend(sections::delays(&s.peers, width));
+        heading(&mut upper, Rank::Delays, "Mouth to ear");
+        upper.extend(Rank::Delays, sections::delays(&s.peers, width));
     }
     if roomy {
-        heading(&mut lines, "Threads");
+        heading(&mut upper, Rank::Threads, "Threads");
         if s.priorities.is_empty() {
-            lines.push(Line::styled("  not known yet", palette.quiet));
+            upper.push(Rank::Threads, Line::styled("  not known yet", palette.quiet));
         }
-        lines.extend(sections::threads(s, width));
-        lines.push(Line::default());
+        upper.extend(Rank::Threads, sections::threads(s, width));
+        upper.push(Rank::Gaps, Line::default());
     }
-    lines
+    upper
 }
 
 fn below_the_log(

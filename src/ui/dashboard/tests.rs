@@ -9,8 +9,8 @@ use super::draw::draw;
 use super::keys::{Action, TALK, action};
 use super::state::DashboardState;
 use crate::ui::model::{
-    ClockView, Command, DiskStats, LatencyParts, PeerHealth, PeerStats, PeerVideo, PeerView,
-    RecordingStats, SentVideo, Snapshot,
+    ClockView, Command, DiskStats, KnockView, LatencyParts, PeerHealth, PeerStats, PeerVideo,
+    PeerView, RecordingStats, SentVideo, Snapshot,
 };
 use crate::ui::palette::Palette;
 use crate::units::Micros;
@@ -156,6 +156,18 @@ fn in_trouble() -> Snapshot {
     s
 }
 
+/// All at once: somebody knocks, and things go wrong.
+fn crowded() -> Snapshot {
+    let mut s = in_trouble();
+    s.knocks = vec![KnockView {
+        id: 7,
+        name: "Dora".into(),
+        address: "198.51.100.23:50112".into(),
+        code: "481516".into(),
+    }];
+    s
+}
+
 fn ending() -> Snapshot {
     let mut s = in_call();
     s.phase = "finishing".into();
@@ -211,6 +223,28 @@ looks! {
     in_call_200x60: in_call(), 200, 60;
     trouble_200x60: in_trouble(), 200, 60;
     ending_200x60: ending(), 200, 60;
+    crowded_60x18: crowded(), 60, 18;
+    crowded_80x24: crowded(), 80, 24;
+    crowded_100x32: crowded(), 100, 32;
+    crowded_120x36: crowded(), 120, 36;
+    crowded_200x60: crowded(), 200, 60;
+}
+
+#[test]
+fn the_newest_lines_of_the_log_stay_at_every_size_that_is_promised() {
+    let s = crowded();
+    let newest = &s.log[s.log.len() - 4..];
+    for width in [60, 80, 100, 120, 160, 200] {
+        for height in [18, 24, 28, 32, 33, 34, 35, 36, 40, 60] {
+            let text = drawn(&s, &state_for(&s), width, height).to_string();
+            for line in newest {
+                let start: String = line.chars().take(30).collect();
+                // Wide characters take two cells of a test terminal, one of them blank.
+                let start = start.split("田").next().unwrap_or_default().trim_end();
+                assert!(text.contains(start), "{width}x{height}: no '{start}' in\n{text}");
+            }
+        }
+    }
 }
 
 /// Some minutes of a line that has its moments.
@@ -452,7 +486,7 @@ fn push_to_talk_follows_the_key_or_toggles_where_nobody_tells_of_its_release() {
 
 #[test]
 fn the_keys_of_an_offer_count_while_it_stands_and_who_knocks_goes_first() {
-    use crate::ui::model::{KnockView, UnfinishedView};
+    use crate::ui::model::UnfinishedView;
     let state = DashboardState::new(Palette::PLAIN);
     let key = |code| KeyEvent::new(code, KeyModifiers::NONE);
     let mut snapshot = in_call();
