@@ -62,6 +62,8 @@ pub struct Member {
     pub silent: bool,
     /// What it said of itself.
     pub status: Status,
+    /// Its recording has begun.
+    pub recorded: bool,
     /// Length of its audio frames, microseconds.
     pub frame_micros: i64,
     /// The way to it.
@@ -79,6 +81,7 @@ impl Member {
             name,
             silent: false,
             status: Status::default(),
+            recorded: false,
             frame_micros: codec::FRAME_MICROS,
             path: PathKind::default(),
             round_trip: None,

@@ -406,6 +406,7 @@ impl Control {
                 self.with_member(peer, |m| {
                     changes = switched(&m.name, &m.status, &status);
                     troubles = health::troubles(&m.name, &m.status, &status);
+                    m.recorded |= status.recording;
                     m.status = status;
                 });
                 for trouble in troubles {

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::call_state::{CallState, Member};
 use super::capture::CaptureLosses;
 use super::config::{CallConfig, Role};
-use super::control::health::health;
+use super::control::health::{health, trouble};
 use super::events::Events;
 use super::folder::SessionFolder;
 use super::latency::{Lately, Path, latency, round};
@@ -417,6 +417,7 @@ impl Gauges {
             camera_off: member.status.camera_off,
             silent: member.silent,
             path: member.path,
+            trouble: trouble(&member.name, member.recorded, &member.status),
             // Not the second's: the next key goes on from here.
             stats: PeerStats {
                 id,

@@ -707,6 +707,8 @@ pub struct PeerView {
     pub silent: bool,
     /// The way to it.
     pub path: PathKind,
+    /// What is wrong with its recording, in a line; `None` while nothing is.
+    pub trouble: Option<String>,
     /// The second's figures.
     pub stats: PeerStats,
 }

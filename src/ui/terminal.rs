@@ -61,6 +61,13 @@ pub fn report_releases(wanted: bool) {
     };
 }
 
+/// Rings the terminal's bell; most terminals mark a window that is not looked at.
+pub fn ring() -> io::Result<()> {
+    let mut out = io::stdout();
+    out.write_all(b"\x07")?;
+    out.flush()
+}
+
 impl Drop for TakenTerminal {
     fn drop(&mut self) {
         restore();

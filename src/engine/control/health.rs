@@ -23,6 +23,21 @@ fn is_little(status: &Status) -> bool {
     status.recording && status.disk_left_mb.is_some_and(|left| left < LITTLE_SPACE_MB)
 }
 
+/// What is wrong with a member's recording, for as long as it is; the worst. `recorded`: it had begun.
+pub fn trouble(name: &str, recorded: bool, status: &Status) -> Option<String> {
+    match (status.recording, status.disk_left_mb, status.dropped) {
+        (false, Some(left), _) if recorded && left < LITTLE_SPACE_MB => {
+            Some(format!("{name}'s recording has stopped: {left} MB are left on its disk"))
+        }
+        (false, ..) if recorded => Some(format!("{name}'s recording has stopped or fails")),
+        (_, Some(left), _) if is_little(status) => {
+            Some(format!("{name}'s disk has {left} MB left for the recording"))
+        }
+        (.., lost @ 1..) => Some(format!("{name}'s recording lost {lost} pictures")),
+        _ => None,
+    }
+}
+
 /// What has become worse since the last heartbeat.
 pub fn troubles(name: &str, before: &Status, now: &Status) -> Vec<Notice> {
     let mut list = Vec::new();
@@ -65,5 +80,20 @@ mod tests {
         assert!(tell(&idle, &Status { recording: false, ..full.clone() }).is_empty());
         assert!(tell(&full, &well()).is_empty());
         assert!(health(&full).little_space && !health(&well()).little_space);
+    }
+
+    #[test]
+    fn a_trouble_stands_for_as_long_as_it_lasts_and_who_has_not_begun_has_none() {
+        let stands = |recorded, status: &Status| trouble("Ben", recorded, status);
+        let idle = Status::default();
+        assert_eq!([stands(false, &idle), stands(true, &well())], [None, None]);
+        let text = |status: &Status| stands(true, status).unwrap();
+        assert_eq!(text(&idle), "Ben's recording has stopped or fails");
+        let full = Status { disk_left_mb: Some(190), ..idle.clone() };
+        assert_eq!(text(&full), "Ben's recording has stopped: 190 MB are left on its disk");
+        assert_eq!(stands(false, &full), None);
+        let fills = Status { disk_left_mb: Some(900), dropped: 2, ..well() };
+        assert_eq!(text(&fills), "Ben's disk has 900 MB left for the recording");
+        assert_eq!(text(&Status { dropped: 2, ..well() }), "Ben's recording lost 2 pictures");
     }
 }

@@ -94,9 +94,12 @@ pub fn draw(frame: &mut Frame, snapshot: &Snapshot, state: &DashboardState) {
     let density = Density::of(area);
     let mut upper = above_the_log(snapshot, state, width, density, right.is_some());
     let below = below_the_log(snapshot, state, width, density);
-    upper.shrink(height.saturating_sub(below.len() + 1 + LOG));
+    let loud = sections::troubles_of_others(snapshot, width, &state.palette);
+    upper.shrink(height.saturating_sub(below.len() + loud.len() + 1 + LOG));
     let mut lines = upper.lines();
     // Whatever is still too much goes at the end of the upper part: its beginning matters most.
+    lines.truncate(height.saturating_sub(below.len() + loud.len()));
+    lines.extend(loud);
     lines.truncate(height.saturating_sub(below.len()));
     let room = height - lines.len() - below.len().min(height);
     if room > 0 {

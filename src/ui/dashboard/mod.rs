@@ -150,8 +150,11 @@ impl<'a, S: Session> Dashboard<'a, S> {
             if due && !self.lost && !self.screen.is_away() {
                 self.state.absorb(&snapshot, now);
                 let state = &self.state;
-                let result = self.terminal.draw(|frame| draw::draw(frame, &snapshot, state));
-                if let Err(e) = result {
+                let result =
+                    self.terminal.draw(|frame| draw::draw(frame, &snapshot, state)).map(drop);
+                let rings = std::mem::take(&mut self.state.bell);
+                let rung = if rings { terminal::ring() } else { Ok(()) };
+                if let Err(e) = result.and(rung) {
                     self.lose(&e);
                 }
                 drawn = Some((now, snapshot));

@@ -161,6 +161,14 @@ pub fn trouble(s: &Snapshot, width: usize, palette: &Palette) -> Option<Line<'st
     Some(Line::styled(fit(&format!("  ! {}", printable(trouble)), width), palette.bad))
 }
 
+/// Whose recording is in trouble: somebody else may see it before the one who sits there.
+pub fn troubles_of_others(s: &Snapshot, width: usize, palette: &Palette) -> Vec<Line<'static>> {
+    let line = |trouble: &String| {
+        Line::styled(fit(&format!("  ! {}", printable(trouble)), width), palette.bad)
+    };
+    s.peers.iter().filter_map(|peer| peer.trouble.as_ref()).map(line).collect()
+}
+
 /// Length, size and disk.
 pub fn file(s: &Snapshot, palette: &Palette) -> Line<'static> {
     let mut spans = Vec::new();

@@ -1,7 +1,7 @@
 //! What the dashboard remembers between two drawings: the log, the meter's held peak, what is
 //! open on the screen. Time comes in as a parameter.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::ui::entry::Entry;
 use crate::ui::keys;
@@ -118,6 +118,10 @@ pub struct DashboardState {
     /// Each participant's last minutes.
     pub past: BTreeMap<u8, Past>,
     second: i64,
+    /// Whose recording is in trouble: members by id, `None` for the own one.
+    troubled: BTreeSet<Option<u8>>,
+    /// It is time to be heard: a trouble has begun.
+    pub bell: bool,
     /// The engine's log as of the last snapshot.
     seen: Vec<String>,
 }
@@ -159,6 +163,8 @@ impl DashboardState {
             talk: TalkKey::default(),
             past: BTreeMap::new(),
             second: -1,
+            troubled: BTreeSet::new(),
+            bell: false,
             seen: Vec::new(),
         }
     }
@@ -186,6 +192,11 @@ impl DashboardState {
             }
             self.past.retain(|id, _| snapshot.peers.iter().any(|peer| peer.stats.id == *id));
         }
+        let members = snapshot.peers.iter().filter(|peer| peer.trouble.is_some());
+        let own = snapshot.recording_trouble.iter().map(|_| None);
+        let troubled: BTreeSet<_> = members.map(|peer| Some(peer.stats.id)).chain(own).collect();
+        self.bell |= !troubled.is_subset(&self.troubled);
+        self.troubled = troubled;
         self.detail &= !snapshot.peers.is_empty();
     }
 
@@ -272,6 +283,32 @@ mod tests {
         assert_eq!(state.past[&2].latency.len(), PAST);
         state.absorb(&Snapshot { session_seconds: 1e3, ..Snapshot::default() }, Micros(0));
         assert!(state.past.is_empty());
+    }
+
+    #[test]
+    fn a_trouble_is_heard_once_when_it_begins() {
+        let mut state = DashboardState::new(Palette::PLAIN);
+        let mut rings = |ids: &[u8], own: bool| {
+            let trouble = Some("it has stopped".to_owned());
+            let peer = |id: &u8| PeerView {
+                stats: PeerStats { id: *id, ..PeerStats::default() },
+                trouble: trouble.clone(),
+                ..PeerView::default()
+            };
+            let snapshot = Snapshot {
+                peers: ids.iter().map(peer).collect(),
+                recording_trouble: trouble.clone().filter(|_| own),
+                ..Snapshot::default()
+            };
+            state.absorb(&snapshot, Micros(0));
+            std::mem::take(&mut state.bell)
+        };
+        assert!(!rings(&[], false));
+        assert!(rings(&[2], false) && !rings(&[2], false), "once");
+        assert!(rings(&[1, 2], false), "another one");
+        assert!(!rings(&[1], false), "one is well again");
+        assert!(rings(&[1], true) && !rings(&[], true) && !rings(&[], false));
+        assert!(rings(&[2], false), "it begins anew");
     }
 
     #[test]

@@ -44,7 +44,7 @@ const COLUMNS: &[Column] = &[
     Column {
         title: "Jitter",
         width: 8,
-        rank: 3,
+        rank: 4,
         cell: |p, c| {
             let jitter = p.stats.jitter_ms;
             (format!("{jitter:.1} ms"), c.judge(jitter, 15.0, 30.0))
@@ -53,7 +53,7 @@ const COLUMNS: &[Column] = &[
     Column {
         title: "Latency",
         width: 8,
-        rank: 2,
+        rank: 3,
         cell: |p, c| {
             let latency = p.stats.audio_latency_ms;
             (format!("{latency:.0} ms"), c.judge(latency, 100.0, 200.0))
@@ -68,7 +68,7 @@ const COLUMNS: &[Column] = &[
             (format!("{depth:.1} ms"), c.judge(depth, 25.0, 31.0))
         },
     },
-    Column { title: "File", width: 9, rank: 4, cell: file },
+    Column { title: "File", width: 7, rank: 2, cell: file },
     Column {
         title: "Made up",
         width: 9,
@@ -97,6 +97,7 @@ const COLUMNS: &[Column] = &[
 fn file(p: &PeerView, c: &Palette) -> (String, Style) {
     let PeerHealth { recording, dropped, little_space, clipping, .. } = p.stats.health;
     match (recording, dropped, little_space, clipping) {
+        (false, ..) if p.trouble.is_some() => ("fails".to_owned(), c.bad),
         (false, ..) => ("no".to_owned(), c.caution),
         (_, 1.., ..) => (format!("-{dropped}"), c.bad),
         (_, _, true, _) => ("disk!".to_owned(), c.bad),

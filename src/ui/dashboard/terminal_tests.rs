@@ -11,7 +11,7 @@ use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system}
 use crate::ui::after::{self, Checked, Facts};
 use crate::ui::fake::FakeSession;
 use crate::ui::inputs;
-use crate::ui::model::{Event, Finished, Snapshot, UnfinishedView};
+use crate::ui::model::{Event, Finished, PeerView, Snapshot, UnfinishedView};
 
 /// Tells [`child`] that it is one, and what to do.
 const ROLE: &str = "HYPERZOOM_TEST_DASHBOARD";
@@ -30,7 +30,17 @@ fn child() {
         count: 2,
         percent: None,
     });
-    let snapshot = Snapshot { phase: "in the call".into(), unfinished, ..Snapshot::default() };
+    let trouble = (role == "trouble").then(|| PeerView {
+        name: "Ben".into(),
+        trouble: Some("Ben's recording has stopped or fails".into()),
+        ..PeerView::default()
+    });
+    let snapshot = Snapshot {
+        phase: "in the call".into(),
+        unfinished,
+        peers: trouble.into_iter().collect(),
+        ..Snapshot::default()
+    };
     let session = FakeSession {
         snapshot: RefCell::new(Arc::new(snapshot)),
         panics_after: (role == "panic").then(|| Cell::new(5)),
@@ -64,6 +74,8 @@ fn child() {
 
 struct Screen {
     parser: Mutex<vt100::Parser>,
+    /// All that the program wrote.
+    raw: Mutex<Vec<u8>>,
     changed: Condvar,
 }
 
@@ -88,6 +100,7 @@ impl Run {
         drop(pty.slave);
         let screen = Arc::new(Screen {
             parser: Mutex::new(vt100::Parser::new(ROWS, COLUMNS, 0)),
+            raw: Mutex::default(),
             changed: Condvar::new(),
         });
         let theirs = screen.clone();
@@ -95,6 +108,7 @@ impl Run {
         std::thread::spawn(move || {
             let mut bytes = [0; 4096];
             while let Ok(n @ 1..) = reader.read(&mut bytes) {
+                theirs.raw.lock().expect("no panic").extend_from_slice(&bytes[..n]);
                 theirs.parser.lock().expect("no panic").process(&bytes[..n]);
                 theirs.changed.notify_all();
             }
@@ -206,6 +220,22 @@ fn what_libraries_print_goes_into_the_log() {
     assert!(header.contains("HyperZoom"), "nothing is smeared over: {header}");
     run.press("qq");
     run.shows("ends [EndKey]");
+    run.is_restored();
+}
+
+#[test]
+fn a_guest_s_trouble_stands_above_the_log_and_rings_once() {
+    let mut run = Run::start("trouble");
+    run.shows("! Ben's recording has stopped or fails");
+    // Drawn again and again.
+    for shown in ["close this help", "End the call?"] {
+        run.press(if shown.starts_with("close") { "?" } else { "?q" });
+        run.shows(shown);
+    }
+    run.press("q");
+    run.shows("ends [EndKey]");
+    let bells = run.screen.raw.lock().expect("no panic").iter().filter(|b| **b == 7).count();
+    assert_eq!(bells, 1);
     run.is_restored();
 }
 

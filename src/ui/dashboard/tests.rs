@@ -156,6 +156,16 @@ fn in_trouble() -> Snapshot {
     s
 }
 
+/// A guest's recording has stopped, another's disk fills.
+fn guest_trouble() -> Snapshot {
+    let mut s = in_call();
+    s.peers[0].trouble = Some("Bob's recording has stopped: 190 MB are left on its disk".into());
+    s.peers[0].stats.health.recording = false;
+    s.peers[1].trouble =
+        Some("Chloé Dubois-Martin's disk has 900 MB left for the recording".into());
+    s
+}
+
 /// All at once: somebody knocks, and things go wrong.
 fn crowded() -> Snapshot {
     let mut s = in_trouble();
@@ -165,6 +175,8 @@ fn crowded() -> Snapshot {
         address: "198.51.100.23:50112".into(),
         code: "481516".into(),
     }];
+    s.peers[1].trouble = Some("Chloé Dubois-Martin's recording has stopped or fails".into());
+    s.peers[1].stats.health.recording = false;
     s
 }
 
@@ -223,6 +235,10 @@ looks! {
     in_call_200x60: in_call(), 200, 60;
     trouble_200x60: in_trouble(), 200, 60;
     ending_200x60: ending(), 200, 60;
+    guest_trouble_60x18: guest_trouble(), 60, 18;
+    guest_trouble_80x24: guest_trouble(), 80, 24;
+    guest_trouble_120x40: guest_trouble(), 120, 40;
+    guest_trouble_200x60: guest_trouble(), 200, 60;
     crowded_60x18: crowded(), 60, 18;
     crowded_80x24: crowded(), 80, 24;
     crowded_100x32: crowded(), 100, 32;
