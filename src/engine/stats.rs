@@ -27,7 +27,7 @@ use crate::recording::aac;
 use crate::recording::space::{TRACK_BPS, seconds_left};
 use crate::ui::model::{
     ClockView, DiskStats, LiveStats, MicStats, PeerStats, PeerVideo, PeerView, RecordingStats,
-    SentVideo, Snapshot, SoundDeviceStats, SoundStats, Stats,
+    SPEAKING_DB, SentVideo, Snapshot, SoundDeviceStats, SoundStats, Stats,
 };
 use crate::ui::window::wire::TileInfo;
 use crate::units::{MAX_PARTICIPANTS, Micros, ParticipantId};
@@ -435,14 +435,12 @@ pub fn volume(feeds: &[PlayoutGauge], index: usize) -> f64 {
 
 /// Tiles of the window: the own one and the others'.
 pub fn tiles(snapshot: &Snapshot) -> ((u8, TileInfo), Vec<(u8, TileInfo)>) {
-    /// Louder than this counts as speaking, dBFS.
-    const SPEAKING: f32 = -40.0;
     let own = TileInfo {
         name: snapshot.own_name.clone(),
         muted: snapshot.muted,
         camera_off: snapshot.camera_off,
         silent: false,
-        speaking: !snapshot.muted && snapshot.mic_rms_db > SPEAKING,
+        speaking: !snapshot.muted && snapshot.mic_rms_db > SPEAKING_DB,
         own: true,
         hushed: snapshot.hushed,
         ..TileInfo::default()
@@ -456,7 +454,7 @@ pub fn tiles(snapshot: &Snapshot) -> ((u8, TileInfo), Vec<(u8, TileInfo)>) {
                 muted: p.muted,
                 camera_off: p.camera_off,
                 silent: p.silent,
-                speaking: p.level_db > SPEAKING,
+                speaking: p.speaking(),
                 unheard: p.stats.volume == 0.0,
                 ..TileInfo::default()
             };

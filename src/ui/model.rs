@@ -712,3 +712,13 @@ pub struct PeerView {
     /// The second's figures.
     pub stats: PeerStats,
 }
+
+/// Louder than this counts as speaking, dBFS.
+pub const SPEAKING_DB: f32 = -40.0;
+
+impl PeerView {
+    /// It is heard, and loud enough for speech.
+    pub fn speaking(&self) -> bool {
+        !self.muted && !self.silent && self.level_db > SPEAKING_DB
+    }
+}

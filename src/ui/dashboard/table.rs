@@ -4,7 +4,7 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use super::state::DashboardState;
-use crate::ui::cells::{fit, pad_left};
+use crate::ui::cells::{cells, fit, pad_left};
 use crate::ui::format::printable;
 use crate::ui::meter::meter;
 use crate::ui::model::{PathKind, PeerHealth, PeerView, Snapshot, decibels};
@@ -12,8 +12,14 @@ use crate::ui::palette::Palette;
 
 /// Cells for a name at least.
 const NAME: usize = 12;
+/// Cells of a name beside what is told of it, at least.
+const SHORTEST: usize = 4;
 /// Cells of a peer's level meter.
 const LEVEL: usize = 10;
+
+/// Whether there is a picture, until there is room for more about it.
+const CAMERA: &str = "Cam";
+const PICTURE: &str = "Picture";
 
 struct Column {
     title: &'static str,
@@ -62,7 +68,7 @@ const COLUMNS: &[Column] = &[
     Column {
         title: "Buffer",
         width: 8,
-        rank: 5,
+        rank: 7,
         cell: |p, c| {
             let depth = p.stats.playout_ms;
             (format!("{depth:.1} ms"), c.judge(depth, 25.0, 31.0))
@@ -71,26 +77,27 @@ const COLUMNS: &[Column] = &[
     Column { title: "File", width: 7, rank: 2, cell: file },
     Column {
         title: "Made up",
-        width: 9,
-        rank: 7,
+        width: 8,
+        rank: 5,
         cell: |p, c| {
             let share = p.stats.concealed_percent;
             (format!("{share:.1} %"), c.judge(share, 1.0, 5.0))
         },
     },
+    Column { title: CAMERA, width: 5, rank: 6, cell: camera },
     Column {
         title: "Sent",
         width: 11,
-        rank: 8,
+        rank: 9,
         cell: |p, _| (format!("{:.0} kbit/s", p.stats.sent_kbps), Style::new()),
     },
     Column {
         title: "Received",
         width: 11,
-        rank: 9,
+        rank: 10,
         cell: |p, _| (format!("{:.0} kbit/s", p.stats.received_kbps), Style::new()),
     },
-    Column { title: "Picture", width: 12, rank: 6, cell: picture },
+    Column { title: PICTURE, width: 12, rank: 8, cell: picture },
 ];
 
 /// What the participant's own recording does, the worst first.
@@ -103,6 +110,14 @@ fn file(p: &PeerView, c: &Palette) -> (String, Style) {
         (_, _, true, _) => ("disk!".to_owned(), c.bad),
         (.., true) => ("loud!".to_owned(), c.caution),
         _ => ("ok".to_owned(), c.good),
+    }
+}
+
+fn camera(p: &PeerView, c: &Palette) -> (String, Style) {
+    match (&p.stats.video, p.camera_off) {
+        (_, true) => ("off".to_owned(), c.quiet),
+        (Some(_), _) => ("on".to_owned(), Style::new()),
+        (None, _) => ("-".to_owned(), c.quiet),
     }
 }
 
@@ -135,12 +150,13 @@ pub fn table(s: &Snapshot, state: &DashboardState, width: usize) -> Vec<Line<'st
             (false, false) => Span::raw("  "),
         };
         let own = if peer.silent { palette.bad } else { palette.strong };
-        let mut spans = vec![mark, Span::styled(fit(&named(peer), name), own)];
+        let mut spans = vec![mark, Span::styled(named(peer, name), own)];
         for column in &columns {
             let (text, style) = (column.cell)(peer, palette);
             spans.push(Span::styled(pad_left(&text, column.width), style));
         }
-        spans.push(Span::raw("  "));
+        spans.push(Span::raw(" "));
+        spans.push(Span::styled(if peer.speaking() { "●" } else { " " }, palette.good));
         if peer.silent {
             spans.push(Span::styled(fit("unheard", LEVEL), palette.bad));
         } else if peer.muted {
@@ -153,19 +169,27 @@ pub fn table(s: &Snapshot, state: &DashboardState, width: usize) -> Vec<Line<'st
     lines
 }
 
-/// The name, and how it is reached where that is not the ordinary way.
-fn named(peer: &PeerView) -> String {
-    let mut name = printable(&peer.name);
-    match peer.stats.volume {
-        0.0 => name.push_str(" (muted here)"),
-        1.0 => {}
-        volume => name.push_str(&format!(" {:+.0} dB", decibels(volume))),
-    }
-    match peer.path {
-        PathKind::Direct => name,
-        PathKind::Local => format!("{name} (local)"),
-        PathKind::Relay => format!("{name} (relay)"),
-    }
+/// The name in so many cells, with how it is heard and how it is reached where that is not the ordinary
+/// way: a long name gives way to the first, the second to a name.
+fn named(peer: &PeerView, width: usize) -> String {
+    let name = printable(&peer.name);
+    let heard = match peer.stats.volume {
+        0.0 => " (muted here)".to_owned(),
+        1.0 => String::new(),
+        volume => format!(" {:+.0} dB", decibels(volume)),
+    };
+    let reached = match peer.path {
+        PathKind::Direct => "",
+        PathKind::Local => " (local)",
+        PathKind::Relay => " (relay)",
+    };
+    let least = SHORTEST.min(cells(&name));
+    let how = match format!("{heard}{reached}") {
+        both if cells(&both) + least <= width => both,
+        _ => heard,
+    };
+    let room = width.saturating_sub(cells(&how));
+    fit(&format!("{}{how}", fit(&name, cells(&name).min(room))), width)
 }
 
 /// The columns that fit beside a name and a meter.
@@ -181,5 +205,10 @@ fn shown(width: usize) -> Vec<&'static Column> {
         room -= column.width;
         last = Some(column.rank);
     }
-    COLUMNS.iter().filter(|c| last.is_some_and(|last| c.rank <= last)).collect()
+    let mut shown: Vec<&Column> =
+        COLUMNS.iter().filter(|c| last.is_some_and(|last| c.rank <= last)).collect();
+    if shown.iter().any(|c| c.title == PICTURE) {
+        shown.retain(|c| c.title != CAMERA);
+    }
+    shown
 }

@@ -320,6 +320,35 @@ fn a_marker_s_note_is_written_in_the_last_line() {
 }
 
 #[test]
+fn whose_camera_is_off_what_is_made_up_and_who_speaks_is_seen_at_80x24() {
+    let mut s = in_trouble();
+    s.peers[2].level_db = -62.0;
+    s.peers[2].stats.concealed_percent = 3.4;
+    (s.peers[1].muted, s.peers[1].level_db) = (false, -25.0);
+    let text = drawn(&s, &state_for(&s), 80, 24).to_string();
+    let line = |name: &str| text.lines().find(|line| line.contains(name)).expect("a line");
+    let heading = line("Made up");
+    assert!(heading.contains(" Cam "), "{text}");
+    assert!(line("田").contains("3.4 %  off"), "{text}");
+    assert!(line("Chlo").contains(" on ●"), "{text}");
+    assert!(!line("田").contains('●') && !line("Bob").contains('●'), "{text}");
+    // More about the picture takes the place of that word.
+    let wide = drawn(&s, &state_for(&s), 120, 40).to_string();
+    assert!(wide.contains("camera off") && !wide.contains(" Cam "), "{wide}");
+}
+
+#[test]
+fn how_somebody_is_heard_stays_beside_a_long_name() {
+    let mut s = in_call();
+    s.peers[1].stats.volume = 0.5;
+    s.peers[1].path = crate::ui::model::PathKind::Relay;
+    let text = drawn(&s, &state_for(&s), 80, 24).to_string();
+    assert!(text.contains("… -6 dB  "), "{text}");
+    let text = drawn(&s, &state_for(&s), 120, 40).to_string();
+    assert!(text.contains(" -6 dB (relay)"), "{text}");
+}
+
+#[test]
 fn keys_are_for_the_participant_that_is_selected() {
     let mut s = in_call();
     let mut state = state_for(&s);
