@@ -173,6 +173,7 @@ impl Gauges {
         self.input = m.shared.input.take().unwrap_or(self.input);
         let level = std::mem::take(&mut self.second).level();
         Stats {
+            timecode: timecode(m),
             recording: self.recording,
             disk: self.disk,
             mic: MicStats {
@@ -372,6 +373,7 @@ impl Gauges {
             _ => "in the call".to_owned(),
         };
         Snapshot {
+            timecode: timecode(m),
             session_seconds: m.shared.session_now().map_or(0.0, |t| t.as_secs_f64()),
             own_id: state.own_id.map(|id| id.0),
             own_name: m.config.name.clone(),
@@ -426,6 +428,11 @@ impl Gauges {
             },
         }
     }
+}
+
+/// The recording's timecode now.
+fn timecode(m: &Meters<'_>) -> Option<String> {
+    m.shared.session_now().and_then(|now| m.record.timecode_at(now))
 }
 
 /// How loud a participant is heard here.

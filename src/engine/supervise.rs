@@ -318,7 +318,8 @@ impl Supervisor {
                 let note = note.as_deref().map(marker_note).filter(|note| !note.is_empty());
                 let at = SessionMicros(now.0 - i64::from(*ago_ms) * 1_000);
                 let number = self.record.mark(at, note.as_deref());
-                self.events.send(Event::Marker { number, note });
+                let timecode = self.record.timecode_at(at);
+                self.events.send(Event::Marker { number, note, timecode });
             }
             return;
         }

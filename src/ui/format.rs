@@ -165,9 +165,10 @@ pub fn describe(event: &Event, names: &Names) -> Option<String> {
         Event::PeerSlept { id, seconds } => {
             format!("{}'s computer was asleep for {seconds:.1} s", names.of(*id))
         }
-        Event::Marker { number, note: None } => format!("marker {number}"),
-        Event::Marker { number, note: Some(note) } => {
-            format!("marker {number}: {}", printable(note))
+        Event::Marker { number, note, timecode } => {
+            let at = timecode.as_ref().map_or(String::new(), |code| format!(" at {code}"));
+            let note = note.as_ref().map_or(String::new(), |note| format!(": {}", printable(note)));
+            format!("marker {number}{at}{note}")
         }
         Event::PortMapping { state, method, external, invite } => {
             let method = method.map_or(String::new(), |m| format!(" by {m}"));
@@ -314,6 +315,17 @@ mod tests {
     fn a_name_cannot_steer_the_terminal() {
         let joined = Event::PeerJoined { id: 1, name: "\u{1b}[2JBob\r\n".to_owned() };
         assert_eq!(describe(&joined, &Names::default()).as_deref(), Some("[2JBob joined"));
+    }
+
+    #[test]
+    fn a_marker_tells_its_timecode() {
+        let line = |note: Option<&str>, timecode: Option<&str>| {
+            let (note, timecode) = (note.map(str::to_owned), timecode.map(str::to_owned));
+            describe(&Event::Marker { number: 2, note, timecode }, &Names::default()).unwrap()
+        };
+        assert_eq!(line(Some("quote"), Some("21:15:00:15")), "marker 2 at 21:15:00:15: quote");
+        assert_eq!(line(None, Some("21:15:00:15")), "marker 2 at 21:15:00:15");
+        assert_eq!(line(None, None), "marker 2");
     }
 
     #[test]

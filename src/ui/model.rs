@@ -119,6 +119,9 @@ pub enum Event {
         /// What it is, where that was said.
         #[serde(skip_serializing_if = "Option::is_none")]
         note: Option<String>,
+        /// The instant's timecode in the recording, `HH:MM:SS:FF`; absent before there is one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        timecode: Option<String>,
     },
     /// This computer was asleep, and is awake again.
     Slept {
@@ -235,6 +238,10 @@ pub enum PathKind {
 #[derive(Clone, Debug, Default, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Stats {
+    /// Timecode of this instant in the recording, `HH:MM:SS:FF`, 30 fps non-drop, as an editor sees it;
+    /// absent before the recording has begun.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timecode: Option<String>,
     /// The file being written; absent before the recording has begun.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recording: Option<RecordingStats>,
@@ -603,6 +610,8 @@ pub struct FinishedPart {
 pub struct Snapshot {
     /// Seconds of the session clock.
     pub session_seconds: f64,
+    /// Timecode of this instant in the recording, `HH:MM:SS:FF`; `None` before it has begun.
+    pub timecode: Option<String>,
     /// Own id; `None` before WELCOME and for `record`.
     pub own_id: Option<u8>,
     /// Own display name.

@@ -42,9 +42,10 @@ use crate::recording::budget::Budget;
 use crate::recording::grid::GridCounts;
 use crate::recording::h264::{self, VideoEncoder, VideoParameters};
 use crate::recording::metadata::{Event as Note, Kind, Tone};
+use crate::recording::mp4::{FRAMES_PER_DAY, Timecode};
 use crate::ui::model::RecordingStats;
 use crate::ui::notice::Notice;
-use crate::units::{MediaTime, Micros, SessionMicros};
+use crate::units::{MediaTime, Micros, RECORDING_FPS, SessionMicros};
 use crate::video::scale::{LARGEST, down_to};
 
 /// Name of the recording in the session's folder (PRD 7); see [`part::file_name`] for further ones.
@@ -96,6 +97,14 @@ impl Start {
         let day = 24 * 3600 * 30;
         let frames = at_t0.rem_euclid(86_400_000_000) * 30 / 1_000_000 + self.first_slot as i64;
         frames.rem_euclid(day) as u32
+    }
+
+    /// The timecode of an instant, as an editor sees it in the file and in `sync_timecodes.txt`.
+    pub fn timecode_at(&self, at: SessionMicros) -> Timecode {
+        let day = i64::from(FRAMES_PER_DAY);
+        let after = MediaTime::from_micros(at.since(self.file()), RECORDING_FPS).ticks;
+        let frame = (i64::from(self.timecode()) + after).rem_euclid(day);
+        Timecode { start_frame: u32::try_from(frame).expect("less than a day's frames") }
     }
 }
 
@@ -236,6 +245,11 @@ impl RecordShared {
             let place = notes.partition_point(|before| before.session_us <= note.session_us);
             notes.insert(place, note);
         }
+    }
+
+    /// The timecode of an instant; `None` before the recording has begun.
+    pub fn timecode_at(&self, at: SessionMicros) -> Option<String> {
+        self.start.get().map(|start| start.timecode_at(at).to_string())
     }
 
     /// The person marks an instant; gives the marker's number.
@@ -505,6 +519,28 @@ mod tests {
         assert_eq!(start.timecode(), (23 * 3600 + 3) * 30 + 15);
         start.utc_offset_seconds = 7_200;
         assert_eq!(start.timecode(), 3 * 30 + 15);
+    }
+
+    #[test]
+    fn an_instant_has_one_timecode_whichever_file_it_is_counted_from() {
+        let start = |first_slot| Start {
+            t0: SessionMicros(3_000_000),
+            first_slot,
+            epoch_utc_micros: 23 * 3_600_000_000 + 3_599 * 1_000_000,
+            utc_offset_seconds: 0,
+        };
+        // 23:59:59 at session zero, three seconds more at T0.
+        assert_eq!(start(0).timecode_at(SessionMicros(3_000_000)).to_string(), "00:00:02:00");
+        assert_eq!(start(0).timecode_at(SessionMicros(1_500_000)).to_string(), "00:00:00:15");
+        assert_eq!(start(0).timecode_at(SessionMicros(0)).to_string(), "23:59:59:00");
+        for micros in [0, 2_999_999, 3_016_000, 3_034_000, 90_000_001] {
+            let at = SessionMicros(micros);
+            assert_eq!(start(0).timecode_at(at), start(1_000).timecode_at(at), "{micros}");
+        }
+        for slot in [0, 1, 7, 1_001] {
+            let code = start(0).timecode_at(start(0).slot(slot));
+            assert_eq!(code.start_frame, start(slot).timecode());
+        }
     }
 
     #[test]

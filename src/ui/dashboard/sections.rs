@@ -169,12 +169,18 @@ pub fn troubles_of_others(s: &Snapshot, width: usize, palette: &Palette) -> Vec<
     s.peers.iter().filter_map(|peer| peer.trouble.as_ref()).map(line).collect()
 }
 
-/// Length, size and disk.
+/// Timecode as the editor will see it, size and disk; the length is in the header.
 pub fn file(s: &Snapshot, palette: &Palette) -> Line<'static> {
     let mut spans = Vec::new();
     match &s.recording {
         Some(r) => {
-            spans.push(Span::raw(format!("  {}", clock_frames(r.seconds))));
+            match &s.timecode {
+                Some(code) => {
+                    spans.push(Span::styled("  TC ", palette.quiet));
+                    spans.push(Span::raw(code.clone()));
+                }
+                None => spans.push(Span::raw(format!("  {}", clock_frames(r.seconds)))),
+            }
             spans.push(Span::raw(format!("   {}", bytes(r.bytes))));
         }
         None => spans.push(Span::styled("  nothing recorded yet", palette.quiet)),

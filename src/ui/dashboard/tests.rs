@@ -114,6 +114,7 @@ fn in_call() -> Snapshot {
     log.push("00:01:02  田中さくら joined".into());
     Snapshot {
         phase: "in the call".into(),
+        timecode: Some("20:27:34:17".into()),
         recording: Some(recording),
         recording_path:
             "/home/ana/HyperZoom/recordings/2026-02-27_20-15-00_Episode 12/local_recording.mp4"

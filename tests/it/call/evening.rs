@@ -77,12 +77,13 @@ fn an_evening_by_keys_from_the_headphones_to_the_verdict() {
     ana.press("\u{1b}");
     ana.hides("from mouth to ear");
     ana.press("b");
-    ana.shows("marker 1");
+    ana.shows("marker 1 at ");
     // What is typed into a note is no command.
     ana.press("nmute q");
     ana.shows("Marker: mute q");
     ana.press("\r");
-    ana.shows("marker 2: mute q");
+    ana.shows("marker 2 at ");
+    let shown_at = ana.text_after("marker 1 at ", "HH:MM:SS:FF".len());
     ana.press("?");
     ana.shows("close this help");
     ana.press("?");
@@ -112,8 +113,15 @@ fn an_evening_by_keys_from_the_headphones_to_the_verdict() {
     ana.is_restored();
 
     let folder = std::fs::read_dir(&output).expect("a folder").next().expect("an entry");
-    let metadata = folder.expect("an entry").path().join("session_metadata.json");
+    let folder = folder.expect("an entry").path();
+    let metadata = folder.join("session_metadata.json");
     let text = std::fs::read_to_string(metadata).expect("it is there");
+    // The line that the person saw is what the editor reads.
+    let times = folder.join("sync_timecodes.txt");
+    let times = std::fs::read_to_string(times).expect("it is there");
+    let code = times.lines().find(|line| line.contains("marker 1")).expect("the marker");
+    let code = code.split_whitespace().next().expect("a timecode");
+    assert_eq!(shown_at, code, "{times}");
     assert!(text.contains("marker 1") && text.contains("marker 2: mute q"), "{text}");
     bob.command("end");
     bob.finished();

@@ -72,6 +72,13 @@ impl Terminal {
         self.screen.0.lock().expect("no panic").screen().contents().contains(text)
     }
 
+    /// So many characters behind a text that the screen shows.
+    pub fn text_after(&self, text: &str, length: usize) -> String {
+        let contents = self.screen.0.lock().expect("no panic").screen().contents();
+        let at = contents.find(text).expect("it is on the screen") + text.len();
+        contents[at..].chars().take(length).collect()
+    }
+
     /// Waits until it does not show it any more.
     #[track_caller]
     pub fn hides(&self, text: &str) {
