@@ -231,7 +231,8 @@ fn invite(e: &MalformedInvite) -> (&'static str, &'static str) {
         }
         MalformedInvite::Address(_) => (
             "invite-address",
-            "A character that no address has: a quote, a word of the chat that the invite was copied from.",
+            "A character that no address has: a quote, a word of the chat that the invite was copied from; \
+             or numbers that are no IP address.",
         ),
         MalformedInvite::Key(MalformedKey::Length(_)) => (
             "invite-key-length",

@@ -96,6 +96,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn in_a_pasted_line_every_flag_of_join_is_passed_over_with_its_value() {
+        let mut program = crate::cli::command();
+        program.build();
+        let join = program.find_subcommand("join").expect("it is one");
+        let mut seen = 0;
+        for flag in join.get_arguments().filter_map(clap::Arg::get_long) {
+            let arg = join.get_arguments().find(|arg| arg.get_long() == Some(flag));
+            let value = arg.is_some_and(|arg| arg.get_action().takes_values());
+            let value = if value { " value" } else { "" };
+            let line = format!("hyperzoom join --{flag}{value} studio");
+            assert_eq!(in_line(&line), "studio", "{line}");
+            seen += 1;
+        }
+        assert!(seen > 20, "{seen}");
+    }
+
+    #[test]
     fn only_the_first_line_of_standard_input_is_the_invite() {
         let mut input = &b"1.2.3.4:7000\n{\"do\":\"mute\"}\n"[..];
         assert_eq!(read_line(&mut input).ok().as_deref(), Some("1.2.3.4:7000\n"));

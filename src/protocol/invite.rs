@@ -3,7 +3,7 @@
 //! Pure text. A key is never shown by `Debug`.
 
 use std::fmt;
-use std::net::Ipv6Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use data_encoding::{BASE32_NOPAD, BASE32_NOPAD_NOCASE};
@@ -118,8 +118,7 @@ impl FromStr for Invite {
         if address.is_empty() {
             return Err(MalformedInvite::NoAddress(place.to_owned()));
         }
-        let plain = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_');
-        if !is_ipv6(address) && !address.chars().all(plain) {
+        if !is_ipv6(address) && !is_host(address) {
             return Err(MalformedInvite::Address(address.to_owned()));
         }
         let port = match port {
@@ -133,26 +132,148 @@ impl FromStr for Invite {
     }
 }
 
-/// The invite in what was copied: alone, in quotes, or in the whole `hyperzoom join '…'` that a host
-/// shows, with whatever the chat put in front of it.
-pub fn in_line(text: &str) -> &str {
-    let text = text.trim();
-    let place = match text.find("hyperzoom join ") {
-        Some(at) => text[at + "hyperzoom join ".len()..].trim_start(),
-        None => text,
-    };
-    for quote in ['\'', '"', '`', '\u{2018}', '\u{201c}'] {
-        if let Some(rest) = place.strip_prefix(quote) {
-            // Word processors put their own quotes in the place of plain ones.
-            let end = rest.find(['\'', '"', '`', '\u{2019}', '\u{201d}']).unwrap_or(rest.len());
-            return rest[..end].trim();
+/// The program's flags that stand alone; all others have a word behind them (`--no-…` stands alone).
+const SWITCHES: [&str; 9] = [
+    "--yes",
+    "--json",
+    "--window",
+    "--mute",
+    "--camera-off",
+    "--raw-audio",
+    "--loop-files",
+    "--record-while-muted",
+    "--help",
+];
+/// Quotes that open. Word processors put their own in the place of plain ones.
+const OPENING: [char; 5] = ['\'', '"', '`', '\u{2018}', '\u{201c}'];
+/// Quotes that close.
+const CLOSING: [char; 5] = ['\'', '"', '`', '\u{2019}', '\u{201d}'];
+/// What a sentence has behind a word.
+const PUNCTUATION: [char; 6] = ['.', ',', ';', ')', '!', '?'];
+
+/// A word of what was copied.
+struct Word {
+    text: String,
+    quoted: bool,
+}
+
+impl Word {
+    /// A flag of a command; chats make one dash of two.
+    fn is_flag(&self) -> bool {
+        !self.quoted && self.text.starts_with(['-', '\u{2013}', '\u{2014}'])
+    }
+
+    /// The word behind it belongs to it.
+    fn takes_a_value(&self) -> bool {
+        let alone = self.text.starts_with("--no-") || SWITCHES.contains(&&*self.text);
+        self.is_flag() && !alone && !self.text.contains('=')
+    }
+
+    /// Without the end of a sentence.
+    fn bare(&self) -> &str {
+        if self.quoted { &self.text } else { self.text.trim_end_matches(PUNCTUATION) }
+    }
+
+    /// An address with a key, an IP address, or a name with a port: no word of a sentence is one.
+    fn is_place(&self) -> bool {
+        let text = self.bare();
+        let keyed = text
+            .split_once('#')
+            .is_some_and(|(place, key)| !key.is_empty() && place.parse::<Invite>().is_ok());
+        keyed
+            || text.parse::<Invite>().is_ok_and(|invite| {
+                let with_port = text.ends_with(&format!(":{}", invite.port));
+                with_port || invite.address.parse::<std::net::IpAddr>().is_ok()
+            })
+    }
+}
+
+/// What stands between spaces, line ends or quotes. `command`: quotes may hold spaces; in a chat they
+/// may be apostrophes.
+fn words(text: &str, command: bool) -> Vec<Word> {
+    let mut words = Vec::new();
+    let mut rest = text.trim_start();
+    while let Some(first) = rest.chars().next() {
+        if OPENING.contains(&first) {
+            let inside = &rest[first.len_utf8()..];
+            if let Some((within, behind)) = quoted(inside)
+                && (command || !within.contains(char::is_whitespace))
+            {
+                words.push(Word { text: within, quoted: true });
+                rest = behind.trim_start();
+                continue;
+            }
+            rest = inside;
         }
+        let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
+        words.push(Word { text: rest[..end].to_owned(), quoted: false });
+        rest = rest[end..].trim_start();
     }
-    match place.len() == text.len() {
-        true => text,
-        // Flags follow.
-        false => place.split_whitespace().next().unwrap_or(""),
+    words
+}
+
+/// What is in quotes, and what is behind them. A single word may be in several lines: so it is copied
+/// from a terminal that is too narrow for it.
+fn quoted(inside: &str) -> Option<(String, &str)> {
+    let end = inside.find(CLOSING)?;
+    let within = inside[..end].trim();
+    let behind = inside[end..].trim_start_matches(CLOSING);
+    match within.contains([' ', '\t']) {
+        true => Some((within.to_owned(), behind)),
+        false => Some((within.replace(['\r', '\n'], ""), behind)),
     }
+}
+
+/// What follows `hyperzoom join`.
+fn behind_the_command(text: &str) -> Option<&str> {
+    text.match_indices("hyperzoom").find_map(|(at, name)| {
+        let rest = &text[at + name.len()..];
+        let rest = rest.strip_prefix(".exe").unwrap_or(rest);
+        let rest = rest
+            .trim_start()
+            .strip_prefix("join")
+            .filter(|_| rest.starts_with(char::is_whitespace))?;
+        (rest.is_empty() || rest.starts_with(char::is_whitespace)).then_some(rest)
+    })
+}
+
+/// The invite in what was copied: alone, in quotes, or in the whole `hyperzoom join '…'` that a host
+/// shows, with whatever flags it has and the chat put around it. The whole text where there is none:
+/// what is wrong with it is told of that.
+pub fn in_line(text: &str) -> String {
+    let text = text.trim();
+    if let Some(rest) = behind_the_command(text) {
+        let mut value = false;
+        let found = words(rest, true).into_iter().find(|word| {
+            let skipped = std::mem::replace(&mut value, word.takes_a_value());
+            !skipped && !word.is_flag()
+        });
+        let first = |word: &Word| word.bare().split_whitespace().next().map(str::to_owned);
+        return found.as_ref().and_then(first).unwrap_or_else(|| text.to_owned());
+    }
+    let words = words(text, false);
+    match &words[..] {
+        [] => String::new(),
+        [alone] => alone.text.clone(),
+        _ => words
+            .iter()
+            .find(|word| word.is_place())
+            .map_or_else(|| text.to_owned(), |word| word.bare().to_owned()),
+    }
+}
+
+/// A host's name or address, as far as its letters tell: RFC 1123, section 2.1, but for underscores.
+fn is_host(text: &str) -> bool {
+    let plain = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_');
+    let dotless = text.strip_suffix('.').unwrap_or(text);
+    let labels = || dotless.split('.');
+    // As browsers see it: a name whose last part is a number is an IPv4 address or nothing.
+    let number = labels().next_back().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
+    text.chars().all(plain)
+        && labels().all(|label| !label.is_empty() && !label.starts_with('-'))
+        && (!number || text.parse::<Ipv4Addr>().is_ok())
+        // The program's own name, of a line that was copied in part.
+        && !text.eq_ignore_ascii_case("hyperzoom")
 }
 
 /// An IPv6 address, with or without a zone (`fe80::1%eth0`).
@@ -244,6 +365,16 @@ mod tests {
             "'host'",
             "a\u{7}b",
             "host#ÄAAQ",
+            "--name",
+            "-v",
+            "a.-b",
+            "a..b",
+            "300.1.1.1",
+            "1.2.3",
+            "7000",
+            "01.2.3.4",
+            "1.2.3.4.5:7000",
+            "hyperzoom",
         ] {
             assert!(text(wrong).contains("; try "), "{wrong}: {}", text(wrong));
         }
@@ -265,10 +396,77 @@ mod tests {
         }
         assert_eq!(in_line("hyperzoom join "), "hyperzoom join");
         assert_eq!(in_line("a b"), "a b", "what is wrong with it is told of the whole");
+        assert_eq!(in_line("hyperzoom join --name Bob"), "hyperzoom join --name Bob");
         assert_eq!(in_line("'"), "");
     }
 
+    #[test]
+    fn flags_and_what_the_chat_put_around_are_passed_over() {
+        for line in [
+            "hyperzoom join --name Bob 1.2.3.4:7000#KEY",
+            "hyperzoom join --name 'Bob the 2nd' 1.2.3.4:7000#KEY --mute",
+            "hyperzoom  join --yes --no-window '1.2.3.4:7000#KEY'",
+            "hyperzoom join --name=Bob --listen 0.0.0.0:7001 1.2.3.4:7000#KEY",
+            "hyperzoom.exe join \u{2014}name Bob 1.2.3.4:7000#KEY",
+            "hyperzoom join\n1.2.3.4:7000#KEY\nsee you",
+            "1.2.3.4:7000#KEY\nsee you at 8:30",
+            "here it is:\r\n1.2.3.4:7000#KEY\r\nsee you",
+            "it's #podcast time: '1.2.3.4:7000#KEY'",
+            "we are at 1.2.3.4:7000#KEY.",
+            // Copied from a terminal that is too narrow for it.
+            "hyperzoom join '1.2.3.4:70\n00#KEY'",
+            "hyperzoom join '1.2.3.4:7000#KEY see you",
+            "hyperzoom join '1.2.3.4:7000#KEY\nsee you, it's late",
+        ] {
+            assert_eq!(in_line(line), "1.2.3.4:7000#KEY", "{line}");
+        }
+        assert_eq!(in_line("hyperzoom join --yes studio"), "studio");
+        assert_eq!(in_line("call me at studio.example:7001, ok"), "studio.example:7001");
+        assert_eq!(in_line("see you\nlater"), "see you\nlater");
+    }
+
+    /// Words of a chat that are no addresses.
+    fn chat() -> impl Strategy<Value = Vec<&'static str>> {
+        let words = ["see", "you", "it's", "#podcast", "8:30", "--", "ok,", "300.1.1.1", "(now)"];
+        prop::collection::vec(prop::sample::select(words.to_vec()), 0..4)
+    }
+
+    /// Flags of the program, with their values.
+    fn flags() -> impl Strategy<Value = Vec<&'static str>> {
+        let flags = [
+            "--name Bob",
+            "--name 'Ann Lee'",
+            "--mic hw:1",
+            "--listen 0.0.0.0:7001",
+            "--duration=5m",
+            "--yes",
+            "--no-window",
+            "--output /tmp/a.b",
+        ];
+        prop::collection::vec(prop::sample::select(flags.to_vec()), 0..4)
+    }
+
     proptest! {
+        #[test]
+        fn an_invite_is_found_among_flags_and_chat(
+            key: [u8; 16],
+            port in 1u16..,
+            place in prop::sample::select(&["203.0.113.5", "studio.example", "2001:db8::7"][..]),
+            (before, after) in (chat(), chat()),
+            (left, right) in (flags(), flags()),
+            quote in prop::sample::select(&["", "'", "\""][..]),
+            end in prop::sample::select(&[" ", "\n", "\r\n"][..]),
+        ) {
+            let address = place.to_owned();
+            let invite = Invite { address, port, key: Some(InviteKey(key)) };
+            let alone = format!("{quote}{invite}{quote}");
+            let words = [&["hyperzoom join"][..], &left, &[&alone], &right].concat();
+            for core in [&alone, &words.join(" ")] {
+                let text = [&before[..], &[core], &after].concat().join(end);
+                prop_assert_eq!(in_line(&text).parse(), Ok(invite.clone()), "{}", text);
+            }
+        }
+
         #[test]
         fn an_invite_comes_back_from_its_text(bytes: [u8; 16], port in 1u16.., v6: bool, with_key: bool) {
             let invite = Invite {

@@ -30,9 +30,18 @@ impl Entry {
         self.before.is_empty() && self.after.is_empty()
     }
 
-    /// A pasted text, its control characters (line ends, above all) left out.
+    /// A pasted text in one line: a space stands for line ends, other control characters are left out.
     pub fn paste(&mut self, text: &str) {
-        text.trim().chars().for_each(|c| self.insert(c));
+        let mut apart = false;
+        for c in text.trim().chars() {
+            let breaks = matches!(c, '\r' | '\n' | '\t');
+            if breaks && !apart {
+                self.insert(' ');
+            } else if !breaks {
+                self.insert(c);
+            }
+            apart = breaks;
+        }
     }
 
     /// Whether a key means something in a line that is typed; what it means has then happened.
@@ -100,5 +109,10 @@ mod tests {
         entry.paste("\u{1b}[2J");
         assert!(!entry.text().contains('\u{1b}'));
         assert!(Entry::default().is_empty());
+    }
+
+    #[test]
+    fn lines_that_are_pasted_stay_apart() {
+        assert_eq!(Entry::new("one\r\ntwo\n\n\tthree\u{7}\n").text(), "one two three");
     }
 }

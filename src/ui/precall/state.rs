@@ -128,9 +128,9 @@ impl State {
         Action::Nothing
     }
 
-    /// A pasted text is an address, whatever the cursor stands in.
+    /// A pasted text is an address, whatever the cursor stands in, and whatever still has to be read.
     pub fn paste(&mut self, text: &str) -> Action {
-        if self.setup.headphones || self.setup.asked == Asked::Host {
+        if self.setup.asked == Asked::Host {
             return Action::Nothing;
         }
         let _ = self.join(true);
@@ -140,7 +140,8 @@ impl State {
         }
         self.field = Field::Address;
         self.refused = false;
-        self.entry.paste(text);
+        // Without what was copied with it: one sees what will be joined.
+        self.entry.paste(&in_line(text));
         Action::Nothing
     }
 

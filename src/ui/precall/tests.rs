@@ -10,6 +10,7 @@ use ratatui::backend::TestBackend;
 use super::draw::draw;
 use super::state::{Action, Field, State};
 use super::*;
+use crate::ui::entry::Entry;
 use crate::ui::palette::Colours;
 
 const INVITE: &str = "203.0.113.57:7000#AAAQEAYEAUDAOCAJBIFQYDIOB4";
@@ -209,6 +210,36 @@ fn an_address_is_typed_or_pasted_and_what_is_wrong_with_it_is_told() {
     let ctrl_u = KeyEvent::new(KeyCode::Char('u'), KeyModifiers::CONTROL);
     state.press(ctrl_u, &view);
     assert!(state.entry.is_empty());
+}
+
+#[test]
+fn of_a_chat_the_invite_is_pasted_and_never_a_flag() {
+    let mut state = state(Asked::Either, "");
+    state.paste(&format!("hyperzoom join --name Bob {INVITE}\nsee you\n"));
+    assert_eq!(state.entry.text(), INVITE);
+    state.paste(&format!("{INVITE}\nsee you"));
+    assert_eq!(state.entry.text(), INVITE);
+    // Typed, or given on the command line.
+    for (typed, wrong) in [
+        ("--name", "'--name' is neither a host name"),
+        ("300.1.1.1", "'300.1.1.1' is neither a host name"),
+        ("hyperzoom", "'hyperzoom' is neither a host name"),
+    ] {
+        state.entry = Entry::new(typed);
+        assert!(state.invite().is_err_and(|why| why.contains(wrong)), "{typed}");
+    }
+}
+
+#[test]
+fn a_paste_before_the_notice_was_read_is_kept() {
+    let mut state = state(Asked::Join, "");
+    state.setup.headphones = true;
+    state.paste(INVITE);
+    assert!(state.setup.headphones, "it was not read by that");
+    assert_eq!(state.press(key(KeyCode::Enter), &ready()), Action::HeadphonesKnown);
+    assert_eq!(state.entry.text(), INVITE);
+    let joins = Action::Decide(Decision::Join(INVITE.parse().expect("an invite")));
+    assert_eq!(state.press(key(KeyCode::Enter), &ready()), joins);
 }
 
 #[test]
