@@ -123,7 +123,7 @@ mod tests {
         assert_eq!(settle(None, &moved), -40_500);
         let Event::Warning { what, remedy, .. } = told.try_recv().unwrap().event else { panic!() };
         assert_eq!(what, "the picture is recorded 40.5 ms earlier, from last time with C920");
-        assert_eq!(remedy, "--av-offset 0 to forget it");
+        assert_eq!(remedy, "start with --av-offset 0 to forget it");
         assert_eq!(settle(Some(0), &one), 0);
         assert_eq!(settle(None, &one), 0);
         assert!(told.try_recv().is_err());

@@ -202,8 +202,9 @@ fn advice(what: &str, remedy: &str) -> String {
     let (what, remedy) = (printable(what), printable(remedy));
     match remedy.as_str() {
         "" => what,
-        nothing if nothing.starts_with("nothing to do") => format!("{what}; {nothing}"),
-        remedy => format!("{what}; try {remedy}"),
+        // What is to be typed; everything else is a sentence of its own.
+        command if command.starts_with("hyperzoom ") => format!("{what}; try {command}"),
+        remedy => format!("{what}; {remedy}"),
     }
 }
 
@@ -315,6 +316,52 @@ mod tests {
     fn a_name_cannot_steer_the_terminal() {
         let joined = Event::PeerJoined { id: 1, name: "\u{1b}[2JBob\r\n".to_owned() };
         assert_eq!(describe(&joined, &Names::default()).as_deref(), Some("[2JBob joined"));
+    }
+
+    #[test]
+    fn every_notice_is_a_sentence_with_what_to_do_behind_it() {
+        /// What the second half begins with: something to do, or how things are.
+        const OPENINGS: &[&str] = &[
+            "an hour",
+            "ask",
+            "check",
+            "close",
+            "forward",
+            "give",
+            "it stays",
+            "keep",
+            "look up",
+            "move",
+            "nothing can be done",
+            "nothing is missing",
+            "nothing to do",
+            "please",
+            "somebody has",
+            "start",
+            "the call",
+            "the command",
+            "the commands",
+            "the recording",
+            "the stats",
+            "try again",
+            "try hyperzoom",
+            "when its disk",
+        ];
+        let mut lines = Vec::new();
+        for notice in crate::ui::notice::Notice::examples() {
+            let told = notice.told();
+            let line = describe(&notice.into(), &Names::default()).unwrap();
+            let Some((_, remedy)) = line.split_once(&format!("{}; ", told.what)) else {
+                panic!("{line}")
+            };
+            let opens = |opening: &&&str| {
+                remedy.strip_prefix(**opening).is_some_and(|r| !r.starts_with(char::is_alphabetic))
+            };
+            assert!(OPENINGS.iter().any(|opening| opens(&opening)), "{line}");
+            lines.push(line);
+        }
+        // To be read.
+        insta::assert_snapshot!("notices", lines.join("\n"));
     }
 
     #[test]

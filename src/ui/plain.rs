@@ -120,7 +120,7 @@ mod tests {
             session.push(Event::Stats(Box::default()), f64::from(second));
         }
         session.push(Event::PeerLeft { id: 1, reason: LeaveReason::Bye }, 3_600.0);
-        let (code, what, remedy) = ("disk", "the disk is full".into(), "another one".into());
+        let (code, what, remedy) = ("disk", "the disk is full".into(), "use another one".into());
         session.push(Event::Warning { code, what, remedy }, 3_601.0);
         let finished = Finished {
             path: "/r/a.mp4".into(),
@@ -135,13 +135,13 @@ mod tests {
         let watched = watch_to(&LineOutput::new(memory.clone()), &session, &receiver);
         assert!(watched.finished.is_some());
         assert_eq!(watched.reason, "duration");
-        assert_eq!(watched.warnings, ["01:00:01 warning: the disk is full; try another one"]);
+        assert_eq!(watched.warnings, ["01:00:01 warning: the disk is full; use another one"]);
         insta::assert_snapshot!(memory.text(), @r"
         00:00:01  Bob joined
         00:00:09  mic 0 dB | cpu 0 % 0 MB
         00:00:19  mic 0 dB | cpu 0 % 0 MB
         01:00:00  Bob left
-        01:00:01  warning: the disk is full; try another one
+        01:00:01  warning: the disk is full; use another one
         01:00:01  recording finished: /r/a.mp4: 00:00:10, 0 B, 0 frames, 0 dropped
         01:00:02  ended (duration)
         ");

@@ -51,11 +51,10 @@ fn troubled() -> Facts {
     facts.clocks[1].known = Known::Within(48.0);
     facts.clocks[2].known = Known::No;
     facts.warnings = vec![
-        "00:12:30 warning: little space is left in /home; try to free some".into(),
-        "00:40:02 warning: the microphone is gone (unplugged); try the call and the recording go on; \
-         plug it in again and it is taken back"
+        "00:12:30 warning: little space is left in /home; free some".into(),
+        "00:40:02 warning: the microphone is gone (unplugged); the call and the recording go on; \
+         plug it in again and it is taken back; it was back at 00:40:09"
             .into(),
-        "00:40:09 warning: the microphone is back; try nothing to do".into(),
     ];
     facts
 }

@@ -152,7 +152,7 @@ fn in_trouble() -> Snapshot {
     s.peers[1].stats.loss_percent = 7.3;
     s.peers[1].muted = true;
     s.peers[2].camera_off = true;
-    s.log.push("00:12:30  warning: little space is left in /home; try to free some".into());
+    s.log.push("00:12:30  warning: little space is left in /home; free some".into());
     s.log.push("00:12:33  nothing from Bob for 1.0 s".into());
     s
 }

@@ -312,7 +312,7 @@ notices! {
     }
     "av-offset-remembered"
     "the picture is recorded {ms} ms {way}, from last time with {camera}"
-    "--av-offset 0 to forget it"
+    "start with --av-offset 0 to forget it"
     "The camera's delay was measured (doctor --clap) or given (--av-offset) in an earlier run and is \
      kept for each camera."
 
@@ -395,7 +395,7 @@ notices! {
     }
     "peer-not-recording"
     "{name}'s recording has stopped or fails"
-    "asking {name} to read their screen; yours goes on"
+    "ask {name} to read their screen; yours goes on"
     "Each member tells the others how its recording does. That member's disk is full or failing, or \
      the person ended it."
 
@@ -408,7 +408,7 @@ notices! {
     }
     "peer-dropped"
     "{name}'s recording lost {lost} pictures"
-    "asking {name} to close other programs"
+    "ask {name} to close other programs"
     "That member's machine could not keep up with its own recording."
 
     /// A member's disk fills.
@@ -420,7 +420,7 @@ notices! {
     }
     "peer-little-space"
     "{name}'s disk has {left} MB left for the recording"
-    "asking {name} to make room"
+    "ask {name} to make room"
     "That member's disk is full in some minutes; its recording then ends by itself, complete up to \
      that point."
 
@@ -634,7 +634,7 @@ notices! {
     }
     "recovery-not-started"
     "{why}"
-    "hyperzoom recover does the same"
+    "the command hyperzoom recover does the same"
     "The system refused a thread."
 
     /// A line of commands that is none.
