@@ -98,12 +98,30 @@ pub struct Watched {
 /// Warnings kept for the end: the first ones, because the later ones tend to follow from them.
 const MOST_WARNINGS: usize = 50;
 
+/// What is added to a loss that is over, before the time.
+const OVER: &str = "; it was back at ";
+
+fn over(warning: &str) -> bool {
+    warning.contains(OVER)
+}
+
 impl Watched {
     /// Keeps what has to be told again at the end.
     fn learn(&mut self, stamped: &Stamped) {
         match &stamped.event {
             Event::RecordingFinished(finished) => self.finished = Some(finished.clone()),
             Event::Ended { reason } => self.reason.clone_from(reason),
+            // The loss stands in the list; that it is over belongs to it.
+            Event::Warning { what, harmless: true, .. } => {
+                let lost = what.strip_suffix(" is back").map(|device| format!("{device} is gone"));
+                let told = |warning: &&mut String| {
+                    lost.as_ref().is_some_and(|lost| warning.contains(lost)) && !over(warning)
+                };
+                if let Some(warning) = self.warnings.iter_mut().rev().find(told) {
+                    let at = clock(stamped.t.max(0.0));
+                    warning.push_str(&format!("{OVER}{at}"));
+                }
+            }
             event @ (Event::Warning { .. } | Event::Error { .. })
                 if self.warnings.len() < MOST_WARNINGS =>
             {
@@ -112,5 +130,37 @@ impl Watched {
             }
             _ => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use notice::Notice;
+
+    #[test]
+    fn an_ordinary_session_has_nothing_to_tell_at_its_end_and_a_loss_that_is_over_is_one_line() {
+        let mut watched = Watched::default();
+        let mut learn = |notice: Notice, t: f64| {
+            watched.learn(&Stamped { event: notice.into(), t });
+            watched.warnings.clone()
+        };
+        let way = "earlier";
+        let (ms, camera) = ("43".to_owned(), "BRIO".to_owned());
+        assert!(learn(Notice::AvOffsetRemembered { ms, way, camera }, 1.0).is_empty());
+        let (device, ms) = ("speaker".to_owned(), "2.5".to_owned());
+        assert!(learn(Notice::DeviceReserve { device, ms }, 2.0).is_empty());
+        let device = || "microphone".to_owned();
+        assert!(learn(Notice::DeviceReturned { device: device() }, 3.0).is_empty());
+        let lost = || Notice::DeviceLost { device: device(), why: "unplugged".to_owned() };
+        learn(lost(), 60.0);
+        learn(Notice::DeviceReturned { device: device() }, 75.0);
+        learn(lost(), 90.0);
+        let other = Notice::DeviceReturned { device: "camera".to_owned() };
+        assert!(!learn(other, 91.0)[1].contains("back at"));
+        let told = learn(Notice::DeviceReturned { device: device() }, 95.0);
+        let backs: Vec<_> = told.iter().map(|line| line.rsplit(' ').next().unwrap()).collect();
+        assert_eq!(backs, ["00:01:15", "00:01:35"], "{told:?}");
+        assert!(told[0].starts_with("00:01:00 warning: the microphone is gone"), "{told:?}");
     }
 }

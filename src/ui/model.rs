@@ -169,6 +169,9 @@ pub enum Event {
         /// What to do.
         #[serde(rename = "try")]
         remedy: String,
+        /// Nothing is wrong any more, or it is as it was the last time; left out where something is.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        harmless: bool,
     },
     /// Something failed.
     Error {

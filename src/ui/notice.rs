@@ -11,7 +11,8 @@ impl From<&Notice> for Event {
     fn from(notice: &Notice) -> Self {
         let Told { code, severity, what, remedy, .. } = notice.told();
         match severity {
-            Severity::Warning => Self::Warning { code, what, remedy },
+            Severity::Information => Self::Warning { code, what, remedy, harmless: true },
+            Severity::Warning => Self::Warning { code, what, remedy, harmless: false },
             Severity::Error => Self::Error { code, what, remedy },
         }
     }
@@ -26,6 +27,9 @@ impl From<Notice> for Event {
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
+    /// Nothing is wrong: something is well again, or as it was the last time. An event `warning` that says
+    /// so, because that is what scripts have been told of it from the start.
+    Information,
     /// Something is wrong, or has changed by itself, and the program goes on as before.
     Warning,
     /// Something failed: a part of the recording, or the call.
@@ -36,6 +40,7 @@ impl Severity {
     /// As events and the list name it.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Information => "information",
             Self::Warning => "warning",
             Self::Error => "error",
         }

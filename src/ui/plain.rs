@@ -121,7 +121,7 @@ mod tests {
         }
         session.push(Event::PeerLeft { id: 1, reason: LeaveReason::Bye }, 3_600.0);
         let (code, what, remedy) = ("disk", "the disk is full".into(), "use another one".into());
-        session.push(Event::Warning { code, what, remedy }, 3_601.0);
+        session.push(Event::Warning { code, what, remedy, harmless: false }, 3_601.0);
         let finished = Finished {
             path: "/r/a.mp4".into(),
             folder: "/r".into(),

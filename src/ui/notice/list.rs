@@ -216,7 +216,7 @@ notices! {
      programs silence until it is allowed to listen."
 
     /// More in hand.
-    Warning DeviceReserve {
+    Information DeviceReserve {
         /// Which.
         device: String = "speaker".to_owned(),
         /// In hand, milliseconds.
@@ -270,7 +270,7 @@ notices! {
      recording has silence, or the last picture, until it is back."
 
     /// Back again.
-    Warning DeviceReturned {
+    Information DeviceReturned {
         /// Which.
         device: String = "camera".to_owned(),
     }
@@ -302,7 +302,7 @@ notices! {
     "A file: device could not be read or written any further."
 
     /// From the last time.
-    Warning AvOffsetRemembered {
+    Information AvOffsetRemembered {
         /// Milliseconds.
         ms: String = "40".to_owned(),
         /// Earlier or later.
