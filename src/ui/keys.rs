@@ -25,7 +25,7 @@ pub enum Place {
 /// Key and meaning, the more important ones first.
 const HELP: &[(&str, &str, Place)] = &[
     ("m", "mute or unmute: silence live and in the file", Place::Both),
-    ("p, space", "push to talk: space sends; recorded is everything", Place::Both),
+    ("p, space", "push to talk: space sends; all is recorded", Place::Both),
     ("c", "camera off or on: black in the file", Place::Both),
     ("w", "open or close the preview window", Place::Terminal),
     ("w", "close this window; w in the terminal opens it again", Place::Window),

@@ -85,14 +85,15 @@ pub struct Palette {
 }
 
 impl Palette {
-    /// The terminal's own red and green suit its ground; its yellow does not on white, so caution
-    /// is a dark orange of the 256-colour cube (#d75f00: contrast 4 on white, 5 on black).
+    /// Of the 256-colour cube, whose colours are the same everywhere: a terminal's own green and yellow
+    /// cannot be read on white. #008700, #d75f00 and #d70000 have a contrast of at least 3.8 on white
+    /// and on black (WCAG 2.2 asks for 3 of what is large or bold).
     pub const COLOURED: Self = Self {
         strong: Style::new().add_modifier(Modifier::BOLD),
         quiet: Style::new().add_modifier(Modifier::DIM),
-        good: Style::new().fg(Color::Green),
+        good: Style::new().fg(Color::Indexed(28)),
         caution: Style::new().fg(Color::Indexed(166)),
-        bad: Style::new().fg(Color::Red).add_modifier(Modifier::BOLD),
+        bad: Style::new().fg(Color::Indexed(160)).add_modifier(Modifier::BOLD),
         badge: Style::new().add_modifier(Modifier::REVERSED),
         colours: Colours::True,
         ascii: false,
@@ -110,13 +111,18 @@ impl Palette {
         ascii: false,
     };
 
-    /// What a terminal of such abilities shows well. Among 16 colours there is no orange: caution is
-    /// magenta, which reads on both grounds and is neither good nor bad.
+    /// What a terminal of such abilities shows well. Among 16 colours, whose looks are the terminal's own,
+    /// there is no orange: caution is magenta, which reads on both grounds and is neither good nor bad.
     pub fn of(abilities: Abilities) -> Self {
         let Abilities { colours, unicode } = abilities;
         let palette = match colours {
             Colours::None => Self::PLAIN,
-            Colours::Sixteen => Self { caution: Style::new().fg(Color::Magenta), ..Self::COLOURED },
+            Colours::Sixteen => Self {
+                good: Style::new().fg(Color::Green),
+                caution: Style::new().fg(Color::Magenta),
+                bad: Style::new().fg(Color::Red).add_modifier(Modifier::BOLD),
+                ..Self::COLOURED
+            },
             Colours::Cube | Colours::True => Self::COLOURED,
         };
         Self { colours, ascii: !unicode, ..palette }
@@ -176,6 +182,50 @@ mod tests {
         assert!(!with(&[("LANG", "de_DE.UTF-8"), ("LC_ALL", "C")]).unicode);
         assert!(!with(&[]).unicode);
         assert!(Palette::of(with(&[])).ascii);
+    }
+
+    /// Red, green and blue of a colour that is the same on all terminals.
+    fn rgb(colour: Color) -> [u8; 3] {
+        match colour {
+            Color::Rgb(r, g, b) => [r, g, b],
+            Color::Indexed(n @ 16..=231) => [36, 6, 1].map(|step| match (n - 16) / step % 6 {
+                0 => 0,
+                level => 55 + 40 * level,
+            }),
+            other => panic!("how {other:?} looks is the terminal's own"),
+        }
+    }
+
+    /// Contrast with a ground of that luminance (WCAG 2.2).
+    fn contrast(rgb: [u8; 3], ground: f64) -> f64 {
+        let linear = rgb.map(|code| match f64::from(code) / 255.0 {
+            small @ ..=0.040_45 => small / 12.92,
+            value => ((value + 0.055) / 1.055).powf(2.4),
+        });
+        let own = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2];
+        (own.max(ground) + 0.05) / (own.min(ground) + 0.05)
+    }
+
+    #[test]
+    fn every_colour_is_read_on_white_and_on_black() {
+        assert!(contrast([0, 0, 0], 1.0) > 20.9 && contrast([0, 205, 0], 1.0) < 2.2);
+        assert_eq!(
+            [rgb(Color::Indexed(28)), rgb(Color::Indexed(166))],
+            [[0, 135, 0], [215, 95, 0]]
+        );
+        for colours in [Colours::Cube, Colours::True] {
+            let p = Palette::of(Abilities { colours, unicode: true });
+            let styles = [p.strong, p.quiet, p.good, p.caution, p.bad, p.badge];
+            let coloured: Vec<Color> = styles.iter().filter_map(|style| style.fg).collect();
+            assert_eq!(coloured.len(), 3);
+            assert!(styles.iter().all(|style| style.bg.is_none()), "the ground is the terminal's");
+            for colour in coloured {
+                for ground in [0.0, 1.0] {
+                    let contrast = contrast(rgb(colour), ground);
+                    assert!(contrast >= 3.8, "{colour:?} on {ground}: {contrast:.2}");
+                }
+            }
+        }
     }
 
     #[test]

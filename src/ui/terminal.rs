@@ -14,10 +14,13 @@ use crossterm::event::{
     self, DisableBracketedPaste, EnableBracketedPaste, KeyboardEnhancementFlags,
     PopKeyboardEnhancementFlags, PushKeyboardEnhancementFlags,
 };
-use crossterm::execute;
 use crossterm::terminal::{
-    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+    BeginSynchronizedUpdate, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen,
+    disable_raw_mode, enable_raw_mode,
 };
+use crossterm::{execute, queue};
+use ratatui::backend::CrosstermBackend;
+use ratatui::{Frame, Terminal};
 
 /// The terminal is ours at the moment.
 static TAKEN: AtomicBool = AtomicBool::new(false);
@@ -61,6 +64,18 @@ pub fn report_releases(wanted: bool) {
     };
 }
 
+/// Draws a frame that the terminal shows at once, or not at all: over a slow line half a frame would be
+/// seen otherwise. Terminals that cannot (DEC private mode 2026) pass over the request.
+pub fn draw(
+    terminal: &mut Terminal<CrosstermBackend<io::Stdout>>,
+    render: impl FnOnce(&mut Frame),
+) -> io::Result<()> {
+    queue!(io::stdout(), BeginSynchronizedUpdate)?;
+    let drawn = terminal.draw(render).map(drop);
+    execute!(io::stdout(), EndSynchronizedUpdate)?;
+    drawn
+}
+
 /// Rings the terminal's bell; most terminals mark a window that is not looked at.
 pub fn ring() -> io::Result<()> {
     let mut out = io::stdout();
@@ -80,6 +95,8 @@ pub fn restore() {
         // Each step on its own: a terminal that is gone fails one, and the next still counts.
         report_releases(false);
         let mut out = io::stdout();
+        // A panic in the middle of a frame leaves that open.
+        let _ = execute!(out, EndSynchronizedUpdate);
         let _ = execute!(out, DisableBracketedPaste, LeaveAlternateScreen, Show);
         let _ = out.flush();
         let _ = disable_raw_mode();

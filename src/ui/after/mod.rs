@@ -181,7 +181,7 @@ pub fn show(
     loop {
         let now = (checked(), screen.note.clone());
         if shown.as_ref() != Some(&now) {
-            terminal.draw(|frame| draw::draw(frame, facts, &now.0, &screen))?;
+            terminal::draw(&mut terminal, |frame| draw::draw(frame, facts, &now.0, &screen))?;
             shown = Some(now);
         }
         if terminal::poll(TURN)? {

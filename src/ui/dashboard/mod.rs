@@ -9,8 +9,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use crossterm::event::{self as terminal_event, KeyEventKind};
-use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
+use ratatui::{Frame, Terminal};
 
 use super::clipboard;
 use super::entry::Entry;
@@ -150,8 +150,8 @@ impl<'a, S: Session> Dashboard<'a, S> {
             if due && !self.lost && !self.screen.is_away() {
                 self.state.absorb(&snapshot, now);
                 let state = &self.state;
-                let result =
-                    self.terminal.draw(|frame| draw::draw(frame, &snapshot, state)).map(drop);
+                let draw = |frame: &mut Frame| draw::draw(frame, &snapshot, state);
+                let result = terminal::draw(&mut self.terminal, draw);
                 let rings = std::mem::take(&mut self.state.bell);
                 let rung = if rings { terminal::ring() } else { Ok(()) };
                 if let Err(e) = result.and(rung) {

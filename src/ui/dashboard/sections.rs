@@ -92,6 +92,10 @@ pub fn unfinished(
         // The key answers who knocks first.
         (None, false) => format!("  an earlier run could not end it{more}"),
     };
+    let keys = match cells(&keys) > width && u.percent.is_none() && asked {
+        true => format!("  not ended{more}: r recovers, Esc leaves it"),
+        false => keys,
+    };
     vec![Line::raw(format!("  {path}")), Line::styled(keys, palette.caution)]
 }
 
@@ -100,13 +104,12 @@ pub fn knocks(s: &Snapshot, width: usize, palette: &Palette) -> Vec<Line<'static
     let mut lines = Vec::new();
     for (i, knock) in s.knocks.iter().enumerate() {
         let keys = if i == 0 { "; a lets in, r refuses" } else { "" };
-        let text = format!(
-            "  code {}: {} from {}{keys}",
-            printable(&knock.code),
-            printable(&knock.name),
-            printable(&knock.address)
-        );
-        lines.push(Line::styled(fit(&text, width.min(cells(&text))), palette.strong));
+        let (code, name) = (printable(&knock.code), printable(&knock.name));
+        let text = format!("  code {code}: {name} from {}", printable(&knock.address));
+        // The keys stay, whatever the name.
+        let room = width.saturating_sub(cells(keys));
+        let text = fit(&text, room.min(cells(&text)));
+        lines.push(Line::styled(format!("{text}{keys}"), palette.strong));
     }
     lines
 }

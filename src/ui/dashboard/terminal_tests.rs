@@ -88,8 +88,12 @@ struct Run {
 
 impl Run {
     fn start(role: &str) -> Self {
+        Self::start_in(role, ROWS, COLUMNS)
+    }
+
+    fn start_in(role: &str, rows: NonZero<u16>, columns: NonZero<u16>) -> Self {
         let size =
-            PtySize { rows: ROWS.get(), cols: COLUMNS.get(), pixel_width: 0, pixel_height: 0 };
+            PtySize { rows: rows.get(), cols: columns.get(), pixel_width: 0, pixel_height: 0 };
         let pty = native_pty_system().openpty(size).expect("a pseudo-terminal can be opened");
         let mut command = CommandBuilder::new(std::env::current_exe().expect("we are a file"));
         command.args(["--exact", "ui::dashboard::terminal_tests::child", "--nocapture"]);
@@ -99,7 +103,7 @@ impl Run {
         let child = pty.slave.spawn_command(command).expect("this binary starts again");
         drop(pty.slave);
         let screen = Arc::new(Screen {
-            parser: Mutex::new(vt100::Parser::new(ROWS, COLUMNS, 0)),
+            parser: Mutex::new(vt100::Parser::new(rows, columns, 0)),
             raw: Mutex::default(),
             changed: Condvar::new(),
         });
@@ -115,6 +119,19 @@ impl Run {
         });
         let keys = pty.master.take_writer().expect("the master can be written");
         Self { screen, keys, master: pty.master, child }
+    }
+
+    /// The terminal has another size.
+    fn resize(&self, rows: NonZero<u16>, columns: NonZero<u16>) {
+        self.screen.parser.lock().expect("no panic").screen_mut().set_size(rows, columns);
+        let size =
+            PtySize { rows: rows.get(), cols: columns.get(), pixel_width: 0, pixel_height: 0 };
+        self.master.resize(size).expect("a pseudo-terminal can be resized");
+    }
+
+    fn rows(parser: &vt100::Parser) -> Vec<String> {
+        let (_, columns) = parser.screen().size();
+        parser.screen().rows(0, columns.into()).collect()
     }
 
     /// Waits until the screen shows a text.
@@ -221,6 +238,46 @@ fn what_libraries_print_goes_into_the_log() {
     run.press("qq");
     run.shows("ends [EndKey]");
     run.is_restored();
+}
+
+#[test]
+fn after_a_resize_the_screen_is_as_if_it_had_begun_in_that_size() {
+    let run = Run::start("keys");
+    run.shows("  q  end");
+    for (rows, columns) in [(18, 60), (40, 120), (12, 70), (24, 80)] {
+        let [rows, columns] = [rows, columns].map(|n| NonZero::new(n).expect("not 0"));
+        let fresh = Run::start_in("keys", rows, columns);
+        fresh.shows("  q  end");
+        let wanted = Run::rows(&fresh.screen.parser.lock().expect("no panic"));
+        run.resize(rows, columns);
+        let parser = run.screen.parser.lock().expect("no panic");
+        let differs = |p: &mut vt100::Parser| Run::rows(p) != wanted;
+        let (parser, timeout) =
+            run.screen.changed.wait_timeout_while(parser, LIMIT, differs).expect("no panic");
+        assert!(!timeout.timed_out(), "{rows}x{columns}:\n{}", parser.screen().contents());
+    }
+}
+
+#[test]
+fn every_frame_is_shown_at_once() {
+    let mut run = Run::start("keys");
+    run.shows("in the call");
+    run.press("?");
+    run.shows("close this help");
+    run.press("?qq");
+    run.shows("ends [EndKey]");
+    let raw = run.screen.raw.lock().expect("no panic").clone();
+    let text = String::from_utf8_lossy(&raw);
+    let mut frames = text.split("\u{1b}[?2026h");
+    let before = frames.next().expect("something is before the first frame");
+    assert!(!before.contains("HyperZoom"), "{before:?}");
+    let mut count = 0;
+    for frame in frames {
+        let (_, behind) = frame.split_once("\u{1b}[?2026l").expect("each frame ends");
+        assert!(!behind.contains("close this help") && !behind.contains("HyperZoom"), "{behind:?}");
+        count += 1;
+    }
+    assert!(count >= 2, "{count} frames");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use super::keys::{Action, TALK, action};
 use super::state::DashboardState;
 use crate::ui::model::{
     ClockView, Command, DiskStats, KnockView, LatencyParts, PeerHealth, PeerStats, PeerVideo,
-    PeerView, RecordingStats, SentVideo, Snapshot,
+    PeerView, RecordingStats, SentVideo, Snapshot, UnfinishedView,
 };
 use crate::ui::palette::Palette;
 use crate::units::Micros;
@@ -264,6 +264,79 @@ fn the_newest_lines_of_the_log_stay_at_every_size_that_is_promised() {
     }
 }
 
+/// Somebody knocks.
+fn knock() -> Snapshot {
+    Snapshot { knocks: crowded().knocks, ..in_call() }
+}
+
+/// An earlier run's recording is offered to be recovered.
+fn offer() -> Snapshot {
+    let path = "/home/ana/HyperZoom/recordings/2026-02-20_20-15-00_Episode 11/local_recording.mp4";
+    let unfinished = Some(UnfinishedView { path: path.into(), count: 2, percent: None });
+    Snapshot { unfinished, ..waiting() }
+}
+
+fn helps(state: &mut DashboardState) {
+    state.help = true;
+}
+
+fn asks(state: &mut DashboardState) {
+    state.asking = true;
+}
+
+fn notes(state: &mut DashboardState) {
+    state.note = Some((crate::ui::entry::Entry::new("quote for the trailer"), Micros(0)));
+}
+
+macro_rules! screens {
+    ($($name:ident: $snapshot:expr, $change:expr, $width:literal, $height:literal;)*) => {$(
+        #[test]
+        fn $name() {
+            let s = $snapshot;
+            let mut state = state_for(&s);
+            let change: fn(&mut DashboardState) = $change;
+            change(&mut state);
+            insta::assert_snapshot!(stringify!($name), drawn(&s, &state, $width, $height));
+        }
+    )*};
+}
+
+screens! {
+    knock_60x18: knock(), |_| {}, 60, 18;
+    knock_80x24: knock(), |_| {}, 80, 24;
+    knock_120x40: knock(), |_| {}, 120, 40;
+    knock_200x60: knock(), |_| {}, 200, 60;
+    offer_60x18: offer(), |_| {}, 60, 18;
+    offer_80x24: offer(), |_| {}, 80, 24;
+    offer_120x40: offer(), |_| {}, 120, 40;
+    offer_200x60: offer(), |_| {}, 200, 60;
+    help_60x18: in_call(), helps, 60, 18;
+    help_80x24: in_call(), helps, 80, 24;
+    help_120x40: in_call(), helps, 120, 40;
+    help_200x60: in_call(), helps, 200, 60;
+    note_60x18: in_call(), notes, 60, 18;
+    note_80x24: in_call(), notes, 80, 24;
+    note_120x40: in_call(), notes, 120, 40;
+    note_200x60: in_call(), notes, 200, 60;
+    question_60x18: in_call(), asks, 60, 18;
+    question_80x24: in_call(), asks, 80, 24;
+    question_120x40: in_call(), asks, 120, 40;
+    question_200x60: in_call(), asks, 200, 60;
+}
+
+#[test]
+fn the_keys_that_answer_are_whole_in_the_smallest_terminal() {
+    let text = |s: &Snapshot| drawn(s, &state_for(s), 60, 18).to_string();
+    assert!(text(&knock()).contains("a lets in, r refuses"), "{}", text(&knock()));
+    assert!(text(&offer()).contains("r recovers, Esc leaves it"), "{}", text(&offer()));
+    let mut state = state_for(&in_call());
+    state.help = true;
+    let help = drawn(&in_call(), &state, 60, 18).to_string();
+    for (_, what) in crate::ui::keys::help(crate::ui::keys::Place::Terminal) {
+        assert!(help.contains(what), "'{what}' is cut in\n{help}");
+    }
+}
+
 /// Some minutes of a line that has its moments.
 fn with_past(s: &Snapshot) -> DashboardState {
     let mut state = state_for(s);
@@ -407,14 +480,6 @@ fn help_and_question_80x24() {
 }
 
 #[test]
-fn all_keys_fit_into_the_smallest_help() {
-    let s = in_call();
-    let mut state = state_for(&s);
-    state.help = true;
-    insta::assert_snapshot!("help_60x18", drawn(&s, &state, 60, 18));
-}
-
-#[test]
 fn any_size_can_be_drawn() {
     let s = in_trouble();
     let mut state = state_for(&s);
@@ -438,8 +503,9 @@ fn nothing_dropped_is_green_and_something_dropped_is_red() {
             .expect("the counter is on the screen");
         buffer.content()[at + 8].fg
     };
-    assert_eq!(colour_of_dropped(&in_call()), Color::Green);
-    assert_eq!(colour_of_dropped(&in_trouble()), Color::Red);
+    let [good, bad] = [Palette::COLOURED.good, Palette::COLOURED.bad].map(|style| style.fg);
+    assert_eq!(Some(colour_of_dropped(&in_call())), good);
+    assert_eq!(Some(colour_of_dropped(&in_trouble())), bad);
 }
 
 #[test]
@@ -532,7 +598,6 @@ fn push_to_talk_follows_the_key_or_toggles_where_nobody_tells_of_its_release() {
 
 #[test]
 fn the_keys_of_an_offer_count_while_it_stands_and_who_knocks_goes_first() {
-    use crate::ui::model::UnfinishedView;
     let state = DashboardState::new(Palette::PLAIN);
     let key = |code| KeyEvent::new(code, KeyModifiers::NONE);
     let mut snapshot = in_call();

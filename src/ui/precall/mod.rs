@@ -220,7 +220,7 @@ pub fn ask(
             if let Some(decision) = act(action, checks) {
                 state.starting = matches!(decision, Decision::Host | Decision::Join(_));
                 let view = checks.view();
-                terminal.draw(|frame| draw::draw(frame, &view, &state))?;
+                terminal::draw(&mut terminal, |frame| draw::draw(frame, &view, &state))?;
                 return Ok((decision, taken));
             }
         }
@@ -245,7 +245,7 @@ pub fn ask(
         };
         if due {
             state.absorb(&view, now);
-            terminal.draw(|frame| draw::draw(frame, &view, &state))?;
+            terminal::draw(&mut terminal, |frame| draw::draw(frame, &view, &state))?;
             drawn = Some((now, view));
             dirty = false;
         }
