@@ -16,7 +16,7 @@ use crate::ui::terminal::TakenTerminal;
 /// What the screen hands over to the call.
 pub struct Held {
     /// Given back when the call runs, so that nothing flashes between the two.
-    pub terminal: TakenTerminal,
+    pub terminal: Option<TakenTerminal>,
     /// Signals are watched from the screen on.
     pub inputs: (Sender<Input>, Receiver<Input>),
 }

@@ -65,7 +65,7 @@ pub fn run(config: CallConfig, show: Show) -> Result<ExitCode, CliError> {
         None => (config, None),
     };
     let (terminal, inputs) = match held {
-        Some(Held { terminal, inputs }) => (Some(terminal), Some(inputs)),
+        Some(Held { terminal, inputs }) => (terminal, Some(inputs)),
         None => (None, None),
     };
     let name = config.name.clone();

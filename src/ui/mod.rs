@@ -26,6 +26,7 @@ pub mod output;
 pub mod palette;
 pub mod plain;
 pub mod precall;
+pub mod screen;
 #[cfg(unix)]
 pub mod stderr_pipe;
 pub mod terminal;

@@ -35,10 +35,16 @@ pub fn look(output: &Path, found: &mut dyn FnMut(Finding)) {
     });
 }
 
-/// The space that is free where a folder is or would be.
+/// The space that is free where a folder is or would be, and how long it is good for: 1080p.
 pub fn free(output: &Path) -> Finding {
     let folder = existing(output);
-    space(&folder, fs4::available_space(&folder))
+    space(&folder, fs4::available_space(&folder), needed(), "1080p")
+}
+
+/// The same for a recording at a rate, bit/s, that was told of in the line before.
+pub fn free_at(output: &Path, rate: u64) -> Finding {
+    let folder = existing(output);
+    space(&folder, fs4::available_space(&folder), rate, "that")
 }
 
 /// The folder, or the nearest around it that is there already: nothing is made by looking.
@@ -47,16 +53,16 @@ fn existing(folder: &Path) -> PathBuf {
     there.unwrap_or(Path::new(".")).to_owned()
 }
 
-fn space(folder: &Path, free: std::io::Result<u64>) -> Finding {
+fn space(folder: &Path, free: std::io::Result<u64>, rate: u64, what: &str) -> Finding {
     let remedy = "delete something, or use another --output folder";
     let free = match free {
         Ok(free) => free,
         Err(e) => return Finding::warning("disk", "space", format!("not known: {e}"), remedy),
     };
-    let seconds = seconds_left(free, 0, 0.0, needed());
+    let seconds = seconds_left(free, 0, 0.0, rate);
     let lasts = format::about(seconds);
-    let detail =
-        format!("{} free in {}, good for {lasts} of 1080p", format::bytes(free), folder.display());
+    let (free_space, place) = (format::bytes(free), folder.display());
+    let detail = format!("{free_space} free in {place}, good for {lasts} of {what}");
     if free >= LITTLE_SPACE {
         Finding::ok("disk", "space", detail)
     } else if seconds >= SHORTEST {
@@ -118,9 +124,16 @@ mod tests {
             (19_000_000_000, Verdict::Warning),
             (500_000_000, Verdict::Problem),
         ] {
-            assert_eq!(space(here, Ok(free)).state, state, "{free}");
+            assert_eq!(space(here, Ok(free), needed(), "1080p").state, state, "{free}");
         }
-        assert!(space(here, Ok(500_000_000_000)).detail.contains("61 h"));
+        let much = |rate, what| space(here, Ok(500_000_000_000), rate, what).detail;
+        assert!(
+            much(needed(), "1080p").contains("61 h 03 min of 1080p"),
+            "{}",
+            much(needed(), "1080p")
+        );
+        // 2 Mbit/s: 0.9 GB an hour.
+        assert!(much(2_000_000, "that").contains("555 h of that"), "{}", much(2_000_000, "that"));
         for (rate, slowest, state) in [
             (100e6, 0.1, Verdict::Ok),
             (100e6, 3.0, Verdict::Warning),

@@ -87,9 +87,9 @@ pub struct Options {
     pub port_mapping: bool,
 }
 
-/// The space that recordings in a folder have.
-pub fn space(output: &Path) -> Finding {
-    disk::free(output)
+/// The space that recordings have in a folder: at that rate, bit/s, or of 1080p.
+pub fn space(output: &Path, rate: Option<u64>) -> Finding {
+    rate.map_or_else(|| disk::free(output), |rate| disk::free_at(output, rate))
 }
 
 /// Whether guests get through the router to a host on that port. It is asked about another one,
@@ -97,6 +97,12 @@ pub fn space(output: &Path) -> Finding {
 /// seconds at most.
 pub fn reachable(port: u16, stop: &AtomicBool) -> Option<Finding> {
     network::reachable(port, stop)
+}
+
+/// Whether the router lets the others of a call in to a guest: the way to it is shorter then, and it can
+/// take over from a host. Else what it said, which is no trouble.
+pub fn opens(stop: &AtomicBool) -> Option<Result<Finding, String>> {
+    network::opens(stop)
 }
 
 /// Makes all checks; `found` is told of each as soon as it is known.

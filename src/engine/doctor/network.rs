@@ -147,6 +147,30 @@ fn buffers(port: u16, dual: bool, receive: usize, send: usize) -> Finding {
     Finding::warning("network", "socket", format!("{detail}: little for a late moment"), remedy)
 }
 
+/// Asks the router about a port of this moment; `None` when nobody wants to know any more.
+fn ask_for_any(stop: &AtomicBool) -> Option<Result<Mapping, String>> {
+    let socket = CallSocket::bind(None, 0).ok()?;
+    let answer = ask(socket.local_addr().port(), stop);
+    (!stop.load(Relaxed)).then_some(answer)
+}
+
+fn letting_in(whom: &str, mapping: &Mapping) -> String {
+    let (address, method) = (mapping.external.ip(), mapping.method.name());
+    format!("the router lets {whom} in, by {method} ({address})")
+}
+
+/// See [`super::opens`].
+pub fn opens(stop: &AtomicBool) -> Option<Result<Finding, String>> {
+    let found = local(&interfaces::local_addresses());
+    if found.state != Verdict::Ok {
+        return Some(Ok(found));
+    }
+    Some(
+        ask_for_any(stop)?
+            .map(|mapping| Finding::ok("network", "router", letting_in("the others", &mapping))),
+    )
+}
+
 /// See [`super::reachable`].
 pub fn reachable(port: u16, stop: &AtomicBool) -> Option<Finding> {
     let addresses = interfaces::local_addresses();
@@ -154,15 +178,8 @@ pub fn reachable(port: u16, stop: &AtomicBool) -> Option<Finding> {
     if found.state != Verdict::Ok {
         return Some(found);
     }
-    let socket = CallSocket::bind(None, 0).ok()?;
-    let answer = ask(socket.local_addr().port(), stop);
-    if stop.load(Relaxed) {
-        return None;
-    }
-    let letting = answer.as_ref().ok().map(|mapping| {
-        let (address, method) = (mapping.external.ip(), mapping.method.name());
-        format!("the router lets guests in, by {method} ({address})")
-    });
+    let answer = ask_for_any(stop)?;
+    let letting = answer.as_ref().ok().map(|mapping| letting_in("guests", mapping));
     let found = router(port, &addresses, answer);
     Some(match letting {
         Some(detail) if found.state == Verdict::Ok => Finding { detail, ..found },

@@ -78,6 +78,8 @@ impl Thumbnails {
             let chroma = row / 2 * half..(row / 2 + 1) * half;
             let luma = &small.y()[row * width..(row + 1) * width];
             row_to_0rgb(luma, &small.u()[chroma.clone()], &small.v()[chroma], out);
+            // As in a mirror, and as the window shows the own picture.
+            out.reverse();
         }
         Some(Picture { width, height: HEIGHT as usize, pixels })
     }
@@ -149,6 +151,8 @@ mod tests {
         let (width, height) = (640, 480);
         let mut image = I420::black(width, height);
         image.fill_rect(0, 0, width, height, [81, 90, 240]);
+        // Blue at the camera's left, which is the right of a mirror.
+        image.fill_rect(0, 0, 160, height, [41, 240, 110]);
         let pictures = Arc::new(Pictures::default());
         Eye(pictures.clone()).frame(Frame {
             format: PixelFormat::I420,
@@ -167,6 +171,8 @@ mod tests {
         assert_eq!(small.pixels[0], 0);
         let middle = small.pixels[45 * 160 + 80];
         assert!(middle >> 16 > 200 && middle & 0xFF < 60, "{middle:06x}");
+        let right = small.pixels[45 * 160 + 130];
+        assert!(right & 0xFF > 200 && right >> 16 < 60, "{right:06x}");
         thumbnails.next(&pictures);
         assert!(thumbnails.next(&pictures).is_none(), "it was taken");
     }

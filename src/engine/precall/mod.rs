@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::av_offset::Remembered;
 use super::config::{CallConfig, Role};
 use super::doctor::hearing::Speech;
 use super::doctor::{self, Finding, Verdict};
@@ -337,9 +338,17 @@ fn open_slots(inner: &Arc<Inner>, threads: &mut Vec<JoinHandle<()>>) -> Slots {
             let info = camera.info();
             record::video_parameters(info.width, info.height)
         });
+        let offset = camera
+            .as_ref()
+            .filter(|camera| !camera.info().synthetic)
+            .map(|camera| lipsync(config.av_offset, Remembered::here().get(&camera.info().name)));
+        let rate = rate(&inner.config, parameters.as_ref());
+        let space = remark(doctor::space(&inner.config.output, Some(rate)));
         inner.change(|view| {
             view.picture = None;
-            (view.size, view.encoder) = takes(&inner.config, parameters.as_ref());
+            view.size = format!("about {} an hour", format::bytes(space::hour(rate)));
+            view.encoder = encoder(&inner.config, parameters.as_ref());
+            (view.space, view.lipsync) = (Some(space), offset);
         });
         Ok(camera.map(|camera| {
             let text = camera.info().to_string();
@@ -349,28 +358,52 @@ fn open_slots(inner: &Arc<Inner>, threads: &mut Vec<JoinHandle<()>>) -> Slots {
     Slots { mic, speaker, camera }
 }
 
-/// What a recording takes, and what makes it.
-fn takes(config: &CallConfig, video: Option<&VideoParameters>) -> (String, String) {
-    let (sound, format) = match config.audio_format {
-        SoundFormat::Aac => (u64::from(aac::BITRATE), "AAC"),
-        SoundFormat::Flac => (FLAC_BPS, "FLAC"),
+/// What a recording takes, bit/s.
+fn rate(config: &CallConfig, video: Option<&VideoParameters>) -> u64 {
+    let sound = match config.audio_format {
+        SoundFormat::Aac => u64::from(aac::BITRATE),
+        SoundFormat::Flac => FLAC_BPS,
     };
-    let picture = video.map_or(0, |video| u64::from(video.bitrate_bps));
-    let size = format!("about {} an hour", format::bytes(space::hour(picture + sound)));
-    let encoder = match video {
+    sound + video.map_or(0, |video| u64::from(video.bitrate_bps))
+}
+
+/// What makes it.
+fn encoder(config: &CallConfig, video: Option<&VideoParameters>) -> String {
+    let format = match config.audio_format {
+        SoundFormat::Aac => "AAC",
+        SoundFormat::Flac => "FLAC",
+    };
+    match video {
         Some(video) => {
             let name = config.encoder.as_deref().unwrap_or(h264::available()[0]);
             format!("{name}, {}x{}, {format}", video.width, video.height)
         }
         None => format!("sound alone, {format}"),
+    }
+}
+
+/// How the picture is placed against the sound: by the offset that was asked for, else by the one that is
+/// kept for this camera, microseconds; and how that is found out.
+fn lipsync(asked: Option<i64>, kept: Option<i64>) -> Remark {
+    let text = match (asked, asked.or(kept).unwrap_or(0)) {
+        (Some(_), 0) => "picture as the camera sends it, by --av-offset 0".to_owned(),
+        (None, 0) => {
+            "this camera's delay is not known; hyperzoom doctor --clap measures it".to_owned()
+        }
+        (_, micros) => {
+            let way = if micros < 0 { "earlier" } else { "later" };
+            let from = if asked.is_some() { "by --av-offset" } else { "as kept for this camera" };
+            let ms = micros.abs() as f64 / 1e3;
+            format!("picture {ms} ms {way}, {from}; hyperzoom doctor --clap measures it")
+        }
     };
-    (size, encoder)
+    Remark { mood: Mood::Open, text, remedy: None }
 }
 
 /// Asks the system what there is, then has opened what is chosen: some sound systems refuse a device
 /// to one of the two otherwise.
 fn list(inner: &Arc<Inner>, slots: &Slots) {
-    let space = remark(doctor::space(&inner.config.output));
+    let space = remark(doctor::space(&inner.config.output, None));
     inner.change(|view| view.space = Some(space));
     let list = crate::devices::list();
     let mut choices = inner.choices.lock().unwrap_or_else(|e| e.into_inner());
@@ -389,24 +422,33 @@ fn list(inner: &Arc<Inner>, slots: &Slots) {
     }
 }
 
-/// Asks whether a host could be reached; nothing where that is not wanted.
+/// Asks what the router does for a host, or for a guest; nothing where that is not wanted.
 fn look_at_router(inner: &Arc<Inner>) -> Option<JoinHandle<()>> {
-    let Role::Host(host) = &inner.config.role else { return None };
+    let (listen, port_mapping, hosts) = match &inner.config.role {
+        Role::Host(host) => (host.listen, host.port_mapping, true),
+        Role::Guest(guest) => (guest.listen, guest.port_mapping, false),
+        Role::Alone => return None,
+    };
     // A socket that listens on one address only is not reached through a router.
-    if !host.port_mapping || host.listen.is_some_and(|listen| listen.ip().is_loopback()) {
+    if !port_mapping || listen.is_some_and(|listen| listen.ip().is_loopback()) {
         return None;
     }
-    let port = host.listen.map_or(DEFAULT_PORT, |listen| listen.port());
-    let asking = Remark {
-        mood: Mood::Open,
-        text: "asking the router to let guests in …".into(),
-        remedy: None,
-    };
+    let open = |text: String| Remark { mood: Mood::Open, text, remedy: None };
+    let whom = if hosts { "guests" } else { "the others" };
+    let asking = open(format!("asking the router to let {whom} in …"));
     inner.change(|view| view.router = Some(asking));
     let theirs = inner.clone();
     let look = move || {
-        let found = doctor::reachable(port, &theirs.stop);
-        theirs.change(|view| view.router = found.map(remark));
+        let found = if hosts {
+            let port = listen.map_or(DEFAULT_PORT, |listen| listen.port());
+            doctor::reachable(port, &theirs.stop).map(remark)
+        } else {
+            doctor::opens(&theirs.stop).map(|found| match found {
+                Ok(found) => remark(found),
+                Err(why) => open(format!("{why}; joining works without the router, too")),
+            })
+        };
+        theirs.change(|view| view.router = found);
     };
     spawn("hz-before-net", priority::Role::Low, look).ok()
 }
@@ -454,4 +496,21 @@ fn hear(inner: &Inner, level: Level) -> Option<Voice> {
     let found = heard.judge(&name, &others);
     *speech = None;
     Some(Voice::Heard(found.into_iter().map(remark).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_the_picture_is_placed_and_what_measures_it_is_told() {
+        let text = |asked, kept| lipsync(asked, kept).text;
+        assert_eq!(
+            text(None, Some(-43_000)),
+            "picture 43 ms earlier, as kept for this camera; hyperzoom doctor --clap measures it"
+        );
+        assert!(text(Some(12_500), Some(-43_000)).starts_with("picture 12.5 ms later, by --av"));
+        assert!(text(Some(0), Some(-43_000)).starts_with("picture as the camera sends it"));
+        assert!(text(None, None).contains("not known; hyperzoom doctor --clap"));
+    }
 }

@@ -2,10 +2,8 @@
 //! it is up. `draw` changes nothing; what keys and time change is in `state`.
 
 use std::io;
-#[cfg(unix)]
-use std::io::Write as _;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use crossterm::event::{self as terminal_event, KeyEventKind};
@@ -17,11 +15,10 @@ use super::entry::Entry;
 use super::inputs::{EndControl, Input, NO_SUSPENDING, Signal, Step};
 use super::model::{Command, Event, Snapshot};
 use super::palette::Palette;
-use super::terminal::{self, TakenTerminal};
+use super::screen::Screen;
+use super::terminal;
 use super::{EndReason, Next, Session, Watched};
 use crate::platform::clock;
-#[cfg(unix)]
-use crate::platform::jobs::{self, Supervisor};
 use crate::units::Micros;
 use keys::Action;
 use state::DashboardState;
@@ -43,7 +40,6 @@ pub use sections::unfinished;
 /// How long a key may wait for its turn; also how often the engine's events are fetched.
 const TURN: Duration = Duration::from_millis(25);
 /// What stands on the terminal while the shell has it.
-#[cfg(unix)]
 const AWAY: &str = "The call and its recording go on; fg brings the dashboard back.";
 /// Shortest time between two drawings, microseconds: 15 a second look fluent and cost little.
 const DRAW_EVERY: i64 = 66_000;
@@ -62,33 +58,6 @@ pub fn watch(session: &impl Session, inputs: &Receiver<Input>) -> io::Result<Wat
     Dashboard::new(session, held)?.run(inputs, &captured)
 }
 
-/// The terminal and descriptor 2, ours until dropped.
-struct Screen {
-    taken: Option<TakenTerminal>,
-    #[cfg_attr(not(unix), expect(dead_code, reason = "descriptor 2 is a pipe on Unix alone"))]
-    to_log: Sender<Input>,
-}
-
-impl Screen {
-    fn take(to_log: Sender<Input>) -> io::Result<Self> {
-        let mut screen = Self { taken: None, to_log };
-        screen.back()?;
-        Ok(screen)
-    }
-
-    fn back(&mut self) -> io::Result<()> {
-        self.taken = Some(TakenTerminal::take()?);
-        #[cfg(unix)]
-        super::stderr_pipe::redirect(self.to_log.clone())?;
-        Ok(())
-    }
-
-    /// Somebody else has it for a while.
-    fn is_away(&self) -> bool {
-        self.taken.is_none()
-    }
-}
-
 struct Dashboard<'a, S> {
     session: &'a S,
     terminal: Terminal<CrosstermBackend<io::Stdout>>,
@@ -96,8 +65,6 @@ struct Dashboard<'a, S> {
     state: DashboardState,
     control: EndControl,
     watched: Watched,
-    #[cfg(unix)]
-    supervisor: Option<Supervisor>,
     /// The terminal is gone: no keys, no drawing, only waiting for the end.
     lost: bool,
     /// When the last key was pressed.
@@ -115,8 +82,6 @@ impl<'a, S: Session> Dashboard<'a, S> {
             state: DashboardState::new(Palette::here()),
             control: EndControl::default(),
             watched: Watched::default(),
-            #[cfg(unix)]
-            supervisor: Supervisor::ours(),
             lost: false,
             pressed: None,
             copies: 0,
@@ -135,8 +100,9 @@ impl<'a, S: Session> Dashboard<'a, S> {
             if self.watched.abandoned || !self.events(&mut dirty) {
                 break;
             }
-            #[cfg(unix)]
-            self.notice_a_lost_supervisor();
+            if self.screen.lost_its_supervisor() {
+                self.input(Input::Signal(Signal::Terminate));
+            }
             let snapshot = self.session.snapshot();
             self.copy_for_the_window(&snapshot);
             let now = clock::now();
@@ -315,54 +281,32 @@ impl<'a, S: Session> Dashboard<'a, S> {
     }
 
     /// Ctrl-Z: the shell has its terminal back, and the call goes on.
-    #[cfg(unix)]
     fn leave_for_a_while(&mut self) {
-        let Some(supervisor) = self.supervisor.filter(|_| !self.screen.is_away()) else {
+        let Some(left) = self.screen.leave(AWAY) else {
             return self.state.say(NO_SUSPENDING.to_owned());
         };
-        self.screen.taken = None;
         if self.state.push_to_talk {
             // Nobody sees the key being let go.
             self.session.command(Command::Hush);
         }
-        // A terminal that is gone is noticed where it is drawn on.
-        let _ = writeln!(io::stdout(), "{AWAY}");
-        if supervisor.stop().is_err() {
+        if left.is_err() {
             self.return_if_asked();
         }
     }
 
-    /// Who ends the process that the shell knows wants the program to end.
-    #[cfg(unix)]
-    fn notice_a_lost_supervisor(&mut self) {
-        if self.supervisor.is_some_and(|supervisor| !supervisor.lives()) {
-            self.supervisor = None;
-            self.input(Input::Signal(Signal::Terminate));
-        }
-    }
-
-    /// `fg`, but not `bg`, which continues too.
-    #[cfg(unix)]
+    /// `fg`.
     fn return_if_asked(&mut self) {
-        if !self.screen.is_away() || !jobs::in_foreground() {
-            return;
-        }
-        // A new one draws everything; clearing would ask the terminal where its cursor is.
-        let drawn = self.screen.back();
+        let drawn = match self.screen.return_if_asked() {
+            Ok(false) => return,
+            returned => returned,
+        };
         terminal::report_releases(self.state.push_to_talk);
-        match drawn.and_then(|()| Terminal::new(CrosstermBackend::new(io::stdout()))) {
+        // A new one draws everything; clearing would ask the terminal where its cursor is.
+        match drawn.and_then(|_| Terminal::new(CrosstermBackend::new(io::stdout()))) {
             Ok(terminal) => self.terminal = terminal,
             Err(e) => self.lose(&e),
         }
     }
-
-    #[cfg(not(unix))]
-    fn leave_for_a_while(&mut self) {
-        self.state.say(NO_SUSPENDING.to_owned());
-    }
-
-    #[cfg(not(unix))]
-    fn return_if_asked(&mut self) {}
 
     /// Takes what has happened; `false` when the session has ended.
     fn events(&mut self, dirty: &mut bool) -> bool {

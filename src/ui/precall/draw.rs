@@ -279,6 +279,9 @@ fn rest(view: &View, state: &State, width: usize) -> Rows {
         };
         told(&mut rows, rank, &space, width, palette);
     }
+    if let Some(lipsync) = &view.lipsync {
+        told(&mut rows, 3, lipsync, width, palette);
+    }
     if let Some(router) = &view.router {
         rows.push(4, rule("Network", width, palette));
         told(&mut rows, 2, router, width, palette);
@@ -390,6 +393,9 @@ fn footer(view: &View, state: &State, width: usize) -> Line<'static> {
     let palette = &state.palette;
     if state.starting {
         return Line::styled("  Starting …", palette.strong);
+    }
+    if let Some(said) = state.said {
+        return Line::styled(fit(&format!("  {said}"), width), palette.strong);
     }
     let broken = |part| match state.field {
         Field::Device(at) if at == part => {

@@ -13,6 +13,7 @@ use ratatui::backend::CrosstermBackend;
 use super::inputs::{Input, Signal};
 use super::model::UnfinishedView;
 use super::palette::Palette;
+use super::screen::Screen;
 use super::terminal::{self, TakenTerminal};
 use crate::audio::meter::Level;
 use crate::platform::clock;
@@ -81,6 +82,8 @@ pub struct View {
     pub encoder: String,
     /// The disk.
     pub space: Option<Remark>,
+    /// How the camera's picture is placed against the sound, where it is a camera's.
+    pub lipsync: Option<Remark>,
     /// Whether guests get in; `None` when the router is not asked.
     pub router: Option<Remark>,
     /// Recordings of earlier runs that can be recovered.
@@ -187,26 +190,30 @@ pub enum Decision {
     Interrupt,
 }
 
+/// What stands on the terminal while the shell has it.
+const AWAY: &str = "HyperZoom waits before the call; fg brings it back.";
+/// What is said where no shell could bring it back.
+const STAYS: &str = "Ctrl-Z leads nowhere here: no shell could bring this screen back";
+
 /// Shows the screen until there is a decision. The terminal stays taken, so that nothing flashes
-/// before the call has it.
+/// before the call has it; `None` where the shell has it at that moment.
 pub fn ask(
     checks: &impl Checks,
     setup: Setup,
     inputs: &Receiver<Input>,
-) -> io::Result<(Decision, TakenTerminal)> {
-    let taken = TakenTerminal::take()?;
+) -> io::Result<(Decision, Option<TakenTerminal>)> {
     let (to_log, captured) = channel();
-    #[cfg(unix)]
-    super::stderr_pipe::redirect(to_log)?;
-    #[cfg(not(unix))]
-    drop(to_log);
+    let mut screen = Screen::take(to_log)?;
     let mut terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
     let mut state = State::new(setup, Palette::here());
     let mut drawn: Option<(Micros, Arc<View>)> = None;
     let mut dirty = true;
     loop {
+        // Without the terminal there are no keys: what comes from outside is waited for.
+        let away = screen.is_away();
+        let first = if away { inputs.recv_timeout(TURN).ok() } else { None };
         let mut wait = TURN;
-        while terminal::poll(wait)? {
+        while !screen.is_away() && terminal::poll(wait)? {
             wait = Duration::ZERO;
             dirty = true;
             let action = match terminal_event::read()? {
@@ -217,21 +224,30 @@ pub fn ask(
                 terminal_event::Event::Paste(text) => state.paste(&text),
                 _ => Action::Nothing,
             };
-            if let Some(decision) = act(action, checks) {
+            if action == Action::Suspend {
+                suspend(&mut screen, &mut terminal, &mut state)?;
+            } else if let Some(decision) = act(action, checks) {
                 state.starting = matches!(decision, Decision::Host | Decision::Join(_));
                 let view = checks.view();
                 terminal::draw(&mut terminal, |frame| draw::draw(frame, &view, &state))?;
-                return Ok((decision, taken));
+                return Ok((decision, screen.hand_over()));
             }
         }
-        for input in inputs.try_iter().chain(captured.try_iter()) {
+        if screen.lost_its_supervisor() {
+            return Ok((Decision::Interrupt, screen.hand_over()));
+        }
+        for input in first.into_iter().chain(inputs.try_iter()).chain(captured.try_iter()) {
             match input {
                 Input::Signal(Signal::Interrupt | Signal::Terminate) => {
-                    return Ok((Decision::Interrupt, taken));
+                    return Ok((Decision::Interrupt, screen.hand_over()));
                 }
-                // There is nothing yet that a pause would tear, but no shell to come back from
-                // either where a terminal's own program was started by it.
-                Input::Signal(Signal::Suspend | Signal::Continue) => {}
+                Input::Signal(Signal::Suspend) => {
+                    suspend(&mut screen, &mut terminal, &mut state)?;
+                    dirty = true;
+                }
+                Input::Signal(Signal::Continue) => {
+                    dirty |= return_if_asked(&mut screen, &mut terminal)?;
+                }
                 Input::Stderr(line) => tracing::warn!("stderr: {line}"),
                 Input::Command(_) | Input::NoCommand { .. } => {}
             }
@@ -243,7 +259,7 @@ pub fn ask(
                 now.since(*at) >= DRAW_EVERY && (dirty || !Arc::ptr_eq(last, &view))
             }
         };
-        if due {
+        if due && !screen.is_away() {
             state.absorb(&view, now);
             terminal::draw(&mut terminal, |frame| draw::draw(frame, &view, &state))?;
             drawn = Some((now, view));
@@ -252,9 +268,32 @@ pub fn ask(
     }
 }
 
+/// The terminal as it is drawn on.
+type Drawn = Terminal<CrosstermBackend<io::Stdout>>;
+
+/// Ctrl-Z: the shell has its terminal back. Devices stay open, as in a call, and nothing is recorded.
+fn suspend(screen: &mut Screen, terminal: &mut Drawn, state: &mut State) -> io::Result<()> {
+    match screen.leave(AWAY) {
+        None => state.said = Some(STAYS),
+        Some(Ok(())) => {}
+        Some(Err(_)) => drop(return_if_asked(screen, terminal)?),
+    }
+    Ok(())
+}
+
+/// `fg`.
+fn return_if_asked(screen: &mut Screen, terminal: &mut Drawn) -> io::Result<bool> {
+    let returned = screen.return_if_asked()?;
+    if returned {
+        // A new one draws everything; clearing would ask the terminal where its cursor is.
+        *terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
+    }
+    Ok(returned)
+}
+
 fn act(action: Action, checks: &impl Checks) -> Option<Decision> {
     match action {
-        Action::Nothing => {}
+        Action::Nothing | Action::Suspend => {}
         Action::Choose(part, index) => checks.choose(part, index),
         Action::Listen => checks.listen(),
         Action::Play => checks.play(),

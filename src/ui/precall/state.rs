@@ -37,6 +37,8 @@ pub enum Action {
     LeaveUnfinished,
     /// See [`super::Checks`].
     HeadphonesKnown,
+    /// The shell is to have the terminal for a while.
+    Suspend,
     /// The end of the screen.
     Decide(Decision),
 }
@@ -58,6 +60,8 @@ pub struct State {
     pub refused: bool,
     /// The call is being started.
     pub starting: bool,
+    /// What the last key led to, where that is not seen.
+    pub said: Option<&'static str>,
     /// The meter's peak.
     pub held: Held,
 }
@@ -81,6 +85,7 @@ impl State {
             entry,
             refused: false,
             starting: false,
+            said: None,
             held: Held::default(),
         }
     }
@@ -148,9 +153,11 @@ impl State {
     /// A key was pressed.
     pub fn press(&mut self, key: KeyEvent, view: &View) -> Action {
         use KeyCode::{BackTab, Char, Down, Enter, Esc, Left, Right, Tab, Up};
+        self.said = None;
         if key.modifiers.contains(KeyModifiers::CONTROL) {
             return match key.code {
                 Char('c' | 'C') => Action::Decide(Decision::Interrupt),
+                Char('z' | 'Z') => Action::Suspend,
                 Char('u' | 'U') if self.field == Field::Address => {
                     self.entry = Entry::default();
                     Action::Nothing

@@ -20,6 +20,10 @@ fn device(names: &[&str], chosen: usize, state: &str) -> DeviceView {
     DeviceView { names, chosen, state: DeviceState::Open(state.into()) }
 }
 
+fn quiet(text: &str) -> Remark {
+    Remark { mood: Mood::Open, text: text.into(), remedy: None }
+}
+
 fn good(text: &str) -> Remark {
     Remark { mood: Mood::Good, text: text.into(), remedy: None }
 }
@@ -52,7 +56,10 @@ fn ready() -> View {
         picture: Some(Arc::new(picture())),
         size: "about 8.19 GB an hour".into(),
         encoder: "openh264, 1920x1080, AAC".into(),
-        space: Some(good("182 GB free in /home/ana/HyperZoom, good for 21 h 56 min of 1080p")),
+        space: Some(good("182 GB free in /home/ana/HyperZoom, good for 22 h 14 min of that")),
+        lipsync: Some(quiet(
+            "picture 43 ms earlier, as kept for this camera; hyperzoom doctor --clap measures it",
+        )),
         router: Some(good("the router lets guests in, by UPnP (203.0.113.57)")),
         unfinished: None,
         news: None,
@@ -80,7 +87,7 @@ fn troubled() -> View {
     });
     view.picture = None;
     view.space = Some(caution(
-        "12.1 GB free in /home/ana, good for 88 min of 1080p",
+        "12.1 GB free in /home/ana, good for 88 min of that",
         "delete something, or use another --output folder",
     ));
     view.router = Some(caution(
@@ -100,6 +107,13 @@ fn state(asked: Asked, address: &str) -> State {
     let setup = Setup { name: "Ana".into(), asked, address: address.into(), headphones: false };
     // Letters in the place of colours, so that the snapshots show the picture.
     State::new(setup, Palette { colours: Colours::Sixteen, ..Palette::COLOURED })
+}
+
+/// The notice about headphones is up.
+fn unread() -> State {
+    let mut state = state(Asked::Host, "");
+    state.setup.headphones = true;
+    state
 }
 
 fn drawn(view: &View, state: &State, width: u16, height: u16) -> TestBackend {
@@ -131,6 +145,12 @@ looks! {
     before_200x60: ready(), state(Asked::Either, ""), 200, 60;
     before_join_60x18: ready(), state(Asked::Join, "203.0.113.57:7000#AAAQ"), 60, 18;
     before_join_80x24: ready(), state(Asked::Join, INVITE), 80, 24;
+    before_join_120x40: ready(), state(Asked::Join, INVITE), 120, 40;
+    before_join_200x60: ready(), state(Asked::Join, "300.1.1.1"), 200, 60;
+    headphones_60x18: ready(), unread(), 60, 18;
+    headphones_80x24: ready(), unread(), 80, 24;
+    headphones_120x40: ready(), unread(), 120, 40;
+    headphones_200x60: ready(), unread(), 200, 60;
     before_trouble_60x18: troubled(), state(Asked::Host, ""), 60, 18;
     before_trouble_80x24: troubled(), state(Asked::Either, "1.2.3.4:99999"), 80, 24;
     before_trouble_120x40: troubled(), state(Asked::Either, "1.2.3.4:99999"), 120, 40;
@@ -139,9 +159,7 @@ looks! {
 
 #[test]
 fn the_notice_about_headphones_comes_first_and_is_answered_once() {
-    let mut state = state(Asked::Host, "");
-    state.setup.headphones = true;
-    insta::assert_snapshot!("headphones_80x24", drawn(&ready(), &state, 80, 24));
+    let mut state = unread();
     assert_eq!(state.press(key(KeyCode::Char('t')), &ready()), Action::Nothing);
     assert_eq!(state.press(key(KeyCode::Enter), &ready()), Action::HeadphonesKnown);
     assert_eq!(state.press(key(KeyCode::Enter), &ready()), Action::Decide(Decision::Host));
@@ -258,6 +276,17 @@ fn a_device_that_failed_holds_the_start_up() {
     assert_eq!(state.press(key(KeyCode::Enter), &view), Action::Nothing);
     assert_eq!(state.field, Field::Device(Part::Camera));
     assert!(drawn(&view, &state, 80, 24).to_string().contains("does not work"));
+}
+
+#[test]
+fn ctrl_z_asks_for_the_shell_and_what_came_of_it_is_said_until_the_next_key() {
+    let (view, mut state) = (ready(), state(Asked::Join, "1.2.3.4"));
+    let ctrl_z = KeyEvent::new(KeyCode::Char('z'), KeyModifiers::CONTROL);
+    assert_eq!(state.press(ctrl_z, &view), Action::Suspend);
+    state.said = Some(STAYS);
+    assert!(drawn(&view, &state, 80, 24).to_string().contains("Ctrl-Z leads nowhere"));
+    state.press(key(KeyCode::Up), &view);
+    assert!(!drawn(&view, &state, 80, 24).to_string().contains("Ctrl-Z"));
 }
 
 #[test]

@@ -128,6 +128,36 @@ fn an_evening_by_keys_from_the_headphones_to_the_verdict() {
 }
 
 #[test]
+fn ctrl_z_before_the_call_gives_the_shell_back_and_fg_brings_the_screen() {
+    let _place = side_by_side();
+    let room = tempfile::tempdir().expect("a folder");
+    let mut shell = Terminal::shell(|command| {
+        command.env("PS1", "shell> ");
+        command.env("XDG_STATE_HOME", room.path());
+    });
+    shell.shows("shell>");
+    shell.press(&format!(
+        "{} host --listen 127.0.0.1:0 --mic off --camera off --speaker off --output {}\r",
+        env!("CARGO_BIN_EXE_hyperzoom"),
+        room.path().join("out").display()
+    ));
+    shell.shows("Put on headphones");
+    shell.press("\u{1a}");
+    shell.shows("fg brings it back");
+    shell.shows("Stopped");
+    shell.press("echo it is $((40 + 2))\r");
+    shell.shows("it is 42");
+    shell.press("fg\r");
+    shell.shows("Put on headphones");
+    shell.press("\r");
+    shell.shows("nothing is opened");
+    shell.press("q");
+    shell.shows("shell>");
+    shell.press("echo code $?\r");
+    shell.shows("code 0");
+}
+
+#[test]
 fn a_signal_before_the_call_gives_the_terminal_back() {
     let _place = side_by_side();
     let room = tempfile::tempdir().expect("a folder");
