@@ -128,6 +128,63 @@ fn an_evening_by_keys_from_the_headphones_to_the_verdict() {
 }
 
 #[test]
+fn camera_window_and_copy_keys_do_what_they_say_in_a_call() {
+    let _place = side_by_side();
+    let room = tempfile::tempdir().expect("a folder");
+    let output = room.path().join("ana");
+    let mut args: Vec<String> =
+        ["host", "--listen", "127.0.0.1:0", "--name", "Ana", "--yes"].map(str::to_owned).into();
+    args.extend(party("test", "test:320x180", "off", &output));
+    let mut ana = Terminal::start(&args, |command| command.env("XDG_STATE_HOME", room.path()));
+    ana.shows("waiting for guests");
+    // The line that is copied is one that lets a guest in.
+    ana.press("i");
+    ana.shows("the invite line is copied");
+    let line = ana.copied();
+    assert!(line.starts_with("hyperzoom join '127.0.0.1:"), "{line}");
+    let invite = line.trim_start_matches("hyperzoom join ").trim_matches('\'');
+    let flags = party("test", "off", "off", &room.path().join("bob"));
+    let mut bob = guest("Bob", invite, flags);
+    ana.shows("in the call");
+    bob.recorded(1.0);
+    // Whether the guest gets pictures, each time after what was known last.
+    let mut known = 0.0;
+    let mut sees = |pictures: bool| {
+        let (_, event) = bob.wait_for("the guest to see it", |e| {
+            let fps = e["peers"][0]["video"]["fps"].as_f64().unwrap_or(0.0);
+            let later = e["t"].as_f64().is_some_and(|t| t > known);
+            e["event"] == "stats" && later && (fps > 1.0) == pictures
+        });
+        known = event["t"].as_f64().expect("a time");
+    };
+    sees(true);
+    ana.press("c");
+    ana.shows("CAMERA OFF");
+    sees(false);
+    ana.press("c");
+    ana.hides("CAMERA OFF");
+    sees(true);
+    // There is no display here, and it says so.
+    ana.press("w");
+    ana.shows("error: no preview window");
+    ana.shows("in the call");
+
+    ana.press("qy");
+    ana.shows("Recorded");
+    assert_eq!(ana.exit_code(), 0);
+    ana.is_restored();
+    let folder = std::fs::read_dir(&output).expect("a folder").next().expect("an entry");
+    let metadata = folder.expect("an entry").path().join("session_metadata.json");
+    let text = std::fs::read_to_string(metadata).expect("it is there");
+    let metadata: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let events = metadata["hyperzoom"]["events"].as_array().expect("a list");
+    let told = |what: &str| events.iter().any(|e| e["what"].as_str() == Some(what));
+    assert!(told("Ana's camera off") && told("Ana's camera on"), "{text}");
+    bob.command("end");
+    bob.finished();
+}
+
+#[test]
 fn ctrl_z_before_the_call_gives_the_shell_back_and_fg_brings_the_screen() {
     let _place = side_by_side();
     let room = tempfile::tempdir().expect("a folder");

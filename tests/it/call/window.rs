@@ -10,9 +10,9 @@ use crate::support::terminal::Terminal;
 use crate::wayland::Compositor;
 use crate::window::{Display, Manager, close_as_a_person_does, eventually};
 
-/// The process that shows the program's window.
-fn child_of(program: &Program) -> Option<i32> {
-    let own: PathBuf = format!("/proc/{}/task", program.id()).into();
+/// The process that shows the program's window, or that a shell's program waits for.
+fn child_of(program: i32) -> Option<i32> {
+    let own: PathBuf = format!("/proc/{program}/task").into();
     let children = std::fs::read_dir(own).ok()?.flatten().filter_map(|task| {
         let text = std::fs::read_to_string(task.path().join("children")).ok()?;
         text.split_whitespace().next()?.parse().ok()
@@ -24,6 +24,11 @@ fn window_is_up(display: &str) -> bool {
     let mut search = std::process::Command::new("xdotool");
     search.args(["search", "--name", "preview"]).env("DISPLAY", display);
     search.output().is_ok_and(|found| found.status.success() && !found.stdout.is_empty())
+}
+
+fn kill(window: i32) {
+    // SAFETY: a plain system call; the process is a descendant of our child.
+    assert_eq!(unsafe { libc::kill(window, libc::SIGKILL) }, 0);
 }
 
 /// What takes a window away.
@@ -66,11 +71,7 @@ fn outlives(what: Ends) {
     }
     host.recorded(1.0);
     match what {
-        Ends::Window => {
-            let child = child_of(&host).expect("a window's process");
-            // SAFETY: a plain system call; the process is a child of our child.
-            assert_eq!(unsafe { libc::kill(child, libc::SIGKILL) }, 0);
-        }
+        Ends::Window => kill(child_of(host.id()).expect("a window's process")),
         Ends::XServer => {
             display.server.kill().expect("our own server");
             let _ = display.server.wait();
@@ -90,6 +91,45 @@ fn outlives(what: Ends) {
     let finished = host.finished();
     finished.assert_nothing_lost();
     assert_format(&finished, 320, 180);
+}
+
+#[test]
+fn a_killed_window_leaves_the_dashboard_and_a_key_brings_it_back() {
+    let _place = side_by_side();
+    let room = tempfile::tempdir().expect("a folder");
+    let Some(display) = crate::window::Display::start() else { return };
+    let mut args: Vec<String> =
+        ["host", "--listen", "127.0.0.1:0", "--yes", "--record-now", "--window"]
+            .map(str::to_owned)
+            .to_vec();
+    args.extend(party("test", "test:320x180", "off", room.path()));
+    let name = display.name.clone();
+    let mut host = Terminal::start(&args, |command| {
+        command.env("DISPLAY", &name);
+        command.env("XDG_STATE_HOME", room.path());
+    });
+    host.shows("captured");
+    host.shows("close window");
+    // What the terminal started waits for the program, whose child the window is.
+    let program = child_of(host.id()).expect("the program itself");
+    let start = std::time::Instant::now();
+    while !window_is_up(&display.name) {
+        assert!(start.elapsed() < LIMIT, "no window");
+    }
+    kill(child_of(program).expect("a window's process"));
+    host.shows("the preview window ended");
+    host.hides("close window");
+    // The dashboard is whole, and obeys.
+    host.press("m");
+    host.shows("MUTED");
+    host.press("w");
+    host.shows("close window");
+    host.press("w");
+    host.hides("close window");
+    host.press("qy");
+    host.shows("Recorded");
+    assert_eq!(host.exit_code(), 0);
+    host.is_restored();
 }
 
 #[test]

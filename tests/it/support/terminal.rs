@@ -10,9 +10,19 @@ use super::process::LIMIT;
 const ROWS: u16 = 30;
 const COLUMNS: u16 = 100;
 
+/// What programs have copied into the terminal's clipboard (OSC 52), base64; the newest last.
+#[derive(Default)]
+struct Clipboard(Vec<String>);
+
+impl vt100::Callbacks for Clipboard {
+    fn copy_to_clipboard(&mut self, _: &mut vt100::Screen, _: &[u8], data: &[u8]) {
+        self.0.push(String::from_utf8_lossy(data).into_owned());
+    }
+}
+
 /// See the module.
 pub struct Terminal {
-    screen: Arc<(Mutex<vt100::Parser>, Condvar)>,
+    screen: Arc<(Mutex<vt100::Parser<Clipboard>>, Condvar)>,
     keys: Box<dyn Write + Send>,
     child: Box<dyn portable_pty::Child + Send + Sync>,
     _master: Box<dyn portable_pty::MasterPty + Send>,
@@ -46,7 +56,12 @@ impl Terminal {
         let child = pty.slave.spawn_command(command).expect("the program starts");
         drop(pty.slave);
         let (rows, columns) = (ROWS.try_into(), COLUMNS.try_into());
-        let parser = vt100::Parser::new(rows.expect("not 0"), columns.expect("not 0"), 0);
+        let parser = vt100::Parser::new_with_callbacks(
+            rows.expect("not 0"),
+            columns.expect("not 0"),
+            0,
+            Clipboard::default(),
+        );
         let screen = Arc::new((Mutex::new(parser), Condvar::new()));
         let theirs = screen.clone();
         let mut reader = pty.master.try_clone_reader().expect("the master can be read");
@@ -88,7 +103,7 @@ impl Terminal {
     #[track_caller]
     fn wait(&self, what: &str, wanted: impl Fn(&str) -> bool) {
         let parser = self.screen.0.lock().expect("no panic");
-        let missing = |p: &mut vt100::Parser| !wanted(&p.screen().contents());
+        let missing = |p: &mut vt100::Parser<Clipboard>| !wanted(&p.screen().contents());
         let (parser, timeout) =
             self.screen.1.wait_timeout_while(parser, LIMIT, missing).expect("no panic");
         assert!(!timeout.timed_out(), "no {what} on:\n{}", parser.screen().contents());
@@ -99,13 +114,32 @@ impl Terminal {
     #[track_caller]
     pub fn is_restored(&self) {
         let parser = self.screen.0.lock().expect("no panic");
-        let taken = |p: &mut vt100::Parser| {
+        let taken = |p: &mut vt100::Parser<Clipboard>| {
             let screen = p.screen();
             screen.alternate_screen() || screen.hide_cursor() || screen.bracketed_paste()
         };
         let (_parser, timeout) =
             self.screen.1.wait_timeout_while(parser, LIMIT, taken).expect("no panic");
         assert!(!timeout.timed_out(), "the terminal is not given back");
+    }
+
+    /// Waits until something was copied; the newest of it.
+    #[track_caller]
+    pub fn copied(&self) -> String {
+        let parser = self.screen.0.lock().expect("no panic");
+        let none = |p: &mut vt100::Parser<Clipboard>| p.callbacks().0.is_empty();
+        let (parser, timeout) =
+            self.screen.1.wait_timeout_while(parser, LIMIT, none).expect("no panic");
+        assert!(!timeout.timed_out(), "nothing was copied:\n{}", parser.screen().contents());
+        let data = parser.callbacks().0.last().expect("there is one").clone();
+        let bytes = data_encoding::BASE64.decode(data.as_bytes()).expect("it is base64");
+        String::from_utf8(bytes).expect("it is text")
+    }
+
+    /// The program's process.
+    pub fn id(&self) -> i32 {
+        let id = self.child.process_id().expect("it runs");
+        i32::try_from(id).expect("process ids are small")
     }
 
     /// Presses keys, as bytes.
@@ -116,10 +150,8 @@ impl Terminal {
 
     /// Sends a signal.
     pub fn signal(&self, signal: i32) {
-        let id = self.child.process_id().expect("it runs");
-        let id = i32::try_from(id).expect("process ids are small");
         // SAFETY: a plain system call; the process is our child and not yet waited for.
-        assert_eq!(unsafe { libc::kill(id, signal) }, 0);
+        assert_eq!(unsafe { libc::kill(self.id(), signal) }, 0);
     }
 
     /// Waits for the program's end.
