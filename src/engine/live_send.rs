@@ -165,9 +165,7 @@ impl VideoSend {
     pub fn count_carried(&mut self, now: Micros) {
         if let Some(carry) = &mut self.carry {
             let bytes = carry.gone_on();
-            if bytes > 0 {
-                self.fan.carried(bytes, false, now);
-            }
+            self.fan.carried(bytes, false, now);
         }
     }
 

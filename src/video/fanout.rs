@@ -18,6 +18,8 @@ pub const DEPTH: usize = 12;
 const BEHIND: u64 = 2;
 /// Rate of a path until somebody says otherwise, kbit/s: audio and a small picture.
 const UNKNOWN_KBPS: u32 = 300;
+/// What is carried for others is measured over so long, microseconds.
+const CARRIED_OVER: i64 = 200_000;
 /// A packet of video with all headers, at most: what its time on a line is planned with.
 const PACKET: usize = 1_178;
 
@@ -129,6 +131,9 @@ pub struct Fanout {
     rows: [Row; 2],
     peers: [Option<Cursor>; MAX_PEERS],
     uplink: Line,
+    /// Of others' sound, kbit/s, as measured; in the window since then, bytes.
+    carried_kbps: u32,
+    carried: (Micros, usize),
     turn: usize,
     fragments: fn(usize) -> Option<u8>,
 }
@@ -141,6 +146,8 @@ impl Fanout {
             rows: Default::default(),
             peers: Default::default(),
             uplink: Line::new(UNKNOWN_KBPS),
+            carried_kbps: 0,
+            carried: (Micros(0), 0),
             turn: 0,
             fragments,
         }
@@ -209,7 +216,7 @@ impl Fanout {
 
     fn set_uplink(&mut self) {
         let sum: u32 = self.peers.iter().flatten().map(|p| p.kbps).sum();
-        self.uplink.set_rate(sum.max(1));
+        self.uplink.set_rate((sum + self.carried_kbps).max(1));
     }
 
     /// Takes a picture in.
@@ -254,13 +261,22 @@ impl Fanout {
         }
     }
 
-    /// Something of others that we carry was sent: bytes with all headers. A picture's packet counts as
-    /// one of our own, all else as audio.
+    /// Something of others that we carry was sent: bytes with all headers, 0 where nothing was. A
+    /// picture's packet counts as one of our own, all else as audio.
     pub fn carried(&mut self, bytes: usize, picture: bool, now: Micros) {
         if picture {
-            self.uplink.sent_video(bytes, now);
-        } else {
-            self.uplink.sent(bytes, now);
+            return self.uplink.sent_video(bytes, now);
+        }
+        self.uplink.sent(bytes, now);
+        // What is known of the paths is known of what they carry of ours: the line carries this, too.
+        let (since, before) = self.carried;
+        let (elapsed, all) = (now.since(since), before + bytes);
+        self.carried = (since, all);
+        if elapsed >= CARRIED_OVER {
+            let kbps = all as i64 * 8_000 / elapsed;
+            self.carried_kbps = (i64::from(self.carried_kbps) + kbps).unsigned_abs() as u32 / 2;
+            self.carried = (now, 0);
+            self.set_uplink();
         }
     }
 
@@ -500,7 +516,8 @@ mod tests {
         let mut fan = Fanout::new(cut);
         for place in 0..2 {
             fan.join(place, 100);
-            fan.set(place, MAIN, [500, 100], 100);
+            // With what is carried besides, all of the line.
+            fan.set(place, MAIN, [375, 100], 100);
         }
         let (mut busy, mut longest, mut left) = (0i64, 0, 0);
         let mut waiting = std::collections::VecDeque::new();

@@ -187,6 +187,18 @@ fn symmetric_on_both_sides_goes_through_a_member() {
     let relayed = relayed.expect("it was just there");
     eprintln!("relayed: {relayed}");
     assert!(relayed["received_kbps"].as_f64().is_some_and(|kbps| kbps < 400.0), "{relayed}");
+    // The carrier's own pictures and those that it carries go on beside each other.
+    a.wait_for("pictures of both", |e| {
+        let fps = |id: u64| {
+            let peers = e["peers"].as_array()?;
+            peers.iter().find(|p| p["id"] == id)?["video"]["fps"].as_f64()
+        };
+        e["event"] == "stats" && fps(0).is_some_and(|f| f > 13.0) && fps(2).is_some_and(|f| f > 5.0)
+    });
+    let delay = |p: &Value| p["video"]["delay_ms"].as_f64();
+    let stats = a.all("stats");
+    let last = stats.last().and_then(|s| s["peers"].as_array()).expect("peers");
+    eprintln!("delays of the pictures, ms: {:?}", last.iter().map(delay).collect::<Vec<_>>());
     end(&mut [host, a, b]);
 }
 

@@ -225,8 +225,10 @@ fn a_strangers_storm_leaves_the_call_as_it_is_and_a_newcomer_gets_in() {
         let (calm, _, calm_fps) = tell(before[n].saturating_sub(3), before[n]);
         let (rough, concealed, fps) = tell(before[n] + 1, after[n]);
         eprintln!("{name:20} before: {calm}\n{name:20} during: {rough}");
-        // Without a report for 1.5 s the other one would hold its picture back.
-        assert!(fps > calm_fps / 2.0 && calm_fps > 1.0, "{name}: {rough}, before {calm}");
+        // Without a report for 1.5 s the other one would hold its picture back. Where the storm keeps
+        // the whole machine busy, half of the pictures are left out, as on any path that is full.
+        let least = if soak { calm_fps / 4.0 } else { calm_fps / 2.0 };
+        assert!(fps > least && calm_fps > 1.0, "{name}: {rough}, before {calm}");
         assert!(concealed < 3.0, "{name}: {rough}");
         for gone in ["peer_left", "peer_silent"] {
             assert_eq!(program.all(gone), [Value::Null; 0], "{name}");

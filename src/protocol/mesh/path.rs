@@ -47,6 +47,8 @@ const LOSSY: u16 = 50;
 const SOUND: u16 = 30;
 /// A lossy carrier is left after so long, microseconds, where another one is better.
 const LOSSY_FOR: i64 = 3_000_000;
+/// A way that has failed is no better than another for so long, microseconds, however short it is.
+const DISTRUST: i64 = 10_000_000;
 /// An address that has not answered gets at most so many times what it sent (RFC 9000, 8.1).
 const AMPLIFICATION: u32 = 3;
 
@@ -68,6 +70,8 @@ struct Path {
     traffic: Option<Micros>,
     received: u32,
     sent: u32,
+    /// When it was left because it had failed.
+    failed: Option<Micros>,
     /// Since when more than [`LOSSY`] of what goes this way is lost, as far as that is known.
     lossy: Option<Micros>,
 }
@@ -86,6 +90,7 @@ impl Path {
             traffic: None,
             received: 0,
             sent: 0,
+            failed: None,
             lossy: None,
         }
     }
@@ -352,6 +357,9 @@ impl Paths {
         };
         let next = next.or_else(|| if choosing { self.better(now, here) } else { None });
         if let Some(route) = next {
+            if trouble {
+                self.list[current].failed = Some(now);
+            }
             self.current = route;
             if let Some(path) = self.path(route) {
                 path.heard = Some(now);
@@ -372,6 +380,7 @@ impl Paths {
             .filter(|p| p.route != here.route && p.works(now) && p.samples >= 2)
             .filter(|p| p.is_relay() == here.is_relay())
             .filter(|p| p.lossy.is_none() || here.lossy.is_some())
+            .filter(|p| p.failed.is_none_or(|at| now.since(at) >= DISTRUST))
             .filter_map(|p| Some((p, p.rtt?)))
             .filter(|(p, other)| {
                 let local = p.is_local() && !here.is_local() && *other <= rtt + 1_000;
