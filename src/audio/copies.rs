@@ -99,6 +99,16 @@ impl CopyPolicy {
         self.affordable(&Path { capacity_kbps, ..*path })
     }
 
+    /// What the path would have to carry so that audio takes more of it, kbit/s: fewer frames in a packet,
+    /// or more of the copies that the loss asks for. `None` where it has all.
+    pub fn wanted_kbps(&self, path: &Path) -> Option<u32> {
+        let now = self.affordable(&Path { capacity_kbps: self.room.trusted, ..*path });
+        let copies = LEVELS[..=self.level].iter().rev().map(|offsets| Plan::copies(offsets));
+        let better = copies.chain([Plan::several(2)]).take_while(|plan| *plan != now).last()?;
+        let kbps = better.wire_kbps(path.codec_kbps, path.frame);
+        Some((kbps as f32 / ROOM).ceil() as u32 + 1)
+    }
+
     /// What of it the path has room for: first fewer copies, then more frames in a packet.
     fn affordable(&self, path: &Path) -> Plan {
         let copies = LEVELS[..=self.level].iter().rev().map(|offsets| Plan::copies(offsets));
@@ -273,6 +283,28 @@ mod tests {
         ] {
             let plan = policy.update(&loss(120), &path(Some(capacity)), at(0));
             assert_eq!((plan.count(), plan.frames()), (copies, frames), "{capacity} kbit/s");
+        }
+    }
+
+    #[test]
+    fn what_audio_lacks_is_the_next_better_way_to_pack() {
+        for (permille, capacity, wanted) in [
+            (0, None, None),
+            (0, Some(200), None),
+            (0, Some(149), Some(151)),
+            (0, Some(80), Some(97)),
+            (120, Some(200), Some(237)),
+            (120, Some(300), None),
+        ] {
+            let mut policy = CopyPolicy::new();
+            let plan = policy.update(&loss(permille), &path(capacity), at(0));
+            let found = policy.wanted_kbps(&path(capacity));
+            assert_eq!(found, wanted, "{permille} {capacity:?} {plan:?}");
+            if let Some(kbps) = found {
+                let mut policy = CopyPolicy::new();
+                let better = policy.update(&loss(permille), &path(Some(kbps)), at(0));
+                assert_ne!(better, plan);
+            }
         }
     }
 

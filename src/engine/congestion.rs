@@ -5,7 +5,9 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::shared::Shared;
 use super::talk::{TalkCommand, TalkControl, VideoPlan};
-use crate::protocol::congestion::{Estimate, PathReport, SentRate, share};
+use crate::protocol::congestion::{
+    CONTROL_KBPS, Estimate, PathReport, ProbePath, Prober, SentRate, share,
+};
 use crate::units::{MAX_PARTICIPANTS, Micros, ParticipantId};
 use crate::video::allot::{Allotment, Room};
 use crate::video::fanout::Source;
@@ -26,11 +28,35 @@ const COMMON: i64 = 20_000_000;
 const ASK_AGAIN: i64 = 20_000;
 /// A change of rates by less than this share is not worth a word.
 const NOTICEABLE: f64 = 0.03;
+/// A probe goes this share beyond what is wanted: what it finds is measured.
+const BEYOND: f64 = 1.1;
+/// Who uses this share of what is wanted finds out by itself whether there is more.
+const NEAR: f64 = 0.8;
+/// One step of a probe goes so far: for a picture, and for audio that lacks room, which has little to
+/// spare.
+const STEPS: [f64; 2] = [1.5, 1.25];
+/// A picture that takes so much more than a better one needs, for near a path's end it goes up and down ...
+const PROOF: f64 = 1.3;
+/// ... and that has come through for so long without a queue shows what the path carries, microseconds.
+const CALM: i64 = 2_000_000;
+
+/// What the other threads say of a peer.
+#[derive(Clone, Copy, Debug, Default)]
+struct Use {
+    /// What audio takes of its path, kbit/s.
+    audio_kbps: f64,
+    /// What the path would have to carry so that audio takes more, kbit/s.
+    audio_wants: Option<f64>,
+    /// Bytes that it was sent so far.
+    sent: u64,
+}
 
 #[derive(Default)]
 struct Peer {
     estimate: Estimate,
     relayed: bool,
+    /// Microseconds.
+    round_trip: i64,
     plan: Option<VideoPlan>,
     sent: SentRate,
     /// When it last asked for fragments again.
@@ -41,6 +67,7 @@ struct Peer {
 pub struct Congestion {
     peers: [Option<Peer>; MAX_PARTICIPANTS],
     allotment: Allotment<MAX_PARTICIPANTS>,
+    prober: Prober<MAX_PARTICIPANTS>,
     next: Micros,
     /// When they were last thought about.
     thought: Micros,
@@ -65,15 +92,18 @@ impl Congestion {
     pub fn new(video_kbps: u32) -> Self {
         let allotment = Allotment::new(video_kbps);
         let (next, thought) = (Micros(0), Micros(i64::MIN / 2));
-        Self { peers: Default::default(), allotment, next, thought, common: None }
+        let prober = Prober::default();
+        Self { peers: Default::default(), allotment, prober, next, thought, common: None }
     }
 
     /// A peer is in, or in again under new keys.
     pub fn joined(&mut self, id: ParticipantId, relayed: bool) {
         if let Some(slot) = self.peers.get_mut(usize::from(id.0)) {
             // Where it was cut off its path is what it was.
-            let estimate = slot.take().map(|p| p.estimate).unwrap_or_default();
+            let before = slot.take().filter(|p| p.relayed == relayed);
+            let estimate = before.map_or_else(|| unknown(relayed), |p| p.estimate);
             *slot = Some(Peer { estimate, relayed, ..Peer::default() });
+            self.prober.forget(usize::from(id.0));
             self.next = Micros(0);
         }
     }
@@ -81,8 +111,9 @@ impl Congestion {
     /// It is reached another way: nothing is known of that.
     pub fn moved(&mut self, id: ParticipantId, relayed: bool) {
         if let Some(Some(peer)) = self.peers.get_mut(usize::from(id.0)) {
-            peer.estimate = Estimate::default();
+            peer.estimate = unknown(relayed);
             peer.relayed = relayed;
+            self.prober.forget(usize::from(id.0));
             self.next = Micros(0);
         }
     }
@@ -91,6 +122,7 @@ impl Congestion {
     pub fn left(&mut self, id: ParticipantId) {
         if let Some(slot) = self.peers.get_mut(usize::from(id.0)) {
             *slot = None;
+            self.prober.forget(usize::from(id.0));
         }
     }
 
@@ -104,6 +136,7 @@ impl Congestion {
     ) {
         if let Some(Some(peer)) = self.peers.get_mut(usize::from(id.0)) {
             let before = peer.estimate.holds(now);
+            peer.round_trip = round_trip;
             peer.estimate.report(report, round_trip, peer.sent.most(), now);
             if before != peer.estimate.holds(now) {
                 self.next = self.next.min(now.max(self.thought + THINK_SOON));
@@ -159,33 +192,20 @@ impl Congestion {
         if now < self.next {
             return;
         }
-        self.next = now + THINK;
-        self.thought = now;
-        self.share(now);
-        let mut rooms = [None; MAX_PARTICIPANTS];
-        for (id, (peer, room)) in self.peers.iter_mut().zip(&mut rooms).enumerate() {
-            let Some(peer) = peer else { continue };
-            peer.estimate.tick(now);
-            peer.sent.look(shared.peers[id].sent_bytes.load(Relaxed), now);
-            let kbps = peer.estimate.video_kbps(audio_kbps(shared, id));
-            *room = Some(Room { kbps, known: peer.estimate.is_known(), relayed: peer.relayed });
-        }
-        self.allotment.update(&rooms, now);
+        let uses = std::array::from_fn(|id| in_use(shared, id));
+        // Whoever has no camera, or shows nothing, needs no room for a picture.
+        let pictured = shared.live_encoded.load(Relaxed) > 0
+            && !shared.camera_off.load(Relaxed)
+            && !shared.shed_live_video.load(Relaxed);
+        let plans = self.decide(&uses, pictured, now);
         let pictures = self.allotment.pictures();
         for (live, picture) in shared.live.iter().zip(pictures) {
             live.set_picture(picture);
         }
-        for (id, peer) in self.peers.iter_mut().enumerate() {
-            let Some(peer) = peer else { continue };
-            let feed = self.allotment.feed(id);
+        for (id, (peer, plan)) in self.peers.iter_mut().zip(plans).enumerate() {
+            let (Some(peer), Some(plan)) = (peer, plan) else { continue };
+            let feed = plan.feed;
             let picture = feed.and_then(|feed| pictures[feed.source as usize]);
-            let video_kbps = peer.estimate.video_kbps(audio_kbps(shared, id));
-            let plan = VideoPlan {
-                feed,
-                kbps: [peer.estimate.kbps() as u32, video_kbps as u32],
-                pace_kbps: picture.map_or(1, |p| p.kbps),
-                held: peer.estimate.holds(now),
-            };
             let news = peer.plan.is_none_or(|before| differ(&before, &plan));
             let id = ParticipantId(id as u8);
             if news && talk.send(TalkCommand::Video(id, plan)) {
@@ -202,6 +222,106 @@ impl Congestion {
             gauge.set(peer.estimate.limit_kbps(), peer.estimate.queue_micros(), picture);
         }
     }
+
+    /// What everybody is to get from now on. `pictured`: there is a picture to send.
+    fn decide(
+        &mut self,
+        uses: &[Use; MAX_PARTICIPANTS],
+        pictured: bool,
+        now: Micros,
+    ) -> [Option<VideoPlan>; MAX_PARTICIPANTS] {
+        self.next = now + THINK;
+        self.thought = now;
+        self.share(now);
+        self.probe(uses, pictured, now);
+        let mut rooms = [None; MAX_PARTICIPANTS];
+        for (id, (peer, room)) in self.peers.iter_mut().zip(&mut rooms).enumerate() {
+            let Some(peer) = peer else { continue };
+            peer.estimate.tick(now);
+            peer.sent.look(uses[id].sent, now);
+            let audio = uses[id].audio_kbps;
+            // While audio lacks room there is none for a picture (DESIGN section 3).
+            let room_kbps = match uses[id].audio_wants {
+                Some(_) => 0.0,
+                None => peer.estimate.video_kbps(audio),
+            };
+            let (used, wanted) = (self.allotment.used(id), self.allotment.wanted(id));
+            let all = |kbps: f64| kbps + audio + f64::from(CONTROL_KBPS);
+            let shown = match wanted {
+                Some(kbps) if used >= kbps * PROOF => {
+                    Some(used).filter(|_| peer.estimate.calm(now) >= CALM)
+                }
+                Some(kbps) if all(used) >= all(kbps) * NEAR => None,
+                _ => self.prober.shown(id, now).map(|kbps| kbps - all(0.0)),
+            };
+            let known = peer.estimate.is_known() || uses[id].audio_wants.is_some();
+            let relayed = peer.relayed;
+            *room = Some(Room { kbps: room_kbps, known, relayed, shown });
+        }
+        self.allotment.update(&rooms, now);
+        let pictures = self.allotment.pictures();
+        std::array::from_fn(|id| {
+            let peer = self.peers[id].as_ref()?;
+            let feed = self.allotment.feed(id);
+            let picture = feed.and_then(|feed| pictures[feed.source as usize]);
+            let video_kbps = peer.estimate.video_kbps(uses[id].audio_kbps);
+            Some(VideoPlan {
+                feed,
+                kbps: [peer.estimate.kbps() as u32, video_kbps as u32],
+                pace_kbps: picture.map_or(1, |p| p.kbps),
+                held: peer.estimate.holds(now),
+                fill_kbps: self.prober.fill(id).map_or(0, |kbps| kbps as u32),
+            })
+        })
+    }
+
+    /// Tries paths on which more is wanted than they are known to carry.
+    fn probe(&mut self, uses: &[Use; MAX_PARTICIPANTS], pictured: bool, now: Micros) {
+        let paths = std::array::from_fn(|id| {
+            let peer = self.peers[id].as_ref().filter(|p| !p.relayed)?;
+            let Use { audio_kbps, audio_wants, .. } = uses[id];
+            let all = |kbps: f64| kbps + audio_kbps + f64::from(CONTROL_KBPS);
+            let used = all(self.allotment.used(id));
+            let picture = self.allotment.wanted(id).map(|kbps| all(kbps * BEYOND));
+            let picture = picture.filter(|goal| pictured && used < goal * NEAR);
+            // Audio first.
+            let audio = audio_wants.map(|kbps| kbps * BEYOND);
+            Some(ProbePath {
+                goal: audio.or(picture),
+                used,
+                step: STEPS[usize::from(audio.is_some())],
+                calm: peer.estimate.calm(now),
+                held: peer.estimate.holds(now) || peer.estimate.is_queued(),
+                loss: peer.estimate.lost(),
+                arrived: peer.estimate.arrived_kbps(),
+                round_trip: peer.round_trip,
+            })
+        });
+        if let Some(shown) = self.prober.tick(&paths, now)
+            && let Some(Some(peer)) = self.peers.get_mut(shown.place)
+        {
+            peer.estimate.shown(shown.kbps, now);
+        }
+        if self.prober.trying().is_some() {
+            // The uplink is everybody's.
+            self.peers.iter_mut().flatten().for_each(|peer| peer.estimate.probing(now));
+        }
+    }
+}
+
+/// A path of which nothing is known; one through another member is not probed, it has its rate.
+fn unknown(relayed: bool) -> Estimate {
+    if relayed { Estimate::unprobed() } else { Estimate::default() }
+}
+
+fn in_use(shared: &Shared, id: usize) -> Use {
+    let Some(peer) = shared.peers.get(id) else { return Use::default() };
+    let wants = peer.audio_wants_kbps.load(Relaxed);
+    Use {
+        audio_kbps: audio_kbps(shared, id),
+        audio_wants: (wants > 0).then(|| f64::from(wants)),
+        sent: peer.sent_bytes.load(Relaxed),
+    }
 }
 
 fn audio_kbps(shared: &Shared, id: usize) -> f64 {
@@ -214,6 +334,7 @@ fn differ(a: &VideoPlan, b: &VideoPlan) -> bool {
         |a: u32, b: u32| (f64::from(a) - f64::from(b)).abs() > NOTICEABLE * f64::from(a.max(b));
     a.feed != b.feed
         || a.held != b.held
+        || a.fill_kbps != b.fill_kbps
         || far(a.kbps[0], b.kbps[0])
         || far(a.kbps[1], b.kbps[1])
         || far(a.pace_kbps, b.pace_kbps)

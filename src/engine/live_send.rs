@@ -16,9 +16,9 @@ use super::talk::{IP_UDP_HEADERS, Peers, Wire};
 use crate::net::socket::Class;
 use crate::protocol::fragment;
 use crate::protocol::header::MAX_DATAGRAM;
-use crate::protocol::seal::MAX_ENVELOPE;
+use crate::protocol::seal::{self, MAX_ENVELOPE};
 use crate::units::Micros;
-use crate::video::fanout::{DEPTH, Fanout, Feed, OutFrame, Source};
+use crate::video::fanout::{self, DEPTH, Fanout, Feed, OutFrame, Source};
 
 /// Pictures between the encoders and the talk thread: one tick's worth and some more.
 const RING: usize = 8;
@@ -28,6 +28,8 @@ const SPENT: usize = RING + 2 * DEPTH + 4;
 const KEPT: usize = 32;
 /// So often at most, each.
 const REPEATS: u8 = 3;
+
+const _: () = assert!(fanout::PADDINGS <= seal::PADDINGS);
 
 /// The live encoders' end: pictures out, spent ones back (so that the talk thread frees nothing).
 pub struct VideoOut {
@@ -66,6 +68,8 @@ pub struct VideoPlan {
     pub pace_kbps: u32,
     /// Nothing for now.
     pub held: bool,
+    /// All that it is sent is filled up to this with padding, kbit/s; 0 for none.
+    pub fill_kbps: u32,
 }
 
 /// The newest keyframe that a peer was sent, as it was sent.
@@ -154,6 +158,26 @@ impl VideoSend {
     pub fn plan(&mut self, place: usize, plan: &VideoPlan) {
         self.fan.set(place, plan.feed, plan.kbps, plan.pace_kbps);
         self.fan.hold(place, plan.held);
+        self.fan.fill(place, plan.fill_kbps);
+    }
+
+    /// Sends the padding that is due, right behind audio.
+    pub fn fill(
+        &mut self,
+        peers: &mut Peers,
+        wire: &Wire<'_>,
+        envelope: &mut [u8; MAX_ENVELOPE],
+        now: Micros,
+    ) {
+        let timestamp = self.shared.timestamp_ms(now);
+        while let Some(padding) = self.fan.padding(now) {
+            let Some(Some(peer)) = peers.get_mut(padding.place) else { continue };
+            let (sequence, part) = (padding.sequence, padding.part);
+            let len = padding.bytes.saturating_sub(IP_UDP_HEADERS as usize);
+            let len = peer.sealer.padding(sequence, part, timestamp, len, &mut self.datagram);
+            let datagram = &self.datagram[..len];
+            wire.send(peers, padding.place, timestamp, datagram, envelope, Class::Other);
+        }
     }
 
     /// Microseconds until something may leave; `None` while nothing waits.

@@ -101,9 +101,9 @@ impl Paths {
             }
             // Who has fallen silent keeps its copies: it is no path without loss.
             let Some((report, at)) = peer.heard else { continue };
+            let capacity_kbps = capacity(shared, id);
+            let path = Path { codec_kbps: self.kbps, frame: self.audio.frame, capacity_kbps };
             if now.since(at) < STALE {
-                let capacity_kbps = capacity(shared, id);
-                let path = Path { codec_kbps: self.kbps, frame: self.audio.frame, capacity_kbps };
                 let plan = peer.policy.update(&report, &path, now);
                 if plan != peer.plan && talk.send(TalkCommand::Plan(id, plan)) {
                     peer.plan = plan;
@@ -113,6 +113,8 @@ impl Paths {
                 counters.copies.store(u32::from(peer.plan.count()), Relaxed);
                 let wire = peer.plan.wire_kbps(self.kbps, self.audio.frame);
                 counters.audio_kbps.store(wire, Relaxed);
+                let wanted = peer.policy.wanted_kbps(&path).unwrap_or(0);
+                counters.audio_wants_kbps.store(wanted, Relaxed);
             }
         }
         if self.audio.kbps.is_none() {

@@ -415,6 +415,12 @@ impl Receive {
                 report = meter.and_then(|m| m.other(true, at, size as usize));
                 peer
             }
+            Demuxed::Padding { peer } => {
+                // Told of as often as a picture is, because it is tried whether there is room for one.
+                let meter = meters.get_mut(usize::from(peer.0));
+                report = meter.and_then(|m| m.other(true, at, size as usize));
+                peer
+            }
             Demuxed::Control { peer, payload } => {
                 let payload = payload.to_vec();
                 let _ = self.control.try_send(Incoming::Control { peer, payload, from, at });

@@ -82,6 +82,8 @@ pub struct PeerCounters {
     pub copies: AtomicU32,
     /// What its audio takes on the wire while somebody speaks, kbit/s; 0 while that is not known.
     pub audio_kbps: AtomicU32,
+    /// What the path would have to carry so that its audio takes more, kbit/s; 0 where it has all.
+    pub audio_wants_kbps: AtomicU32,
     /// Last round trip, microseconds.
     pub round_trip: AtomicI64,
     /// The path to it.
@@ -96,6 +98,7 @@ impl PeerCounters {
     pub fn left(&self) {
         self.copies.store(0, Relaxed);
         self.audio_kbps.store(0, Relaxed);
+        self.audio_wants_kbps.store(0, Relaxed);
         self.round_trip.store(0, Relaxed);
         self.path.set(None, 0, None);
     }

@@ -308,7 +308,9 @@ impl Talk {
         let (shared, fan) = (&self.shared, &mut self.video.fan);
         let wire = Wire { socket: &self.socket, shared };
         let envelope = &mut self.envelope;
+        let mut spoken = false;
         while let Some((number, pcm, captured)) = framer.pop() {
+            spoken = true;
             let ready = clock::now();
             if std::mem::take(&mut self.skipped) {
                 said.skip_to(number);
@@ -334,6 +336,9 @@ impl Talk {
             shared.handed_to_send.add(sent.since(handed));
             shared.capture_to_send.add(sent.since(whole));
             shared.input.add(sent.since(whole));
+        }
+        if spoken {
+            self.video.fill(peers, &wire, envelope, clock::now());
         }
     }
 
@@ -450,6 +455,7 @@ mod tests {
                 match self.demux.handle(&mut buffer[..got.len]) {
                     Demuxed::Audio { sequence, .. } => all.push(('a', sequence)),
                     Demuxed::Video { sequence, .. } => all.push(('v', sequence)),
+                    Demuxed::Padding { .. } => all.push(('p', 0)),
                     other => panic!("{other:?}"),
                 }
             }
@@ -492,6 +498,30 @@ mod tests {
         assert!(b.video.send(Source::Main, frame));
         b.say(2);
         assert_eq!(b.hear(), [('a', 0), ('a', 1), ('v', 0)]);
+    }
+
+    #[test]
+    fn padding_leaves_behind_audio_and_is_none_without_a_wish_for_it() {
+        let mut b = bench();
+        b.say(2);
+        assert_eq!(b.hear(), [('a', 0), ('a', 1)]);
+        let plan = VideoPlan {
+            feed: None,
+            kbps: [203, 72],
+            pace_kbps: 1,
+            held: false,
+            fill_kbps: 100_000,
+        };
+        assert!(b.control.send(TalkCommand::Video(PEER, plan)));
+        b.say(1);
+        b.say(1);
+        let heard = b.hear();
+        let padding = heard.iter().filter(|h| h.0 == 'p').count();
+        assert!(heard[0] == ('a', 2) && heard[1] == ('a', 3), "{heard:?}");
+        assert!(padding > 0 && padding + 2 == heard.len(), "{heard:?}");
+        assert!(b.control.send(TalkCommand::Video(PEER, VideoPlan { fill_kbps: 0, ..plan })));
+        b.say(1);
+        assert_eq!(b.hear(), [('a', 4)]);
     }
 
     #[test]

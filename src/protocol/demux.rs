@@ -43,6 +43,12 @@ pub enum Demuxed<'a> {
         /// Opened.
         payload: &'a [u8],
     },
+    /// Nothing: it was sent to see whether the path carries it. See
+    /// [`super::MediaSealer::padding`].
+    Padding {
+        /// Who sent it.
+        peer: ParticipantId,
+    },
     /// Control messages.
     Control {
         /// Who sent them.
@@ -296,6 +302,9 @@ impl Demux {
             PacketType::Audio => {
                 Demuxed::Audio { peer, sequence, timestamp_ms: header.timestamp_ms, payload }
             }
+            PacketType::VideoDelta if header.padding && payload.is_empty() => {
+                Demuxed::Padding { peer }
+            }
             PacketType::VideoKey | PacketType::VideoDelta => Demuxed::Video {
                 peer,
                 keyframe: header.kind == PacketType::VideoKey,
@@ -476,6 +485,26 @@ mod tests {
         let again = demux.handle(&mut datagram.clone()) == Demuxed::Dropped(DropReason::Replay);
         assert!(again);
         assert_eq!(demux.drops().replay, 1);
+    }
+
+    #[test]
+    fn padding_passes_once_beside_the_pictures_and_is_neither_one_nor_a_gap() {
+        let mut media = MediaSealer::new(PEER, &keys(1));
+        let mut demux = demux(1);
+        let mut out = [0; MAX_DATAGRAM];
+        // Before any picture, and far into a stream of padding alone.
+        for (sequence, part) in [(0, 0), (0, 126), (1, 0), (20_000, 5)] {
+            let len = media.padding(sequence, part, 5, 90, &mut out);
+            let mut again = out;
+            assert_eq!(demux.handle(&mut out[..len]), Demuxed::Padding { peer: PEER });
+            let replay = Demuxed::Dropped(DropReason::Replay);
+            assert_eq!(demux.handle(&mut again[..len]), replay, "{sequence} {part}");
+        }
+        // The picture of that number is not taken for one that came before.
+        let len = media.video(false, 20_000, 0, 1, 5, b"vp8", &mut out);
+        let found = demux.handle(&mut out[..len]);
+        assert!(matches!(found, Demuxed::Video { sequence: 20_000, .. }), "{found:?}");
+        assert_eq!(demux.drops().malformed, 0);
     }
 
     #[test]

@@ -24,7 +24,8 @@
 //! 1, 2, 3 and 5 are sealed whole. A type-4 payload begins with one clear byte: 0 handshake (see
 //! [`handshake`]), 1 sealed control messages (see [`control`]), 2 relay: sealed to a member that passes
 //! on what is in it, the destination's id and a whole datagram. A sealed packet opens only under the
-//! key of the pair, with its header (and that byte) as associated data, and only once.
+//! key of the pair, with its header (and that byte) as associated data, and only once. A type-3 packet
+//! whose payload is all padding carries nothing: it shows that the path carries it.
 
 pub mod congestion;
 pub mod control;
@@ -42,10 +43,10 @@ mod wire;
 
 pub use control::{Admit, Member, Reception, Roster, Status, StreamParameters, sanitise_name};
 pub use demux::{Demux, Demuxed, DropCounters, DropReason};
-pub use fragment::{MAX_FRAGMENT, fragment, fragments};
+pub use fragment::{MAX_FRAGMENT, MAX_FRAGMENTS, fragment, fragments};
 pub use handshake::{CODEC_OPUS, CODEC_VP8, Randomness, Refusal, SessionStart};
 pub use header::{HEADER_LEN, Header, HeaderError, MAX_DATAGRAM, PacketType, TAG_LEN};
 pub use invite::{DEFAULT_PORT, Invite, InviteKey, MalformedInvite, MalformedKey};
 pub use mesh::{LeaveReason, Local, Mesh, MeshCounters, MeshEvent};
-pub use seal::{MAX_ENVELOPE, MediaSealer, PairKeys};
+pub use seal::{MAX_ENVELOPE, MIN_PADDING, MediaSealer, PADDINGS, PairKeys};
 pub use wire::{Malformed, padding};

@@ -10,6 +10,7 @@ use std::fmt;
 
 use chacha20poly1305::{AeadInOut, ChaCha20Poly1305, KeyInit, Nonce, Tag};
 
+use super::fragment::MAX_FRAGMENTS;
 use super::header::{HEADER_LEN, Header, MAX_DATAGRAM, PacketType, TAG_LEN};
 use crate::units::ParticipantId;
 
@@ -25,6 +26,11 @@ pub const MAX_ENVELOPE: usize = MAX_DATAGRAM + HEADER_LEN + 2 + TAG_LEN;
 /// Fragment fields of the relay packets of the talk thread: a row of numbers of its own, since the
 /// control thread counts those with 0 of 0.
 pub(super) const TALK_LANE: (u8, u8) = (1, 2);
+
+/// Packets of padding that one frame's number has room for: fragments from [`MAX_FRAGMENTS`] of 255.
+pub const PADDINGS: u8 = u8::MAX - MAX_FRAGMENTS;
+/// Shortest datagram of padding, bytes: what it says of its length, header and tag.
+pub const MIN_PADDING: usize = HEADER_LEN + 2 + TAG_LEN;
 
 /// Sequence numbers end here: the nonce has 48 bits for them.
 const SEQUENCE_END: u64 = 1 << 48;
@@ -134,13 +140,16 @@ pub struct MediaSealer {
     audio_next: u64,
     /// Lowest frame that video may take, and in it the lowest fragment (256: none is left).
     video_next: (u64, u16),
+    /// The same for padding.
+    padding_next: (u64, u8),
     relay_next: u64,
 }
 
 impl MediaSealer {
     /// Sealer for the peer that `keys` are shared with.
     pub fn new(own: ParticipantId, keys: &PairKeys) -> Self {
-        Self { seal: Seal::new(&keys.send), own, audio_next: 0, video_next: (0, 0), relay_next: 0 }
+        let seal = Seal::new(&keys.send);
+        Self { seal, own, audio_next: 0, video_next: (0, 0), padding_next: (0, 0), relay_next: 0 }
     }
 
     /// Seals one audio packet into `out` and returns the datagram's length.
@@ -166,8 +175,8 @@ impl MediaSealer {
     ///
     /// `sequence` counts the frames that are sent, keyframes and others together; (sequence,
     /// fragment) must grow. A frame that needs no cutting has `fragments` 1 or 0. 0 (nothing was
-    /// sealed) for a pair that is not above the last, a fragment that its total does not have, or a
-    /// payload longer than [`super::MAX_FRAGMENT`].
+    /// sealed) for a pair that is not above the last, a fragment that its total does not have, one
+    /// from [`MAX_FRAGMENTS`] on, or a payload longer than [`super::MAX_FRAGMENT`].
     #[expect(clippy::too_many_arguments, reason = "one for each field of the header")]
     pub fn video(
         &mut self,
@@ -180,7 +189,8 @@ impl MediaSealer {
         out: &mut [u8; MAX_DATAGRAM],
     ) -> usize {
         let place = (sequence, u16::from(fragment));
-        if place < self.video_next || sequence >= SEQUENCE_END || fragment >= fragments.max(1) {
+        let known = fragment < fragments.max(1) && fragment < MAX_FRAGMENTS;
+        if place < self.video_next || sequence >= SEQUENCE_END || !known {
             return 0;
         }
         self.video_next = (sequence, u16::from(fragment) + 1);
@@ -188,6 +198,48 @@ impl MediaSealer {
         // 0/0 = not fragmented (PRD 5.4).
         let cut = if fragments <= 1 { (0, 0) } else { (fragment, fragments) };
         self.media(kind, sequence, timestamp_ms, cut, payload, out)
+    }
+
+    /// Seals a packet that carries nothing but its `len` bytes, to see whether the path carries them,
+    /// and returns that length.
+    ///
+    /// On the wire it is a fragment of a video frame that is not a keyframe, under the number of the
+    /// frame under way or to come, with an id from [`MAX_FRAGMENTS`] on, as which no picture is sent;
+    /// the header's P flag is set and the payload is all padding. A reader that does not know of it
+    /// finds an empty fragment and leaves it out, after it has counted the bytes. (`sequence`, `part`)
+    /// must grow, `part` is below [`PADDINGS`]; 0 (nothing was sealed) if not, or for a length that
+    /// no datagram has.
+    pub fn padding(
+        &mut self,
+        sequence: u64,
+        part: u8,
+        timestamp_ms: u32,
+        len: usize,
+        out: &mut [u8; MAX_DATAGRAM],
+    ) -> usize {
+        let fits = (MIN_PADDING..=MAX_DATAGRAM).contains(&len) && part < PADDINGS;
+        if (sequence, part) < self.padding_next || sequence >= SEQUENCE_END || !fits {
+            return 0;
+        }
+        self.padding_next = (sequence, part + 1);
+        let header = Header {
+            padding: true,
+            kind: PacketType::VideoDelta,
+            participant: self.own,
+            sequence: sequence as u16,
+            timestamp_ms,
+            payload_len: (len - HEADER_LEN) as u16,
+            fragment: MAX_FRAGMENTS + part,
+            fragments: u8::MAX,
+        };
+        let datagram = &mut out[..len];
+        datagram[..HEADER_LEN].copy_from_slice(&header.encode());
+        let text = &mut datagram[HEADER_LEN..len - TAG_LEN];
+        text.fill(0);
+        let count = text.len();
+        text[count - 2..].copy_from_slice(&(count as u16).to_be_bytes());
+        let nonce = nonce(header.kind, header.fragment, sequence);
+        if self.seal.close(&nonce, datagram, HEADER_LEN) { len } else { 0 }
     }
 
     /// Seals a whole datagram for another member to this peer, which passes it on, into `out`, and
@@ -383,6 +435,28 @@ mod tests {
         assert_eq!(sealer.video(true, 2, 2, 2, 0, b"x", &mut out), 0, "no such fragment");
         assert_eq!(sealer.video(true, 1, 0, 1, 0, b"x", &mut out), 0);
         assert_ne!(sealer.video(false, 3, 0, 1, 0, b"x", &mut out), 0);
+
+        assert_eq!(sealer.padding(3, 1, 0, 99, &mut out), 99);
+        assert_eq!(sealer.padding(3, 1, 0, 99, &mut out), 0);
+        assert_eq!(sealer.padding(2, 9, 0, 99, &mut out), 0);
+        assert_eq!(sealer.padding(3, PADDINGS, 0, 99, &mut out), 0, "no such part");
+        assert_eq!(sealer.padding(3, 2, 0, MIN_PADDING - 1, &mut out), 0);
+        assert_eq!(sealer.padding(4, 0, 0, MAX_DATAGRAM, &mut out), MAX_DATAGRAM);
+        assert_eq!(sealer.video(false, 5, MAX_FRAGMENTS, 255, 0, b"x", &mut out), 0);
+    }
+
+    #[test]
+    fn padding_is_zeros_and_its_own_length_in_a_fragment_that_no_picture_has() {
+        let mut sealer = MediaSealer::new(ParticipantId(2), &keys());
+        let mut out = [0; MAX_DATAGRAM];
+        let len = sealer.padding(0x1234, 3, 0x0102_0304, 40, &mut out);
+        // Version 1, P, type 3; participant; number; time; 28 bytes; fragment 131 of 255.
+        let golden = [0x63, 2, 0x12, 0x34, 1, 2, 3, 4, 0, 28, 131, 255];
+        assert_eq!((len, &out[..HEADER_LEN]), (40, &golden[..]));
+        let (header, _) = Header::decode(&out[..len]).unwrap();
+        let seal = Seal::new(&keys().send);
+        assert!(seal.open(&header, 0x1234, &mut out[..len], HEADER_LEN));
+        assert_eq!(out[HEADER_LEN..len - TAG_LEN], [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 12]);
     }
 
     #[test]
@@ -423,7 +497,7 @@ mod tests {
         #[test]
         fn whatever_is_asked_of_a_sealer_no_nonce_comes_twice(
             calls in prop::collection::vec(
-                (0u8..3, 0u64..12, any::<bool>(), 0u8..6, 0u8..6, 0usize..1_200),
+                (0u8..4, 0u64..12, any::<bool>(), 0u8..6, 0u8..6, 0usize..1_200),
                 1..200,
             ),
         ) {
@@ -439,6 +513,7 @@ mod tests {
                 let payload = &payload[..len];
                 let len = match what {
                     0 => sealer.audio(sequence, 0, payload, &mut out),
+                    3 => sealer.padding(sequence, fragment, 0, payload.len(), &mut out),
                     _ => sealer.video(
                         what == 1, sequence, fragment, fragments, 0, payload, &mut out,
                     ),

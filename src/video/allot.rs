@@ -21,6 +21,8 @@ const DOWN: i64 = 2_000_000;
 const UP: i64 = 10_000_000;
 /// The same after steps up that did not last.
 const UP_MOST: i64 = 80_000_000;
+/// A step that a probe has shown to be good needs this share of the time.
+const UP_SHOWN: i64 = 5;
 /// A step up that is taken back within so long has failed.
 const FAILED: i64 = 15_000_000;
 /// Who has less than this share of what the best path has is not served by main.
@@ -59,6 +61,8 @@ pub struct Room {
     pub known: bool,
     /// Another member carries: one small layer.
     pub relayed: bool,
+    /// What a probe has shown that it has for the picture, kbit/s; `None` where none was made.
+    pub shown: Option<f64>,
 }
 
 /// Something with steps, which goes down soon and up late.
@@ -79,8 +83,9 @@ impl Default for Steps {
 }
 
 impl Steps {
-    /// `need` is the step that there is enough for, `sure` the one with something to spare.
-    fn update(&mut self, need: usize, sure: usize, now: Micros) {
+    /// `need` is the step that there is enough for, `sure` the one with something to spare; `shown`
+    /// the one that a probe has found good, where there was one.
+    fn update(&mut self, need: usize, sure: usize, shown: Option<usize>, now: Micros) {
         if self.raised.is_some_and(|at| now.since(at) > UP_MOST) {
             self.raised = None;
             self.wait = UP;
@@ -99,10 +104,14 @@ impl Steps {
         }
         self.worse_since = None;
         if sure < self.step {
-            let since = *self.better_since.get_or_insert(now);
-            if now.since(since) >= self.wait {
+            let waited = now.since(*self.better_since.get_or_insert(now));
+            let next = match shown {
+                Some(shown) => Some(shown.max(sure)).filter(|_| waited >= self.wait / UP_SHOWN),
                 // One at a time: each shows whether the next is worth a try.
-                self.step -= 1;
+                None => Some(self.step - 1).filter(|_| waited >= self.wait),
+            };
+            if let Some(next) = next.filter(|next| *next < self.step) {
+                self.step = next;
                 self.raised = Some(now);
                 self.better_since = None;
             }
@@ -123,6 +132,8 @@ const NOTHING: usize = 3;
 pub struct Allotment<const N: usize> {
     target: f64,
     places: [Option<Steps>; N],
+    /// What each needs for a better step, kbit/s.
+    wanted: [Option<f64>; N],
     rung: Steps,
     pictures: [Option<Picture>; 2],
 }
@@ -133,6 +144,7 @@ impl<const N: usize> Allotment<N> {
         Self {
             target: f64::from(target_kbps.max(1)),
             places: [None; N],
+            wanted: [None; N],
             rung: Steps::default(),
             pictures: [None; 2],
         }
@@ -146,7 +158,8 @@ impl<const N: usize> Allotment<N> {
         let least_main = (best * SHARE).max(self.target * MAIN[0]);
         // A person who wants little gets little from both encoders.
         let low_most = LOW[1].min(self.target * 0.5).max(LOW[0]);
-        for (slot, room) in self.places.iter_mut().zip(rooms) {
+        for ((slot, wanted), room) in self.places.iter_mut().zip(&mut self.wanted).zip(rooms) {
+            *wanted = None;
             let Some(room) = room else {
                 *slot = None;
                 continue;
@@ -165,7 +178,13 @@ impl<const N: usize> Allotment<N> {
                 *steps = Steps { step: LOW_BASE, ..Steps::default() };
             }
             let kbps = Self::promise(target, room);
-            steps.update(need(kbps), need(kbps / MARGIN), now);
+            let shown = room.shown.map(|shown| need(shown / MARGIN));
+            steps.update(need(kbps), need(kbps / MARGIN), shown, now);
+            // Of the steps that are better than what it has or is about to have, the cheapest.
+            let has = steps.step.min(shown.unwrap_or(NOTHING));
+            let dear = [least_main, LOW[0], LOW[0] * BASE];
+            let better = dear[..has.min(dear.len())].iter().copied().reduce(f64::min);
+            *wanted = better.filter(|_| !room.relayed).map(|kbps| kbps * MARGIN);
         }
         self.pictures = [self.main(rooms, least_main, now), self.low(rooms, low_most)];
     }
@@ -200,7 +219,7 @@ impl<const N: usize> Allotment<N> {
             let share = kbps / self.target;
             usize::from(share < MAIN[1]) + usize::from(share < MAIN[2])
         };
-        self.rung.update(rung(hoped), rung(hoped / MARGIN), now);
+        self.rung.update(rung(hoped), rung(hoped / MARGIN), None, now);
         let step = self.rung.step;
         let ((width, height), fps) = (SIZES[usize::from(step > 1)], RATES[usize::from(step > 0)]);
         let before = self.pictures[0].filter(|p| (p.width, p.fps) == (width, fps));
@@ -221,6 +240,19 @@ impl<const N: usize> Allotment<N> {
     /// What the encoders are to make; `None` for one that nobody needs.
     pub fn pictures(&self) -> [Option<Picture>; 2] {
         self.pictures
+    }
+
+    /// What the peer in that place would have to have for a better picture, kbit/s; `None` where it has
+    /// the best, or nothing is to be tried.
+    pub fn wanted(&self, place: usize) -> Option<f64> {
+        self.wanted.get(place).copied().flatten()
+    }
+
+    /// What the picture of the peer in that place takes of its path, kbit/s.
+    pub fn used(&self, place: usize) -> f64 {
+        let Some(feed) = self.feed(place) else { return 0.0 };
+        let kbps = self.pictures[feed.source as usize].map_or(0.0, |p| f64::from(p.kbps));
+        if feed.layers < 2 { kbps * BASE } else { kbps }
     }
 
     /// What the peer in that place gets.
@@ -251,7 +283,7 @@ mod tests {
     const FULL: Option<Feed> = Some(Feed { source: Source::Main, layers: 2 });
 
     fn direct(kbps: f64) -> Option<Room> {
-        Some(Room { kbps, known: true, relayed: false })
+        Some(Room { kbps, known: true, relayed: false, shown: None })
     }
 
     /// Updates every 50 ms for `seconds`; what changed: (ms, pictures, feeds).
@@ -359,10 +391,39 @@ mod tests {
     }
 
     #[test]
+    fn what_a_probe_has_shown_is_given_after_two_seconds_and_what_it_has_not_is_not_tried() {
+        let mut a = Allotment::new(400);
+        let mut at = 0;
+        let room = |kbps, shown| Some(Room { kbps, known: true, relayed: false, shown });
+        hold(&mut a, &mut at, 3, [direct(500.0), direct(15.0), None]);
+        assert_eq!(a.wanted(0), None, "it has the best");
+        // The base layer of low, then all of it, then what the best path has less a share.
+        assert!(a.wanted(1).is_some_and(|kbps| (55.0..56.0).contains(&kbps)));
+        let failed = hold(&mut a, &mut at, 30, [direct(500.0), room(100.0, Some(20.0)), None]);
+        assert_eq!((failed.len(), a.feed(1)), (1, None));
+        hold(&mut a, &mut at, 1, [direct(500.0), direct(15.0), None]);
+        let began = at;
+        let shown = hold(&mut a, &mut at, 3, [direct(500.0), room(100.0, Some(60.0)), None]);
+        let low = |layers| Some(Feed { source: Source::Low, layers });
+        assert_eq!((shown[1].0 - began, a.feed(1)), (2_000, low(1)));
+        assert!(a.wanted(1).is_some_and(|kbps| (91.0..93.0).contains(&kbps)));
+        hold(&mut a, &mut at, 1, [direct(500.0), room(60.0, Some(60.0)), None]);
+        let began = at;
+        let shown = hold(&mut a, &mut at, 3, [direct(500.0), room(500.0, Some(500.0)), None]);
+        assert_eq!((shown[1].0 - began, a.feed(1)), (2_000, FULL), "two steps at once");
+        assert_eq!(a.wanted(1), None);
+        // It has failed: the next takes twice as long.
+        hold(&mut a, &mut at, 3, [direct(500.0), direct(15.0), None]);
+        let began = at;
+        let shown = hold(&mut a, &mut at, 9, [direct(500.0), room(500.0, Some(500.0)), None]);
+        assert_eq!(shown[1].0 - began, 4_000);
+    }
+
+    #[test]
     fn a_path_that_is_still_being_tried_changes_the_bitrate_only() {
         let mut a = Allotment::new(400);
         let mut at = 0;
-        let tried = Some(Room { kbps: 80.0, known: false, relayed: false });
+        let tried = Some(Room { kbps: 80.0, known: false, relayed: false, shown: None });
         let changes = hold(&mut a, &mut at, 5, [tried, direct(500.0), None]);
         let (_, pictures, feeds) = changes.last().unwrap();
         assert_eq!((changes.len(), feeds[0], pictures[1]), (1, FULL, None));
@@ -372,7 +433,7 @@ mod tests {
     #[test]
     fn a_relayed_peer_gets_one_small_layer_at_once() {
         let mut a = Allotment::new(400);
-        let relayed = Some(Room { kbps: 500.0, known: true, relayed: true });
+        let relayed = Some(Room { kbps: 500.0, known: true, relayed: true, shown: None });
         a.update(&[direct(500.0), relayed, None], Micros(0));
         assert_eq!(a.feed(1), Some(Feed { source: Source::Low, layers: 1 }));
         let low = a.pictures()[1].unwrap();

@@ -9,6 +9,7 @@
 //! Belongs to the talk thread: no allocation, no clock. Frames are boxes that come from the encoder
 //! and go back to it ([`Fanout::spent`]).
 
+use super::filler::Filler;
 use super::pacer::{self, Line, Pacer};
 use crate::units::{MAX_PEERS, Micros};
 
@@ -31,6 +32,9 @@ pub enum Source {
     /// For all others.
     Low,
 }
+
+/// Packets of padding that go under one picture's number, at most.
+pub const PADDINGS: u8 = 127;
 
 /// What one peer gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +73,19 @@ pub struct Outgoing<'a> {
     pub fragments: u8,
     /// The picture; empty where `again`.
     pub data: &'a [u8],
+}
+
+/// A packet that carries nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Padding {
+    /// To the peer in that place.
+    pub place: usize,
+    /// Number of the picture under way, or of the next one.
+    pub sequence: u64,
+    /// Which of that number's, below [`PADDINGS`].
+    pub part: u8,
+    /// Bytes, all headers counted.
+    pub bytes: usize,
 }
 
 #[derive(Default)]
@@ -124,6 +141,9 @@ struct Cursor {
     /// What of it is for video.
     video_kbps: u32,
     kept: Option<Kept>,
+    filler: Filler,
+    /// The number that padding was last sent under, and how many such packets.
+    padded: (u64, u8),
 }
 
 /// Decides what of the pictures leaves next, and to whom.
@@ -169,6 +189,8 @@ impl Fanout {
                 kbps: UNKNOWN_KBPS,
                 video_kbps: UNKNOWN_KBPS,
                 kept: None,
+                filler: Filler::default(),
+                padded: (0, 0),
             });
         }
         self.set_uplink();
@@ -199,6 +221,25 @@ impl Fanout {
         if let Some(Some(peer)) = self.peers.get_mut(place) {
             peer.held = held;
         }
+    }
+
+    /// What is sent to the peer is filled up to that rate with padding, kbit/s with all headers; 0 for
+    /// none.
+    pub fn fill(&mut self, place: usize, kbps: u32) {
+        if let Some(Some(peer)) = self.peers.get_mut(place) {
+            peer.filler.set_rate(kbps);
+        }
+    }
+
+    /// The next packet of padding, to be sent behind audio. It counts as sent.
+    pub fn padding(&mut self, now: Micros) -> Option<Padding> {
+        self.peers.iter_mut().enumerate().find_map(|(place, slot)| {
+            let peer = slot.as_mut().filter(|p| !p.held)?;
+            let bytes = peer.filler.due(now)?;
+            let (sequence, part) = peer.next_padding()?;
+            peer.filler.sent(bytes);
+            Some(Padding { place, sequence, part, bytes })
+        })
     }
 
     /// The peer misses these fragments (bits) of a keyframe.
@@ -258,6 +299,7 @@ impl Fanout {
         self.uplink.sent(bytes, now);
         if let Some(Some(peer)) = self.peers.get_mut(place) {
             peer.line.sent(bytes, now);
+            peer.filler.sent(bytes);
         }
     }
 
@@ -338,6 +380,7 @@ impl Fanout {
         let Some(Some(peer)) = self.peers.get_mut(place) else { return };
         peer.line.sent_video(bytes, now);
         peer.pacer.sent(bytes);
+        peer.filler.sent(bytes);
         if again {
             if let Some(kept) = &mut peer.kept {
                 kept.wanted &= kept.wanted.wrapping_sub(1);
@@ -398,6 +441,23 @@ impl Fanout {
 }
 
 impl Cursor {
+    /// Number and part of a packet of padding; `None` while the picture under way has no more.
+    fn next_padding(&mut self) -> Option<(u64, u8)> {
+        if self.padded.0 != self.sequence {
+            self.padded = (self.sequence, 0);
+        }
+        if self.padded.1 == PADDINGS {
+            if self.fragment > 0 {
+                return None;
+            }
+            // The number is given up: a reader sees from the next picture that none was missed.
+            self.sequence += 1;
+            self.padded = (self.sequence, 0);
+        }
+        self.padded.1 += 1;
+        Some((self.sequence, self.padded.1 - 1))
+    }
+
     fn is_behind(&self, rows: &[Row; 2]) -> bool {
         self.at < rows[self.source as usize].next
     }
@@ -686,6 +746,37 @@ mod tests {
         assert_eq!(fan.wants_keyframe(0), Some(Source::Main));
         let before = sent.len();
         assert!((17..=20).contains(&before), "{before}");
+    }
+
+    #[test]
+    fn padding_fills_up_what_is_sent_and_takes_no_number_that_a_picture_has() {
+        let mut fan = Fanout::new(cut);
+        fan.join(0, 400);
+        fan.fill(0, 300);
+        let (mut bytes, mut seen) = (0, std::collections::HashSet::new());
+        let (mut at, mut pictures) = (0, Vec::new());
+        for n in 0..2_000 {
+            fan.audio_sent(0, 77, Micros(at));
+            while let Some(p) = fan.padding(Micros(at)) {
+                assert!(p.part < PADDINGS && seen.insert((p.sequence, p.part)), "{p:?}");
+                bytes += p.bytes;
+            }
+            // A picture in the last second.
+            if n >= 1_800 && n % 8 == 0 {
+                fan.push(Source::Main, picture(n == 1_800, false, 500));
+            }
+            pictures.extend(run(&mut fan, &mut at, 5));
+        }
+        let kbps = bytes as f64 * 8.0 / 10_000.0;
+        assert!((160.0..=175.0).contains(&kbps), "{kbps}: 177, less where there are pictures");
+        assert!(seen.len() > 1_500 && pictures.len() == 25, "{} {}", seen.len(), pictures.len());
+        assert!(pictures.windows(2).all(|w| w[1].2 == w[0].2 + 1), "{pictures:?}");
+        fan.hold(0, true);
+        fan.audio_sent(0, 77, Micros(at));
+        assert_eq!(fan.padding(Micros(at + 20_000)), None);
+        fan.hold(0, false);
+        fan.fill(0, 0);
+        assert_eq!(fan.padding(Micros(at + 40_000)), None);
     }
 
     #[test]

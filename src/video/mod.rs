@@ -13,6 +13,7 @@ pub mod convert;
 pub mod display;
 pub mod error;
 pub mod fanout;
+pub mod filler;
 pub mod font;
 pub mod frame;
 pub mod image;

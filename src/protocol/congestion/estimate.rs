@@ -44,16 +44,30 @@ const TOLERANCE: f64 = 1.2;
 const TOLERANCE_MOST: f64 = 150_000.0;
 /// Without a queue for so long, more may be sent, microseconds.
 const CALM: i64 = 500_000;
-/// Growth a second: nothing is known against it / below where the path broke / near it.
+/// Growth a second: nothing is known against it / below where the path broke / near it and beyond, as
+/// long as no more has come through (faster beyond it is what audio feels on a path that has not changed).
 const GROWTH: [f64; 3] = [1.0, 0.20, 0.03];
 /// Near is from this share of where it broke on.
 const NEAR: f64 = 0.9;
+/// Two calm reports in a row of so much more and it is another path than it was (as
+/// draft-ietf-rmcat-gcc forgets its link's capacity).
+const ANOTHER: f64 = 1.1;
+/// One packet of video more or less in what is measured as arriving, kbit/s.
+const ONE_PACKET: f64 = 24.0;
+/// So long after that growth is that of below, microseconds, and then half of what it is where nothing
+/// was ever known.
+const CAUTION: i64 = 1_500_000;
+const CAUTIOUS: f64 = 0.5;
 /// Where a path broke is forgotten after this long, microseconds.
 const FORGET: i64 = 60_000_000;
 /// More than this over what arrives is not believed: whoever sends little learns little.
 const UNPROVEN: f64 = 1.5;
-/// The same in kbit/s, so that a path with audio alone can be tried with the smallest picture.
+/// The same in kbit/s where the path cannot be probed, so that with audio alone it can be tried with
+/// the smallest picture.
 const UNPROVEN_KBPS: f64 = 80.0;
+/// A queue so long after a probe is of its making, microseconds: it is gone with it, and what was sent
+/// before goes on.
+const AFTER_PROBE: i64 = 700_000;
 /// No report for so long: nothing arrives, or nothing comes back. Heartbeats alone bring one a second.
 const UNHEARD: i64 = 1_500_000;
 /// Loss that lets the rate grow, and loss that lowers it, tenths of a percent (the draft's 2 and
@@ -103,6 +117,16 @@ pub struct Estimate {
     calm_since: Option<Micros>,
     /// Where the path broke, kbit/s, and when.
     broke: Option<(f64, Micros)>,
+    /// What audio may count upon, kbit/s: that, and what has come without a queue since.
+    limit: f64,
+    /// Calm reports in a row of more than that.
+    above: u32,
+    /// Nobody probes it.
+    unprobed: bool,
+    /// When a probe last went on.
+    probed: Option<Micros>,
+    /// When more came than where it broke.
+    forgot: Option<Micros>,
     ticked: Option<Micros>,
     loss: u16,
 }
@@ -126,6 +150,11 @@ impl Default for Estimate {
             outage: None,
             calm_since: None,
             broke: None,
+            limit: 0.0,
+            above: 0,
+            unprobed: false,
+            probed: None,
+            forgot: None,
             ticked: None,
             loss: 0,
         }
@@ -133,6 +162,11 @@ impl Default for Estimate {
 }
 
 impl Estimate {
+    /// Of a path that is not probed.
+    pub fn unprobed() -> Self {
+        Self { unprobed: true, ..Self::default() }
+    }
+
     /// The peer says how our packets arrive. `round_trip` in microseconds; `sent` is the most that it
     /// was sent in the last second, kbit/s, where that is known.
     pub fn report(&mut self, report: &PathReport, round_trip: i64, sent: Option<f64>, now: Micros) {
@@ -151,6 +185,15 @@ impl Estimate {
                 self.held = None;
                 self.before_cut = None;
                 self.calm_since.get_or_insert(now);
+                let far = self.broke.map_or(f64::MAX, |(rate, _)| rate * ANOTHER + ONE_PACKET);
+                let arrived = f64::from(report.received_kbps);
+                // What comes without a queue is carried.
+                self.limit = self.limit.max(arrived - ONE_PACKET);
+                self.above = if arrived > far { self.above + 1 } else { 0 };
+                if self.above >= 2 {
+                    self.broke = None;
+                    self.forgot = Some(now);
+                }
             } else if self.held.is_none() {
                 // In between: neither more nor less.
                 self.calm_since = None;
@@ -158,6 +201,7 @@ impl Estimate {
             return;
         }
         self.calm_since = None;
+        self.above = 0;
         self.last_queue = Some(now);
         self.over += 1;
         if self.held.is_none() {
@@ -173,15 +217,42 @@ impl Estimate {
         let uneven = f64::from(report.noise_micros) * 6.0 / MEASURED;
         let idle =
             sent.is_some_and(|sent| arrived >= sent * (ALL - uneven) && sent < self.rate * IDLE);
-        if self.over < 2 || falling || lately || paused || idle {
+        let probed = self.probed.is_some_and(|at| now.since(at) < AFTER_PROBE);
+        if self.over < 2 || falling || lately || paused || idle || probed {
+            self.learn(arrived, now);
             return;
         }
         // While a queue stands, what arrives is what the path carries.
         let carried = arrived.min(self.rate);
         self.before_cut.get_or_insert(self.rate);
         self.broke = Some((carried, now));
+        self.limit = carried;
         self.rate = (carried * BETA).clamp(LEAST, self.rate);
         self.last_cut = Some(now);
+    }
+
+    /// The queue still stands after a decrease: part of what was taken for the path's rate then had been
+    /// measured before it stood. Audio counts upon the most of it.
+    fn learn(&mut self, arrived: f64, now: Micros) {
+        let lately = self.last_cut.is_some_and(|at| now.since(at) < AGAIN);
+        if let Some(before) = self.before_cut.filter(|_| lately && self.over >= 2) {
+            self.limit = self.limit.max(arrived.min(before));
+        }
+    }
+
+    /// A probe goes on, of this path or of another one by the same uplink.
+    pub fn probing(&mut self, now: Micros) {
+        self.probed = Some(now);
+    }
+
+    /// A probe has shown that the path carries so much, kbit/s.
+    pub fn shown(&mut self, kbps: f64, now: Micros) {
+        self.rate = self.rate.max(kbps.min(MOST));
+        self.limit = self.limit.max(kbps);
+        if self.broke.is_some_and(|(rate, _)| kbps > rate * ANOTHER) {
+            self.broke = None;
+            self.forgot = Some(now);
+        }
     }
 
     /// Share of our packets that the peer misses, tenths of a percent of the last second;
@@ -244,12 +315,15 @@ impl Estimate {
             return;
         }
         let growth = match self.broke {
+            None if self.forgot.is_some_and(|at| now.since(at) < CAUTION) => GROWTH[1],
+            None if self.forgot.is_some() => GROWTH[0] * CAUTIOUS,
             None => GROWTH[0],
             Some((rate, _)) if self.rate < rate * NEAR => GROWTH[1],
             Some(_) => GROWTH[2],
         };
         let proven = f64::from(report.received_kbps);
-        let most = (proven * UNPROVEN).max(proven + UNPROVEN_KBPS).min(MOST);
+        let unprobed = if self.unprobed { proven + UNPROVEN_KBPS } else { 0.0 };
+        let most = (proven * UNPROVEN).max(unprobed).min(MOST);
         let grown = self.rate * (1.0 + growth * seconds);
         self.rate = self.rate.max(grown.min(most));
     }
@@ -260,12 +334,12 @@ impl Estimate {
     }
 
     /// What the path carries, kbit/s, where an end of it has been found; `None` where nothing is known
-    /// against sending more. Above [`Self::kbps`] after a decrease, which leaves room for a queue to
-    /// empty.
+    /// against sending more. What has been seen to arrive, not what [`Self::kbps`] hopes for: audio
+    /// counts upon it.
     pub fn limit_kbps(&self) -> Option<f64> {
         match self.broke {
-            Some((carried, _)) => Some(carried.max(self.rate)),
-            None => Some(self.rate).filter(|rate| *rate < START),
+            None if self.rate >= START => None,
+            _ => Some(self.limit),
         }
     }
 
@@ -287,6 +361,26 @@ impl Estimate {
     /// When a queue was last found, if one was.
     pub fn last_queue(&self) -> Option<Micros> {
         self.last_queue
+    }
+
+    /// There is a queue, put up with or not.
+    pub fn is_queued(&self) -> bool {
+        self.report.is_some_and(|(r, _)| f64::from(r.queue_micros) > threshold(&r))
+    }
+
+    /// Without a queue for so long, microseconds; 0 while there is one.
+    pub fn calm(&self, now: Micros) -> i64 {
+        self.calm_since.map_or(0, |since| now.since(since).max(0))
+    }
+
+    /// Lost lately, tenths of a percent.
+    pub fn lost(&self) -> u16 {
+        self.loss
+    }
+
+    /// What arrived at the last report, kbit/s.
+    pub fn arrived_kbps(&self) -> f64 {
+        self.report.map_or(0.0, |(r, _)| r.received_kbps.into())
     }
 
     /// Reports have stopped coming.

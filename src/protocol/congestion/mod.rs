@@ -12,6 +12,10 @@
 //! [`PathMeter`] is the receive thread's; its [`PathReport`]s travel to the sender, whose
 //! [`Estimate`] is the control thread's. Both are pure.
 //!
+//! What is hardly used shows nothing of what it carries. So where more is wanted [`Prober`] fills it up
+//! with padding for a moment; what has gone through is used, and what has not is not tried with a
+//! picture.
+//!
 //! One-way delay needs no common clock: audio packets are numbered by the sender's own samples, so a
 //! packet's arrival less its number times its frame's length is its delay but for a constant, and
 //! the two clocks part by less than the windows notice.
@@ -20,10 +24,12 @@ mod estimate;
 mod keyframes;
 mod meter;
 mod police;
+mod probe;
 mod sent;
 
 pub use estimate::{CONTROL_KBPS, Estimate, share};
 pub use keyframes::KeyframeGate;
 pub use meter::{PathMeter, PathReport};
 pub use police::RelayPolice;
+pub use probe::{ProbePath, Prober, Shown};
 pub use sent::SentRate;

@@ -297,7 +297,7 @@ impl Call {
                 }
                 node.mesh.heard_from(local, peer, from);
             }
-            Demuxed::Video { peer, .. } => {
+            Demuxed::Video { peer, .. } | Demuxed::Padding { peer } => {
                 node.heard += 1;
                 node.mesh.heard_from(local, peer, from);
             }

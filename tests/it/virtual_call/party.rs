@@ -258,6 +258,7 @@ impl Party {
                 }
                 self.mesh.heard(now, peer);
             }
+            Demuxed::Padding { peer } => self.mesh.heard(now, peer),
             Demuxed::Dropped(_) => {}
         }
         self.settle(now, out);
