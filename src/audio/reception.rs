@@ -11,8 +11,11 @@ use crate::units::Micros;
 const PATIENCE: u64 = 16;
 /// Sequence numbers are 48 bits on the wire's nonce; none is higher.
 const MOST_FRAMES: u64 = 1 << 48;
-/// A number so far from the newest one is another stream's.
+/// A number so far behind the newest one is another stream's.
 const ANOTHER_STREAM: u64 = 400;
+/// So many frames in a row and the path was gone: no copies would have helped, and it says nothing of
+/// the loss to come.
+const OUTAGE: u64 = 80;
 /// Width of a bucket, microseconds.
 const BUCKET: i64 = 100_000;
 /// Buckets kept: 10 s.
@@ -101,7 +104,7 @@ impl Reception {
             self.turn((passed / BUCKET) as usize);
             self.began = Some(Micros(began.0.wrapping_add(passed / BUCKET * BUCKET)));
         }
-        let far = first >= self.end.saturating_add(ANOTHER_STREAM)
+        let far = first >= self.end.saturating_add(OUTAGE)
             || sequence.saturating_add(ANOTHER_STREAM) < self.end;
         if self.end == 0 || far {
             (self.open, self.end) = (first, first);
@@ -248,6 +251,20 @@ mod tests {
         let report = r.report();
         assert!((90..=105).contains(&report.loss_10s), "{report:?}");
         assert_eq!(report.run, 40);
+    }
+
+    #[test]
+    fn a_path_that_was_gone_for_a_while_is_no_path_that_loses() {
+        let mut r = Reception::new();
+        (0..1_000).for_each(|n| push(&mut r, n, 1, SPEECH));
+        for gone in [80, 200, 399, 980] {
+            let from = r.end + gone;
+            (from..from + 200).for_each(|n| push(&mut r, n, 1, SPEECH));
+            assert_eq!(r.report(), ReceptionReport::default(), "{gone} frames");
+        }
+        let from = r.end + 60;
+        (from..from + 150).for_each(|n| push(&mut r, n, 1, SPEECH));
+        assert!(r.report().loss_1s > 200, "{:?}", r.report());
     }
 
     #[test]

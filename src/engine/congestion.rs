@@ -59,6 +59,8 @@ struct Peer {
     round_trip: i64,
     plan: Option<VideoPlan>,
     sent: SentRate,
+    /// What it was sent lately is lost, and it has not been told.
+    cut_off: bool,
     /// When it last asked for fragments again.
     asked_again: Option<Micros>,
 }
@@ -137,8 +139,9 @@ impl Congestion {
         if let Some(Some(peer)) = self.peers.get_mut(usize::from(id.0)) {
             let before = peer.estimate.holds(now);
             peer.round_trip = round_trip;
-            peer.estimate.report(report, round_trip, peer.sent.most(), now);
-            if before != peer.estimate.holds(now) {
+            let back = peer.estimate.report(report, round_trip, peer.sent.most(), now);
+            peer.cut_off |= back;
+            if back || before != peer.estimate.holds(now) {
                 self.next = self.next.min(now.max(self.thought + THINK_SOON));
             }
         }
@@ -209,7 +212,8 @@ impl Congestion {
             let news = peer.plan.is_none_or(|before| differ(&before, &plan));
             let id = ParticipantId(id as u8);
             if news && talk.send(TalkCommand::Video(id, plan)) {
-                peer.plan = Some(plan);
+                peer.plan = Some(VideoPlan { cut_off: false, ..plan });
+                peer.cut_off &= !plan.cut_off;
             }
             let gauge = &shared.peers[usize::from(id.0)].path;
             let halved = feed.filter(|f| f.layers < 2 && f.source == Source::Low);
@@ -270,6 +274,7 @@ impl Congestion {
                 kbps: [peer.estimate.kbps() as u32, video_kbps as u32],
                 pace_kbps: picture.map_or(1, |p| p.kbps),
                 held: peer.estimate.holds(now),
+                cut_off: peer.cut_off,
                 fill_kbps: self.prober.fill(id).map_or(0, |kbps| kbps as u32),
             })
         })
@@ -334,6 +339,7 @@ fn differ(a: &VideoPlan, b: &VideoPlan) -> bool {
         |a: u32, b: u32| (f64::from(a) - f64::from(b)).abs() > NOTICEABLE * f64::from(a.max(b));
     a.feed != b.feed
         || a.held != b.held
+        || a.cut_off != b.cut_off
         || a.fill_kbps != b.fill_kbps
         || far(a.kbps[0], b.kbps[0])
         || far(a.kbps[1], b.kbps[1])

@@ -11,7 +11,7 @@ use ringbuf::traits::{Consumer, Producer, Split};
 use ringbuf::{HeapCons, HeapProd, HeapRb};
 
 use super::carry::CarryOut;
-use super::shared::Shared;
+use super::shared::{LiveEncoder, Shared};
 use super::talk::{IP_UDP_HEADERS, Peers, Wire};
 use crate::net::socket::Class;
 use crate::protocol::fragment;
@@ -68,6 +68,8 @@ pub struct VideoPlan {
     pub pace_kbps: u32,
     /// Nothing for now.
     pub held: bool,
+    /// What it was sent lately is lost: it needs a keyframe.
+    pub cut_off: bool,
     /// All that it is sent is filled up to this with padding, kbit/s; 0 for none.
     pub fill_kbps: u32,
 }
@@ -158,6 +160,13 @@ impl VideoSend {
     pub fn plan(&mut self, place: usize, plan: &VideoPlan) {
         self.fan.set(place, plan.feed, plan.kbps, plan.pace_kbps);
         self.fan.hold(place, plan.held);
+        if plan.cut_off {
+            self.fan.cut_off(place);
+            if let Some(source) = self.fan.wants_keyframe(place) {
+                let live = &self.shared.live[source as usize];
+                live.wanted.fetch_or(LiveEncoder::CUT_OFF, Relaxed);
+            }
+        }
         self.fan.fill(place, plan.fill_kbps);
     }
 

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::shared::Shared;
+use super::shared::{LiveEncoder, Shared};
 use super::talk::VideoOut;
 use super::window::Window;
 use crate::platform::clock;
@@ -270,7 +270,9 @@ impl LiveVideo {
             }
         }
         let wanted = live.wanted.swap(0, Relaxed);
-        if wanted != 0 {
+        if wanted & LiveEncoder::CUT_OFF != 0 {
+            stream.keyframes.must();
+        } else if wanted != 0 {
             stream.keyframes.ask(wanted, now);
         }
         // Nobody gets it: nothing waits, and nothing is encoded.

@@ -156,6 +156,8 @@ impl Default for LiveEncoder {
 impl LiveEncoder {
     /// In `wanted`: not for one member.
     pub const OWN_REASONS: u32 = 1 << 31;
+    /// In `wanted`: somebody has missed all that came before, and waits for nothing else.
+    pub const CUT_OFF: u32 = 1 << 30;
     const NOBODY: u64 = u64::MAX;
 
     /// What it is to make; `None` for nothing.

@@ -510,6 +510,7 @@ mod tests {
             kbps: [203, 72],
             pace_kbps: 1,
             held: false,
+            cut_off: false,
             fill_kbps: 100_000,
         };
         assert!(b.control.send(TalkCommand::Video(PEER, plan)));

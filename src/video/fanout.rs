@@ -223,6 +223,14 @@ impl Fanout {
         }
     }
 
+    /// What was sent to the peer lately has not arrived: it goes on with the next keyframe.
+    pub fn cut_off(&mut self, place: usize) {
+        if let Some(Some(peer)) = self.peers.get_mut(place) {
+            peer.abandon();
+            peer.broken = true;
+        }
+    }
+
     /// What is sent to the peer is filled up to that rate with padding, kbit/s with all headers; 0 for
     /// none.
     pub fn fill(&mut self, place: usize, kbps: u32) {
@@ -746,6 +754,24 @@ mod tests {
         assert_eq!(fan.wants_keyframe(0), Some(Source::Main));
         let before = sent.len();
         assert!((17..=20).contains(&before), "{before}");
+    }
+
+    #[test]
+    fn who_was_cut_off_gets_nothing_more_before_a_keyframe() {
+        let mut fan = Fanout::new(cut);
+        fan.join(0, 400);
+        let mut at = 0;
+        fan.push(Source::Main, picture(true, false, 900));
+        fan.push(Source::Main, picture(false, false, 3_000));
+        let sent = run(&mut fan, &mut at, 70);
+        assert!(sent.len() > 1 && fan.wants_keyframe(0).is_none(), "under way: {sent:?}");
+        fan.cut_off(0);
+        assert_eq!(fan.wants_keyframe(0), Some(Source::Main));
+        fan.push(Source::Main, picture(false, false, 900));
+        assert_eq!(run(&mut fan, &mut at, 200), []);
+        fan.push(Source::Main, picture(true, false, 900));
+        let sent = run(&mut fan, &mut at, 200);
+        assert!(sent.len() == 1 && sent[0].1 && fan.wants_keyframe(0).is_none(), "{sent:?}");
     }
 
     #[test]

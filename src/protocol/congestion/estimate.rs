@@ -70,6 +70,9 @@ const UNPROVEN_KBPS: f64 = 80.0;
 const AFTER_PROBE: i64 = 700_000;
 /// No report for so long: nothing arrives, or nothing comes back. Heartbeats alone bring one a second.
 const UNHEARD: i64 = 1_500_000;
+/// Reports are due twice a second at least: after so long without, what was sent meanwhile is lost, and
+/// loss and queues are those of the path's going and coming.
+const OUTAGE: i64 = 700_000;
 /// Loss that lets the rate grow, and loss that lowers it, tenths of a percent (the draft's 2 and
 /// 10 %).
 const LOSS: [u16; 2] = [20, 100];
@@ -168,13 +171,35 @@ impl Estimate {
     }
 
     /// The peer says how our packets arrive. `round_trip` in microseconds; `sent` is the most that it
-    /// was sent in the last second, kbit/s, where that is known.
-    pub fn report(&mut self, report: &PathReport, round_trip: i64, sent: Option<f64>, now: Micros) {
+    /// was sent in the last second, kbit/s, where that is known. Whether it is the first one after a
+    /// time without: what was sent in it is lost.
+    pub fn report(
+        &mut self,
+        report: &PathReport,
+        round_trip: i64,
+        sent: Option<f64>,
+        now: Micros,
+    ) -> bool {
         let before = self.report.replace((*report, now));
-        let paused = before.is_some_and(|(_, at)| now.since(at) > UNHEARD);
+        let paused = before.is_some_and(|(_, at)| now.since(at) > OUTAGE);
         if paused {
             self.outage = Some(now);
+            // Of the queue in which the path went nothing is known any more.
+            (self.over, self.held, self.before_cut) = (0, None, None);
         }
+        self.follow(report, before.map(|b| b.0), round_trip, sent, paused, now);
+        paused
+    }
+
+    fn follow(
+        &mut self,
+        report: &PathReport,
+        before: Option<PathReport>,
+        round_trip: i64,
+        sent: Option<f64>,
+        paused: bool,
+        now: Micros,
+    ) {
         let queue = f64::from(report.queue_micros);
         let limit = threshold(report).max(self.tolerated);
         self.longest = self.longest.max(queue);
@@ -209,7 +234,7 @@ impl Estimate {
             self.longest = queue;
         }
         let falling =
-            before.is_some_and(|(b, _)| f64::from(b.queue_micros) > queue + 1_000.0 + queue * 0.02);
+            before.is_some_and(|b| f64::from(b.queue_micros) > queue + 1_000.0 + queue * 0.02);
         let lately = self.last_cut.is_some_and(|at| now.since(at) < AGAIN + round_trip.max(0));
         // All arrives, and it is far from what might be sent: whatever queue that is, it says nothing
         // of the rate. (A path with an end so near lets less through than is sent.)

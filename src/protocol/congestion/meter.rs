@@ -23,8 +23,12 @@ const WINDOW: i64 = 10_000_000;
 /// A block this much later than the one before it, microseconds, is no queue that has grown in a block's
 /// time: the other end has stood still (it slept, its card lost sound) and its numbers with it.
 const STOOD_STILL: i64 = 2_000_000;
-/// Nothing came for so long: what is measured before and after does not belong together.
-const PAUSE: i64 = 1_000_000;
+/// Nothing came for so long: what is measured before and after does not belong together. The rate's
+/// window, and longer than silence is ever without a packet.
+const PAUSE: i64 = 400_000;
+/// After that the first packet is told of at once, for the other end may have stopped its picture, and
+/// for so long as often as a picture is, microseconds.
+const BACK: i64 = 1_000_000;
 /// Slots of the rate's window ...
 const SLOTS: usize = 8;
 /// ... and the length of each, microseconds: 400 ms and the one that fills.
@@ -88,6 +92,10 @@ pub struct PathMeter {
     slot: i64,
     /// When the rate's window begins to be true.
     filled_from: Micros,
+    /// When packets last came again after a pause.
+    back: Option<Micros>,
+    /// The next packet is such a one.
+    moved: bool,
 }
 
 impl PathMeter {
@@ -109,12 +117,14 @@ impl PathMeter {
             slots: [0; SLOTS],
             slot: 0,
             filled_from: Micros(0),
+            back: None,
+            moved: false,
         }
     }
 
     /// The peer is heard by another way from now on: its delays are others.
     pub fn moved(&mut self) {
-        *self = Self::new(self.frame);
+        *self = Self { moved: true, ..Self::new(self.frame) };
     }
 
     /// An audio packet whose newest frame has that number; `bytes` with all headers.
@@ -127,15 +137,17 @@ impl PathMeter {
         self.least[0] = Some(self.least[0].map_or(delay, |least| least.min(delay)));
         self.block = self.block.min(delay);
         self.packets += 1;
+        let before = self.blocks.previous.map_or(0, |low| self.queue(low));
         if self.packets < BLOCK {
-            return self.due(at);
+            // Its numbers may have stood still: the block will tell.
+            let stood = self.queue(delay) - before > STOOD_STILL;
+            return if stood { None } else { self.due(at) };
         }
         let block = std::mem::replace(&mut self.block, i64::MAX);
         self.packets = 0;
         let queue = self.queue(block);
         let noise = self.blocks.micros;
         // Where there is much jitter one block proves nothing.
-        let before = self.blocks.previous.map_or(0, |low| self.queue(low));
         if queue - before > STOOD_STILL {
             self.moved();
             return None;
@@ -160,11 +172,19 @@ impl PathMeter {
         if self.last.is_none_or(|last| at.since(last) > PAUSE) {
             // The least delays stay: the path is the same one unless somebody says otherwise.
             self.low = None;
+            self.told = 0;
             self.packets = 0;
             self.block = i64::MAX;
             self.began = at;
             self.filled_from = at;
             self.slots = [0; SLOTS];
+            if self.last.is_some() || self.moved {
+                self.back = Some(at);
+                self.moved = false;
+                // Where there is jitter one packet's delay is none: five are waited for.
+                let wait = if self.blocks.micros < QUIET { 0 } else { URGENT_INTERVAL };
+                self.began = at + (wait - INTERVAL);
+            }
             if self.last.is_none() {
                 self.window_began = at;
             }
@@ -190,7 +210,8 @@ impl PathMeter {
 
     fn due(&mut self, at: Micros) -> Option<PathReport> {
         let queue = self.low.map_or(self.told, |low| self.queue(low));
-        let restless = self.video || self.told.max(queue) > 5_000;
+        let back = self.back.is_some_and(|back| at.since(back) < BACK);
+        let restless = self.video || back || self.told.max(queue) > 5_000;
         let interval = if restless { INTERVAL } else { CALM_INTERVAL };
         if at.since(self.began) < interval {
             return None;
@@ -305,6 +326,29 @@ mod tests {
         feed(&mut meter, 0, 1_000, |_| 20_000);
         let clogged = feed(&mut meter, 1_000, 1_000, |n| 20_000 + (n as i64 - 999) * 5_000);
         assert!(clogged.last().is_some_and(|(_, r)| r.queue_micros > 4_000_000));
+    }
+
+    #[test]
+    fn after_a_pause_the_first_packet_is_told_of_and_a_second_long_all_as_often_as_a_picture() {
+        for (pause, jitter) in [(500, 0), (3_000, 0), (4_900, 40_000)] {
+            let mut meter = PathMeter::new(5_000);
+            let delay = |n: u64| 20_000 + (n * 7_919 % 41) as i64 * jitter / 40;
+            feed(&mut meter, 0, 4_000, delay);
+            let first = 4_000 + pause / 5;
+            let told = feed(&mut meter, first, 600, delay);
+            let since: Vec<i64> =
+                told.iter().map(|(at, _)| (at - first as i64 * 5_000 - 20_000) / 1_000).collect();
+            assert!(since[0] <= if jitter > 0 { 70 } else { 0 }, "{pause}: {since:?}");
+            let soon = since.iter().filter(|at| **at < 1_000).count();
+            assert!((8..=11).contains(&soon) && since.len() <= soon + 8, "{pause}: {since:?}");
+            let beyond = |r: &PathReport| r.queue_micros > 12_000 + 5 * r.noise_micros;
+            assert!(!told.iter().any(|(_, r)| beyond(r)), "{pause}: {told:?}");
+        }
+        // A line that held everything back, and another way.
+        let mut meter = PathMeter::new(5_000);
+        feed(&mut meter, 0, 1_000, |_| 20_000);
+        let told = feed(&mut meter, 1_000, 40, |_| 3_020_000);
+        assert!(!told.is_empty() && told[0].0 <= 1_000 * 5_000 + 3_020_000 + 50_000, "{told:?}");
     }
 
     #[test]
