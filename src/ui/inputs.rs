@@ -189,7 +189,7 @@ fn in_short(e: &serde_json::Error) -> String {
 
 /// What a line of commands looks like.
 pub fn how_to_command() -> String {
-    format!("{{\"do\": WHAT}} with one of {}", Command::names().join(", "))
+    format!("say {{\"do\": WHAT}} with one of {}", Command::names().join(", "))
 }
 
 /// How far the end has come; the same for every kind of output.
