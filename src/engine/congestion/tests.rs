@@ -565,7 +565,7 @@ fn a_path_that_gets_wider_is_seen_to_be_in_seconds() {
         print(&format!("200 to 400 kbit/s after {before} s"), &w, 0, before, before + 20.0);
         let [one, two] = [100.0, 200.0].map(|kbps| w.reaches(0, before, kbps));
         eprintln!("100 kbit/s after {one:.1} s, 200 after {two:.1} s");
-        let (soon, whole) = if before == 60.0 { (6.0, 12.0) } else { (10.0, 17.0) };
+        let (soon, whole) = if before == 60.0 { (6.0, 12.0) } else { (8.0, 12.0) };
         assert!(one <= soon && two <= whole, "{before}: {one} s, {two} s");
         let [.., most] = w.queue(0, before + 0.5, before + 20.0);
         assert!(most <= packet(400.0) + 50.0, "{before}: {most} ms");
@@ -617,7 +617,7 @@ fn audio_on_a_thin_line_packs_itself_as_the_line_is_and_stays_so() {
         let after = (at as f64 / 1e6 - 300.0).max(0.0);
         print("", &w, 0, 340.0, 360.0);
         eprintln!("one frame a packet again after {after:.1} s");
-        assert!(last == 1 && after <= 45.0, "{kbps}: {last} after {after} s");
+        assert!(last == 1 && after <= 55.0, "{kbps}: {last} after {after} s");
     }
 }
 
