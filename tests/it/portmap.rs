@@ -149,6 +149,10 @@ impl Running {
         let stdin = self.child.stdin.as_mut().expect("it is piped");
         writeln!(stdin, r#"{{"do":"end"}}"#).expect("it listens");
     }
+
+    fn signal(&self, signal: i32) {
+        send_signal(&self.child, signal);
+    }
 }
 
 impl Drop for Running {
