@@ -26,6 +26,21 @@ pub struct Entry {
     pub lease_seconds: Option<u32>,
 }
 
+impl Entry {
+    /// The same but for the time that is left.
+    pub fn names_the_same(&self, other: &Self) -> bool {
+        let of = |e: &Self| (e.client.clone(), e.internal_port, e.description.clone());
+        of(self) == of(other)
+    }
+}
+
+/// Whether an entry can be what a router has just mapped for `client`'s socket on `internal`: it may
+/// write a machine's name for its address, and any description.
+pub fn may_show(entry: &Entry, client: Ipv4Addr, internal: u16) -> bool {
+    let machine = entry.client == client.to_string() || entry.client.parse::<IpAddr>().is_err();
+    machine && entry.internal_port == internal
+}
+
 /// Whether an external port may be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Port {
@@ -129,6 +144,24 @@ mod tests {
         assert_eq!(whose("192.168.1.20", 7001, DESCRIPTION), Port::Taken, "another socket's");
         assert_eq!(whose("192.168.1.20", 7000, "Game"), Port::Taken, "another program's");
         assert_eq!(whose("192.168.1.30", 7000, DESCRIPTION), Port::Taken, "another machine's");
+    }
+
+    #[test]
+    fn what_a_router_shows_of_our_mapping_is_known_again_in_its_own_words() {
+        let shown = |client: &str, internal_port, description: &str, lease| Entry {
+            client: client.to_owned(),
+            internal_port,
+            description: description.to_owned(),
+            lease_seconds: Some(lease),
+        };
+        let ours = shown("laptop.lan", 7000, "hyper", 600);
+        assert!(may_show(&ours, ME, 7000));
+        assert!(may_show(&shown("192.168.1.20", 7000, "", 600), ME, 7000));
+        assert!(!may_show(&shown("192.168.1.30", 7000, DESCRIPTION, 600), ME, 7000));
+        assert!(!may_show(&shown("192.168.1.20", 7777, DESCRIPTION, 600), ME, 7000));
+        assert!(ours.names_the_same(&shown("laptop.lan", 7000, "hyper", 300)));
+        assert!(!ours.names_the_same(&shown("laptop.lan", 7000, "Game", 600)));
+        assert!(!ours.names_the_same(&shown("desktop.lan", 7000, "hyper", 600)));
     }
 
     #[test]

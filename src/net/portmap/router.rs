@@ -182,7 +182,7 @@ impl Router {
     /// `permanent` is called before the router is asked for a mapping that has no end: it may be
     /// there even if no answer comes.
     pub async fn map(
-        &self,
+        &mut self,
         internal: u16,
         external: u16,
         permanent: &mut impl FnMut(),

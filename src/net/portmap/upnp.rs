@@ -23,6 +23,8 @@ const ENTRIES: u32 = 1_024;
 const UDP: PortMappingProtocol = PortMappingProtocol::UDP;
 /// NoSuchEntryInArray (WANIPConnection 1, section 2.4.15): nobody has that port.
 const NO_SUCH_ENTRY: &str = "714";
+/// Most elements within each other in an answer that makes sense; a fault has six.
+const DEEPEST: usize = 16;
 /// Action not authorized (UPnP Device Architecture 1.1, table 3-4).
 const NOT_AUTHORIZED: &str = "606";
 
@@ -40,6 +42,9 @@ impl From<AddPortError> for RouterError {
 pub struct Igd {
     gateway: Gateway<Tokio>,
     client: Ipv4Addr,
+    /// How it writes what it has mapped for us: some shorten the name, or have another one for it
+    /// or for the machine.
+    shown: Option<(u16, Entry)>,
 }
 
 impl Igd {
@@ -50,7 +55,7 @@ impl Igd {
         options.single_search_timeout = Some(SEARCH);
         let gateway = tokio::time::timeout(SEARCH, search_gateway(options)).await.ok()?.ok()?;
         let client = address_towards(gateway.addr)?;
-        Some(Self { gateway, client })
+        Some(Self { gateway, client, shown: None })
     }
 
     /// Where it is.
@@ -60,7 +65,7 @@ impl Igd {
 
     /// See [`super::router::Router::map`].
     pub async fn map(
-        &self,
+        &mut self,
         internal: u16,
         external: u16,
         permanent: &mut impl FnMut(),
@@ -84,10 +89,10 @@ impl Igd {
             tokio::time::timeout(REQUEST, self.gateway.get_external_ip()),
         );
         let entry = entry.ok().flatten();
-        if entry.is_some() && policy::port(entry.as_ref(), self.client, internal) == Port::Taken {
-            return Err(RouterError::PortTaken);
-        }
-        let lease_seconds = entry.and_then(|e| e.lease_seconds).unwrap_or(asked).min(asked);
+        let entry = entry.filter(|e| policy::may_show(e, self.client, internal));
+        let lease = entry.as_ref().and_then(|e| e.lease_seconds);
+        self.shown = entry.map(|e| (external, e));
+        let lease_seconds = lease.unwrap_or(asked).min(asked);
         if lease_seconds == 0 && asked != 0 {
             permanent();
         }
@@ -123,6 +128,10 @@ impl Igd {
             Err(RouterError::Failed(_)) => within(LISTING, self.listed(external)).await?,
             entry => entry?,
         };
+        let shown = self.shown.as_ref().filter(|(at, _)| *at == external).map(|(_, e)| e);
+        if shown.is_some_and(|shown| entry.as_ref().is_some_and(|e| e.names_the_same(shown))) {
+            return Ok(Port::Ours);
+        }
         Ok(policy::port(entry.as_ref(), self.client, internal))
     }
 
@@ -173,16 +182,24 @@ impl Igd {
     }
 }
 
-/// Reads the answer to GetSpecificPortMappingEntry; nothing is kept of its nesting, so that no answer
-/// can exhaust the stack.
+/// Reads the answer to GetSpecificPortMappingEntry. Reading takes longer and longer the deeper elements
+/// are nested, so that ends early.
 fn entry(answer: &str, external: u16) -> Result<Option<Entry>, RouterError> {
     let nonsense = || RouterError::Failed("the router's answer makes no sense".to_owned());
     let mut found = Entry::default();
     let (mut element, mut client, mut port) = (String::new(), false, false);
+    let mut depth = 0;
     for event in EventReader::new(answer.as_bytes()) {
         match event.map_err(|_| nonsense())? {
-            XmlEvent::StartElement { name, .. } => element = name.local_name,
-            XmlEvent::EndElement { .. } => element.clear(),
+            XmlEvent::StartElement { .. } if depth == DEEPEST => return Err(nonsense()),
+            XmlEvent::StartElement { name, .. } => {
+                depth += 1;
+                element = name.local_name;
+            }
+            XmlEvent::EndElement { .. } => {
+                depth -= 1;
+                element.clear();
+            }
             XmlEvent::Characters(text) | XmlEvent::CData(text) => {
                 let text = text.trim();
                 match element.as_str() {
