@@ -295,6 +295,8 @@ fn assemble(
         let (listen, inviting) = (network.socket.local_addr(), network.inviting.clone());
         if network.port_mapping {
             port_mapper = portmap::start(listen, inviting, &events, &state);
+        } else {
+            portmap::without(listen, inviting.as_ref(), &events);
         }
         let started = start_network(NetworkParts {
             network,

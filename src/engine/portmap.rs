@@ -33,7 +33,8 @@ pub fn start(
         return None;
     }
     let port = listen.port();
-    let teller = Teller { port, inviting, events: events.clone(), state: state.clone() };
+    let (events_too, state) = (events.clone(), state.clone());
+    let mut teller = Teller { listen, inviting, events: events_too, state, warned: false };
     let random = || u16::from_be_bytes(net::random());
     match PortMapper::start(port, Notes::here(), random, move |news| teller.tell(news)) {
         Ok(mapper) => Some(mapper),
@@ -44,21 +45,57 @@ pub fn start(
     }
 }
 
+/// Without port mapping: a host whom nobody outside can reach is told all the same.
+pub fn without(listen: SocketAddr, inviting: Option<&Inviting>, events: &Events) {
+    if !listen.ip().is_loopback() && unreachable(listen, inviting) {
+        let why = "port mapping is switched off".to_owned();
+        events.notice(&Notice::PortNotMapped { why, port: listen.port() });
+    }
+}
+
+/// Whether guests from outside need the router's help. A machine with a public address of its own
+/// does not, nor a person who has told where guests get in.
+fn unreachable(listen: SocketAddr, inviting: Option<&Inviting>) -> bool {
+    let ip = Some(listen.ip()).filter(|ip| !ip.is_unspecified()).or_else(interfaces::best_address);
+    let public = ip.is_some_and(|ip| portmap::reach(ip) == Reach::Public && !net::is_local(ip));
+    inviting.is_some_and(|i| !i.public_told) && !public
+}
+
 struct Teller {
-    port: u16,
+    listen: SocketAddr,
     inviting: Option<Inviting>,
     events: Events,
     state: Arc<Mutex<CallState>>,
+    /// The person knows already that the router says nothing, and what to do.
+    warned: bool,
 }
 
 impl Teller {
-    fn tell(&self, news: News) {
+    fn tell(&mut self, news: News) {
         match news {
-            News::Mapped(mapping) => self.mapped(mapping),
+            News::Late => {
+                self.failed("the router has not answered yet");
+                self.warned = true;
+            }
+            News::Mapped(mapping) => {
+                self.warned = false;
+                self.mapped(mapping);
+            }
+            News::Failed(_) if std::mem::take(&mut self.warned) => {}
             News::Failed(why) => self.failed(&why),
             News::Removed(mapping) => {
                 self.state.lock().unwrap_or_else(|e| e.into_inner()).mapped = None;
                 self.events.send(event("removed", Some(mapping), None));
+            }
+            News::Left(mapping) => {
+                self.events.send(event("left", Some(mapping), None));
+                let port = mapping.external.port();
+                let until = if mapping.permanent {
+                    "the next start takes it back"
+                } else {
+                    "the router closes it by itself within ten minutes"
+                };
+                self.events.notice(&Notice::PortLeftOpen { port, until });
             }
         }
     }
@@ -88,7 +125,7 @@ impl Teller {
         self.events.send(event("mapped", Some(mapping), invite));
         if let Some(inviting) = &self.inviting
             && !inviting.public_told
-            && let Some((what, remedy)) = portmap::advice(reach, self.port)
+            && let Some((what, remedy)) = portmap::advice(reach, self.listen.port())
         {
             self.events.notice(&Notice::RouterNotPublic { what, remedy });
         }
@@ -97,12 +134,8 @@ impl Teller {
     fn failed(&self, why: &str) {
         self.state.lock().unwrap_or_else(|e| e.into_inner()).mapped = None;
         self.events.send(event("failed", None, None));
-        let needed = self.inviting.as_ref().is_some_and(|i| !i.public_told);
-        // A machine with a public address of its own needs no router's help.
-        let reachable =
-            interfaces::best_address().is_some_and(|ip| portmap::reach(ip) == Reach::Public);
-        if needed && !reachable {
-            let (why, port) = (why.to_owned(), self.port);
+        if unreachable(self.listen, self.inviting.as_ref()) {
+            let (why, port) = (why.to_owned(), self.listen.port());
             self.events.notice(&Notice::PortNotMapped { why, port });
         }
     }

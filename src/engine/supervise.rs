@@ -446,7 +446,17 @@ impl Supervisor {
         }
     }
 
+    /// A fault on demand, for the tests of what one leaves behind; a release knows none.
+    #[cfg(debug_assertions)]
+    fn fault_on_demand() {
+        let file = std::env::var_os("HYPERZOOM_TEST_FAULT");
+        let asked = file.is_some_and(|file| std::path::Path::new(&file).exists());
+        assert!(!asked, "a fault on demand");
+    }
+
     fn each_second(&mut self, gauges: &mut Gauges) {
+        #[cfg(debug_assertions)]
+        Self::fault_on_demand();
         // Clocks, rates and counters move: a crash leaves those of some seconds ago.
         self.second += 1;
         if self.second.is_multiple_of(METADATA_SECONDS) {

@@ -139,7 +139,7 @@ pub enum Event {
     },
     /// What the router said about letting others in.
     PortMapping {
-        /// `mapped`, `failed`, `removed`.
+        /// `mapped`, `failed`, `removed`; `left` when the router did not confirm that it is removed.
         state: &'static str,
         /// `upnp`, `nat-pmp`, `pcp`.
         #[serde(skip_serializing_if = "Option::is_none")]

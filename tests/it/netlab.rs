@@ -1,7 +1,7 @@
 //! Whole calls of real processes through the laboratory's routers: homes behind NATs of every kind,
 //! with and without port mapping.
 //!
-//! Needs root and the packages of tests/lab/README.md; says so and does nothing without them. The two
+//! Needs root and the packages of tests/lab/README.md; says so and does nothing without them. Those
 //! that take a minute and more run with `HYPERZOOM_SOAK=1` (`make soak`).
 #![cfg(target_os = "linux")]
 
@@ -99,9 +99,17 @@ fn way(program: &Program, id: u64) -> Option<String> {
     told["path"].as_str().map(str::to_owned)
 }
 
-/// Waits until everybody hears all others and has these ways to them; the time that took.
+/// Waits until everybody hears all others and has these ways to them; the time that took. Ids are as
+/// in `programs`.
 #[track_caller]
 fn all_hear(programs: &[&Program], ways: &[[&str; 4]]) -> Duration {
+    let members: Vec<_> = programs.iter().copied().enumerate().collect();
+    members_hear(&members, ways)
+}
+
+/// The same for members of any ids.
+#[track_caller]
+fn members_hear(members: &[(usize, &Program)], ways: &[[&str; 4]]) -> Duration {
     let began = Instant::now();
     let heard = |program: &Program, id: u64| {
         let stats = program.all("stats");
@@ -112,9 +120,9 @@ fn all_hear(programs: &[&Program], ways: &[[&str; 4]]) -> Duration {
             .any(|p| p["id"] == id && p["received_kbps"].as_f64().is_some_and(|kbps| kbps > 60.0))
     };
     loop {
-        let fine = programs.iter().enumerate().all(|(n, program)| {
-            (0..programs.len()).filter(|&id| id != n).all(|id| {
-                let wanted = ways[n][id];
+        let fine = members.iter().zip(ways).all(|((own, program), ways)| {
+            members.iter().map(|(id, _)| *id).filter(|id| id != own).all(|id| {
+                let wanted = ways[id];
                 heard(program, id as u64) && way(program, id as u64).as_deref() == Some(wanted)
             })
         });
@@ -122,8 +130,8 @@ fn all_hear(programs: &[&Program], ways: &[[&str; 4]]) -> Duration {
             return began.elapsed();
         }
         if began.elapsed() > Duration::from_secs(40) {
-            for (n, program) in programs.iter().enumerate() {
-                eprintln!("{n}: {:?}", [0, 1, 2, 3].map(|id| way(program, id)));
+            for (id, program) in members {
+                eprintln!("{id}: {:?}", [0, 1, 2, 3].map(|id| way(program, id)));
             }
             panic!("they do not all hear each other");
         }
@@ -159,6 +167,59 @@ fn two_homes_without_port_mapping_open_to_each_other_and_local_members_stay_loca
     let took = all_hear(&[&host, &b, &d], &[["", D, D, ""], [D, "", L, ""], [D, L, "", ""]]);
     eprintln!("two homes, one forwarded port, two behind one NAT: all hear after {took:.1?}");
     end(&mut [host, b, d]);
+}
+
+#[test]
+fn two_homes_with_nothing_mapped_on_either_side_open_to_each_other() {
+    let _place = side_by_side();
+    // A third member brings them together; neither router lets anybody in who was not written to.
+    let Some(homes) = Homes::up("nlh", &["--portmap", "none", "--nat", "cone"]) else { return };
+    let host = homes.start("host_x", "Xenia", &["host", "--no-port-mapping", "--record-now"]);
+    let invite = host.wait("ready")["invite"].as_str().expect("an invite").to_owned();
+    let a = homes.start("host_a", "Ann", &["join", &invite, "--no-port-mapping"]);
+    a.wait("peer_joined");
+    let b = homes.start("host_b", "Bob", &["join", &invite, "--no-port-mapping"]);
+    let took = all_hear(&[&host, &a, &b], &[["", D, D, ""], [D, "", D, ""], [D, D, "", ""]]);
+    eprintln!("two homes, nothing mapped: all hear after {took:.1?}");
+    assert_eq!(["router_a", "router_b"].map(|r| homes.forwarded(r)), [[""; 0]; 2]);
+    end(&mut [host, a, b]);
+}
+
+#[test]
+fn a_third_joins_by_a_guests_invite_after_the_host_has_left() {
+    let _place = side_by_side();
+    let Some(homes) = Homes::up("nli", &["--portmap", "upnp"]) else { return };
+    let mut host = homes.start("host_x", "Xenia", &["host", "--record-now"]);
+    let invite = host.wait("ready")["invite"].as_str().expect("an invite").to_owned();
+    let a = homes.start("host_a", "Ann", &["join", &invite]);
+    a.wait("peer_joined");
+    let b = homes.start("host_b", "Bob", &["join", &invite]);
+    all_hear(&[&host, &a, &b], &[["", D, D, ""], [D, "", D, ""], [D, D, "", ""]]);
+    host.command("end");
+    host.finished().assert_nothing_lost();
+    for guest in [&a, &b] {
+        let (_, left) = guest.wait_for("the host's leaving", |e| e["event"] == "peer_left");
+        assert_eq!((&left["id"], &left["reason"]), (&0.into(), &"bye".into()));
+        guest.more_stats(2);
+    }
+    let guests = [(1, &a), (2, &b)];
+    members_hear(&guests, &[["", "", D, ""], ["", D, "", ""]]);
+    // Bob's invite, who is not the one that lets in: his router's address.
+    let outside = |e: &Value| {
+        let invite = e["invite"].as_str();
+        e["event"] == "invite" && invite.is_some_and(|i| i.starts_with("11.2.2.2:"))
+    };
+    let (_, told) = b.wait_for("an invite with the router's address", outside);
+    let invite = told["invite"].as_str().expect("it is text");
+    let c = homes.start("host_x", "Cleo", &["join", invite]);
+    let came = |e: &Value| e["event"] == "peer_joined" && e["name"] == "Cleo";
+    let (_, came) = a.wait_for("Cleo", came);
+    assert_eq!(came["id"], 3, "the host's id is not given again so soon");
+    let members = [(1, &a), (2, &b), (3, &c)];
+    let took = members_hear(&members, &[["", "", D, D], ["", D, "", D], ["", D, D, ""]]);
+    eprintln!("joined by a guest's invite without the host: all hear after {took:.1?}");
+    end(&mut [a, b, c]);
+    assert_eq!(["router_a", "router_b"].map(|r| homes.forwarded(r)), [[""; 0]; 2]);
 }
 
 #[test]
@@ -239,6 +300,36 @@ fn four_in_two_homes_with_upnp_and_each_kind_of_end_gives_the_ports_back() {
         program.finished().assert_nothing_lost();
     }
     assert_eq!(["router_a", "router_b"].map(|r| homes.forwarded(r)), [[""; 0]; 2]);
+}
+
+#[test]
+fn four_in_two_homes_of_which_one_has_no_port_mapping() {
+    if !soak() {
+        return;
+    }
+    let _place = side_by_side();
+    let Some(homes) = Homes::up("nlj", &["--portmap", "upnp"]) else { return };
+    let host = homes.start("host_a", "Ann", &["host", "--record-now"]);
+    let outside = mapped_invite(&host);
+    let inside = host.wait("ready")["invite"].as_str().expect("an invite").to_owned();
+    let mut programs = vec![host];
+    for (place, name, flags) in [
+        ("host_b", "Bob", &["join", &outside, "--no-port-mapping"][..]),
+        ("host_c", "Cid", &["join", &inside, "--listen", "0.0.0.0:7001"][..]),
+        ("host_d", "Dora", &["join", &outside, "--no-port-mapping"][..]),
+    ] {
+        let guest = homes.start(place, name, flags);
+        guest.wait("peer_joined");
+        programs.push(guest);
+    }
+    let all: Vec<&Program> = programs.iter().collect();
+    let ways = [["", D, L, D], [D, "", D, L], [L, D, "", D], [D, L, D, ""]];
+    let took = all_hear(&all, &ways);
+    eprintln!("four, one home without port mapping: all hear after {took:.1?}");
+    let mapped = ["router_a", "router_b"].map(|r| homes.forwarded(r).len());
+    assert_eq!(mapped, [2, 0]);
+    end(&mut programs);
+    assert_eq!(homes.forwarded("router_a"), [""; 0]);
 }
 
 #[test]

@@ -201,14 +201,16 @@ fn ask(port: u16, stop: &AtomicBool) -> Result<Mapping, String> {
         match told.recv_timeout(LOOK) {
             Err(mpsc::RecvTimeoutError::Timeout)
                 if !stop.load(Relaxed) && clock::now().since(start) < PATIENCE => {}
+            // Who asks the doctor can wait for the answer itself.
+            Ok(News::Late) => {}
             news => break news,
         }
     };
     drop(mapper);
     match news {
-        Ok(News::Mapped(mapping) | News::Removed(mapping)) => Ok(mapping),
+        Ok(News::Mapped(mapping) | News::Removed(mapping) | News::Left(mapping)) => Ok(mapping),
         Ok(News::Failed(why)) => Err(why),
-        Err(_) => Err("the router does not answer".to_owned()),
+        Ok(News::Late) | Err(_) => Err("the router does not answer".to_owned()),
     }
 }
 

@@ -9,24 +9,32 @@ mod gateway;
 mod permanent;
 mod policy;
 mod router;
+mod upnp;
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 
 pub use gateway::default_gateway;
 pub use permanent::{Notes, Permanent};
+use policy::Port;
 pub use policy::{Reach, advice, reach};
 use router::{Granted, Router};
 pub use router::{Method, RouterError};
 
-/// How long taking a mapping back may hold up the end.
-const FAREWELL: Duration = Duration::from_secs(2);
-/// No further port is tried after this long: who waits for a guest learns it within 3 s.
-const START: Duration = Duration::from_millis(1_800);
+/// How long taking mappings back may hold up the end.
+const FAREWELL: Duration = Duration::from_millis(1_500);
+/// The thread has nothing to do after that but to end; who waits for it goes on in any case.
+const THREAD: Duration = Duration::from_secs(2);
+/// Who waits for a guest learns within 3 s that the router has not answered; half a second of them
+/// is for the devices, which are opened before.
+const LATE: Duration = Duration::from_millis(2_500);
+/// No further port or router is tried after this long; what is asked already may still answer.
+const START: Duration = Duration::from_secs(6);
 
 /// A port of the router that leads to us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,12 +50,16 @@ pub struct Mapping {
 /// What becomes of the mapping.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum News {
+    /// The first asking takes long; it goes on.
+    Late,
     /// It is there, or has become another one.
     Mapped(Mapping),
     /// There is none; it is tried again now and then.
     Failed(String),
     /// It was taken back, or stayed behind in a network that this machine has left.
     Removed(Mapping),
+    /// It was to be taken back, and the router has not said that it is gone.
+    Left(Mapping),
 }
 
 /// Keeps a port mapped as long as it lives.
@@ -55,6 +67,8 @@ pub enum News {
 pub struct PortMapper {
     stop: watch::Sender<bool>,
     moved: Arc<Notify>,
+    /// Nothing ever comes; it closes when the thread is done.
+    done: mpsc::Receiver<()>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -71,22 +85,28 @@ impl Waker {
 
 impl PortMapper {
     /// Begins to ask for UDP `port`; `news` is called on the mapper's thread. `random` gives
-    /// external ports where the own one is taken.
+    /// external ports where the own one is taken, and what a PCP server knows us by: nobody may be
+    /// able to guess it.
     pub fn start(
         port: u16,
         notes: Notes,
-        random: impl FnMut() -> u16 + Send + 'static,
+        mut random: impl FnMut() -> u16 + Send + 'static,
         news: impl FnMut(News) + Send + 'static,
     ) -> std::io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = watch::channel(false);
+        let (closes, done) = mpsc::channel();
+        let nonce = std::array::from_fn(|_| (u32::from(random()) << 16) | u32::from(random()));
+        let keeper =
+            Keeper { port, notes, random, nonce, held: None, gateway: None, asked: Vec::new() };
         let moved = Arc::new(Notify::new());
         let network = moved.clone();
-        let keeper = Keeper { port, notes, random, news, current: None, gateway: None };
-        let thread = std::thread::Builder::new()
-            .name("hz-portmap".to_owned())
-            .spawn(move || runtime.block_on(keeper.run(stopped, &network)))?;
-        Ok(Self { stop, moved, thread: Some(thread) })
+        let thread =
+            std::thread::Builder::new().name("hz-portmap".to_owned()).spawn(move || {
+                let _closes = closes;
+                runtime.block_on(keeper.run(stopped, &network, news));
+            })?;
+        Ok(Self { stop, moved, done, thread: Some(thread) })
     }
 
     /// For whoever looks at this machine's interfaces.
@@ -98,62 +118,105 @@ impl PortMapper {
 impl Drop for PortMapper {
     fn drop(&mut self) {
         let _ = self.stop.send(true);
-        if let Some(thread) = self.thread.take() {
+        // A system call that hangs there must not hang the end of a call.
+        let ended = self.done.recv_timeout(THREAD) == Err(mpsc::RecvTimeoutError::Disconnected);
+        if let Some(thread) = self.thread.take()
+            && ended
+        {
             let _ = thread.join();
         }
     }
 }
 
-struct Keeper<R, N> {
+struct Keeper<R> {
     port: u16,
     notes: Notes,
     random: R,
-    news: N,
-    current: Option<(Router, Mapping)>,
-    /// The default route's, when `current` was asked for.
+    /// Marks our mappings at a PCP server.
+    nonce: [u32; 3],
+    /// What a router has granted.
+    held: Option<(Router, Mapping)>,
+    /// The default route's, when that was asked for.
     gateway: Option<Ipv4Addr>,
+    /// Routers, and the port that each was asked for without an answer: it may be there.
+    asked: Vec<(Router, u16)>,
 }
 
-impl<R: FnMut() -> u16, N: FnMut(News)> Keeper<R, N> {
-    async fn run(mut self, mut stopped: watch::Receiver<bool>, moved: &Notify) {
+impl<R: FnMut() -> u16> Keeper<R> {
+    async fn run(
+        mut self,
+        mut stopped: watch::Receiver<bool>,
+        moved: &Notify,
+        mut news: impl FnMut(News),
+    ) {
         let mut told = None;
-        loop {
-            // Asking is never cut short: a mapping that nobody knows of would stay behind.
-            let wait = self.keep(&mut told).await;
+        let mut tell = |what: News| {
+            if told.as_ref() != Some(&what) {
+                told = Some(what.clone());
+                news(what);
+            }
+        };
+        let late = tokio::time::sleep(LATE);
+        tokio::pin!(late);
+        let mut first = true;
+        'call: loop {
+            let (what, wait) = {
+                let keep = self.keep();
+                tokio::pin!(keep);
+                loop {
+                    tokio::select! {
+                        biased;
+                        _ = stopped.wait_for(|stop| *stop) => break 'call,
+                        kept = &mut keep => break kept,
+                        () = &mut late, if first => {
+                            first = false;
+                            tell(News::Late);
+                        }
+                    }
+                }
+            };
+            first = false;
+            tell(what);
             tokio::select! {
                 biased;
                 _ = stopped.wait_for(|stop| *stop) => break,
-                () = moved.notified() => self.look_around(&mut told),
+                () = moved.notified() => {
+                    if let Some(mapping) = self.leave_behind() {
+                        tell(News::Removed(mapping));
+                    }
+                }
                 () = tokio::time::sleep(wait) => {}
             }
         }
-        let _ = tokio::time::timeout(FAREWELL, self.take_back()).await;
+        if let Some(what) = self.take_back().await {
+            tell(what);
+        }
     }
 
     /// The network has changed: a router that is not ours any more leads nobody to us. One that still
     /// is keeps its mapping, which is renewed.
-    fn look_around(&mut self, told: &mut Option<News>) {
+    fn leave_behind(&mut self) -> Option<Mapping> {
         let gateway = self.gateway;
         let strange =
             |(router, _): &mut (Router, Mapping)| !router.sees_us() || default_gateway() != gateway;
-        if let Some((_, mapping)) = self.current.take_if(strange) {
-            self.tell(News::Removed(mapping), told);
-        }
+        self.held.take_if(strange).map(|(_, mapping)| mapping)
     }
 
-    /// Renews or asks anew; returns how long that is good for.
-    async fn keep(&mut self, told: &mut Option<News>) -> Duration {
-        if let Some((router, mapping)) = &mut self.current {
-            let (port, external) = (self.port, mapping.external.port());
-            let mut noting = noting(&self.notes, router, port, external);
-            if let Ok(granted) = router.map(port, external, &mut noting).await {
+    /// Renews or asks anew; what there is then, and how long that is good for. May be cut short.
+    async fn keep(&mut self) -> (News, Duration) {
+        if let Some((router, mapping)) = &mut self.held {
+            let (port, external) = (self.port, mapping.external);
+            let mut noting = noting(&self.notes, router, port, external.port());
+            if let Ok(granted) = router.map(port, external.port(), &mut noting).await {
                 mapping.external = granted.external;
-                let news = News::Mapped(*mapping);
-                self.tell(news, told);
-                return good_for(&granted);
+                if granted.external.ip().is_unspecified() {
+                    // It does not tell this time; that it has another one now is less likely.
+                    mapping.external.set_ip(external.ip());
+                }
+                mapping.permanent = granted.lease_seconds == 0;
+                return (News::Mapped(*mapping), good_for(&granted));
             }
-            // It was restarted, replaced, or another network is there now.
-            self.current = None;
+            // It was restarted or replaced, another network is there now, or one answer was lost.
         }
         self.gateway = default_gateway();
         match self.ask().await {
@@ -163,88 +226,120 @@ impl<R: FnMut() -> u16, N: FnMut(News)> Keeper<R, N> {
                     external: granted.external,
                     permanent: granted.lease_seconds == 0,
                 };
-                self.current = Some((router, mapping));
-                self.tell(News::Mapped(mapping), told);
-                good_for(&granted)
+                let before = self.held.replace((router, mapping));
+                // It may have been the answer alone that was lost.
+                self.asked.extend(before.map(|(router, m)| (router, m.external.port())));
+                (News::Mapped(mapping), good_for(&granted))
             }
-            Err(e) => {
-                self.tell(News::Failed(e.to_string()), told);
-                policy::RETRY
-            }
+            // What was held is tried again, and taken back in the end: it may still be there.
+            Err(e) => (News::Failed(e.to_string()), policy::RETRY),
         }
     }
 
-    fn tell(&mut self, news: News, told: &mut Option<News>) {
-        if told.as_ref() != Some(&news) {
-            *told = Some(news.clone());
-            (self.news)(news);
-        }
-    }
-
-    fn note(&self, router: &Router, mapping: &Mapping) -> Permanent {
-        Permanent {
-            router: router.address(),
-            external_port: mapping.external.port(),
-            internal_port: self.port,
-        }
-    }
-
-    /// Asks each router that answers, the best way first.
+    /// Asks each router that answers, the best way first; the first one's error is told.
     async fn ask(&mut self) -> Result<(Router, Granted), RouterError> {
-        let mut error = RouterError::Failed("no router answers UPnP, NAT-PMP or PCP".to_owned());
-        let began = tokio::time::Instant::now();
-        for mut router in router::find().await {
-            self.clear_leftovers(&mut router).await;
-            for external in policy::candidates(self.port, &mut self.random) {
-                if began.elapsed() > START {
-                    return Err(error);
-                }
-                let mut noting = noting(&self.notes, &router, self.port, external);
-                match router.map(self.port, external, &mut noting).await {
-                    Ok(granted) => return Ok((router, granted)),
-                    Err(RouterError::PortTaken) => error = RouterError::PortTaken,
-                    Err(e) => {
-                        error = e;
-                        break;
-                    }
-                }
+        let began = Instant::now();
+        let found = router::find(self.nonce).await;
+        self.asked.clear();
+        let mut error = None;
+        for router in found {
+            clear_leftovers(&self.notes, self.port, &router).await;
+            self.asked.push((router, self.port));
+            let answer = self.try_ports(began).await;
+            // What was asked of a silent one may come to be all the same.
+            let asked = match &answer {
+                Err(RouterError::Silent) => None,
+                _ => self.asked.pop(),
+            };
+            match (answer, asked) {
+                (Ok(granted), Some((router, _))) => return Ok((router, granted)),
+                (Ok(_), None) => {}
+                (Err(e), _) => error = error.or(Some(e)),
             }
         }
-        Err(error)
+        let nobody = || "no router answers UPnP, NAT-PMP or PCP".to_owned();
+        Err(error.unwrap_or_else(|| RouterError::Failed(nobody())))
     }
 
-    /// Removes permanent mappings that a killed run has left on this router. One whose port is in
-    /// use here belongs to a run that still lives.
-    async fn clear_leftovers(&mut self, router: &mut Router) {
-        let notes = self.notes.read();
-        if notes.is_empty() {
-            return;
-        }
-        let Some(entries) = router.entries().await else { return };
-        let here = router.address();
-        for note in notes.iter().filter(|n| n.router == here) {
-            if note.internal_port == self.port || !port_is_free(note.internal_port) {
-                continue;
+    /// Asks the last router of `asked` for one port after the other.
+    async fn try_ports(&mut self, began: Instant) -> Result<Granted, RouterError> {
+        let mut answer = Err(RouterError::Silent);
+        for external in policy::candidates(self.port, &mut self.random) {
+            let Some((router, asked)) = self.asked.last_mut() else { break };
+            if began.elapsed() > START {
+                break;
             }
-            let ours = entries.iter().any(|e| {
-                e.udp
-                    && e.external_port == note.external_port
-                    && e.internal_port == note.internal_port
-                    && e.description == policy::DESCRIPTION
-            });
-            if !ours || router.unmap(note.external_port).await.is_ok() {
-                let _ = self.notes.remove(note);
+            *asked = external;
+            let mut noting = noting(&self.notes, router, self.port, external);
+            answer = router.map(self.port, external, &mut noting).await;
+            // UPnP 2 refuses to tell of another machine's port; another port may be free.
+            let again = match answer {
+                Err(RouterError::PortTaken) => true,
+                Err(RouterError::Refused(_)) => router.method() == Method::Upnp,
+                _ => false,
+            };
+            if !again {
+                break;
             }
         }
+        answer
     }
 
-    async fn take_back(&mut self) {
-        let Some((mut router, mapping)) = self.current.take() else { return };
-        if router.unmap(mapping.external.port()).await.is_ok() {
-            if mapping.permanent {
-                let _ = self.notes.remove(&self.note(&router, &mapping));
+    /// Takes back what was granted, and what may have been.
+    async fn take_back(&self) -> Option<News> {
+        let until = Instant::now() + FAREWELL;
+        let forget = |router: &Router, external_port: u16| {
+            let (router, internal_port) = (router.address(), self.port);
+            let _ = self.notes.remove(&Permanent { router, external_port, internal_port });
+        };
+        let mut news = None;
+        if let Some((router, mapping)) = &self.held {
+            let external = mapping.external.port();
+            let removed = router.unmap(self.port, external);
+            news = match tokio::time::timeout_at(until, removed).await {
+                Ok(Ok(())) => {
+                    forget(router, external);
+                    Some(News::Removed(*mapping))
+                }
+                _ => Some(News::Left(*mapping)),
+            };
+        }
+        for (router, external) in &self.asked {
+            let removed = async {
+                // Another program may have got it meanwhile.
+                match router.port(*external, self.port).await? {
+                    Port::Ours => router.unmap(self.port, *external).await,
+                    Port::Free | Port::Taken => Ok(()),
+                }
+            };
+            if let Ok(Ok(())) = tokio::time::timeout_at(until, removed).await {
+                forget(router, *external);
             }
-            (self.news)(News::Removed(mapping));
+        }
+        news
+    }
+}
+
+/// Removes permanent mappings that a killed run has left on this router. One whose port is in use
+/// here belongs to a run that still lives.
+async fn clear_leftovers(notes: &Notes, port: u16, router: &Router) {
+    // The other languages have no mappings without an end.
+    if router.method() != Method::Upnp {
+        return;
+    }
+    let here = router.address();
+    for note in notes.read().iter().filter(|n| n.router == here) {
+        let (external, internal) = (note.external_port, note.internal_port);
+        if internal == port || !port_is_free(internal) {
+            continue;
+        }
+        let gone = match router.port(external, internal).await {
+            Ok(Port::Ours) => router.unmap(internal, external).await.is_ok(),
+            Ok(Port::Free | Port::Taken) => true,
+            Err(_) => false,
+        };
+        if gone {
+            let _ = notes.remove(note);
         }
     }
 }

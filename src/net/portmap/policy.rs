@@ -13,19 +13,32 @@ pub const TRIES: usize = 8;
 /// Pause before a renewal that failed is tried again.
 pub const RETRY: Duration = Duration::from_secs(30);
 
-/// A mapping in the router's list.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What a router has at one of its UDP ports.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Entry {
-    /// Port on the router.
-    pub external_port: u16,
     /// The machine it leads to, as the router writes it.
     pub client: String,
     /// The port there.
     pub internal_port: u16,
     /// Its name.
     pub description: String,
-    /// UDP rather than TCP.
-    pub udp: bool,
+    /// What is left of its time, seconds; 0 is no end, `None` not told.
+    pub lease_seconds: Option<u32>,
+}
+
+impl Entry {
+    /// The same but for the time that is left.
+    pub fn names_the_same(&self, other: &Self) -> bool {
+        let of = |e: &Self| (e.client.clone(), e.internal_port, e.description.clone());
+        of(self) == of(other)
+    }
+}
+
+/// Whether an entry can be what a router has just mapped for `client`'s socket on `internal`: it may
+/// write a machine's name for its address, and any description.
+pub fn may_show(entry: &Entry, client: Ipv4Addr, internal: u16) -> bool {
+    let machine = entry.client == client.to_string() || entry.client.parse::<IpAddr>().is_err();
+    machine && entry.internal_port == internal
 }
 
 /// Whether an external port may be asked for.
@@ -39,11 +52,9 @@ pub enum Port {
     Taken,
 }
 
-/// Whether `external` may be asked for by `client`'s socket on `internal`.
-pub fn port(entries: &[Entry], external: u16, client: Ipv4Addr, internal: u16) -> Port {
-    let Some(entry) = entries.iter().find(|e| e.udp && e.external_port == external) else {
-        return Port::Free;
-    };
+/// Whose a port with that entry is, seen from `client`'s socket on `internal`.
+pub fn port(entry: Option<&Entry>, client: Ipv4Addr, internal: u16) -> Port {
+    let Some(entry) = entry else { return Port::Free };
     let same = entry.client == client.to_string() && entry.internal_port == internal;
     if same && entry.description == DESCRIPTION { Port::Ours } else { Port::Taken }
 }
@@ -121,25 +132,36 @@ mod tests {
 
     const ME: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 20);
 
-    fn entry(external_port: u16, client: &str, internal_port: u16, description: &str) -> Entry {
-        let (client, description) = (client.to_owned(), description.to_owned());
-        Entry { external_port, client, internal_port, description, udp: true }
+    #[test]
+    fn only_a_free_port_or_our_own_is_asked_for() {
+        let whose = |client: &str, internal_port: u16, description: &str| {
+            let (client, description) = (client.to_owned(), description.to_owned());
+            let entry = Entry { client, internal_port, description, lease_seconds: None };
+            port(Some(&entry), ME, 7000)
+        };
+        assert_eq!(port(None, ME, 7000), Port::Free);
+        assert_eq!(whose("192.168.1.20", 7000, DESCRIPTION), Port::Ours);
+        assert_eq!(whose("192.168.1.20", 7001, DESCRIPTION), Port::Taken, "another socket's");
+        assert_eq!(whose("192.168.1.20", 7000, "Game"), Port::Taken, "another program's");
+        assert_eq!(whose("192.168.1.30", 7000, DESCRIPTION), Port::Taken, "another machine's");
     }
 
     #[test]
-    fn only_a_free_port_or_our_own_is_asked_for() {
-        let entries = [
-            entry(7000, "192.168.1.20", 7000, DESCRIPTION),
-            entry(7001, "192.168.1.20", 7001, "Game"),
-            entry(7002, "192.168.1.30", 7000, DESCRIPTION),
-            Entry { udp: false, ..entry(7003, "192.168.1.20", 80, "Web") },
-        ];
-        assert_eq!(port(&entries, 7000, ME, 7000), Port::Ours);
-        assert_eq!(port(&entries, 7000, ME, 7001), Port::Taken, "another socket of this machine");
-        assert_eq!(port(&entries, 7001, ME, 7001), Port::Taken, "another program's");
-        assert_eq!(port(&entries, 7002, ME, 7000), Port::Taken, "another machine's");
-        assert_eq!(port(&entries, 7003, ME, 7003), Port::Free, "TCP is another space");
-        assert_eq!(port(&entries, 7004, ME, 7004), Port::Free);
+    fn what_a_router_shows_of_our_mapping_is_known_again_in_its_own_words() {
+        let shown = |client: &str, internal_port, description: &str, lease| Entry {
+            client: client.to_owned(),
+            internal_port,
+            description: description.to_owned(),
+            lease_seconds: Some(lease),
+        };
+        let ours = shown("laptop.lan", 7000, "hyper", 600);
+        assert!(may_show(&ours, ME, 7000));
+        assert!(may_show(&shown("192.168.1.20", 7000, "", 600), ME, 7000));
+        assert!(!may_show(&shown("192.168.1.30", 7000, DESCRIPTION, 600), ME, 7000));
+        assert!(!may_show(&shown("192.168.1.20", 7777, DESCRIPTION, 600), ME, 7000));
+        assert!(ours.names_the_same(&shown("laptop.lan", 7000, "hyper", 300)));
+        assert!(!ours.names_the_same(&shown("laptop.lan", 7000, "Game", 600)));
+        assert!(!ours.names_the_same(&shown("desktop.lan", 7000, "hyper", 600)));
     }
 
     #[test]

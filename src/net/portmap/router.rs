@@ -1,5 +1,5 @@
-//! The three languages that routers speak about port mappings: UPnP-IGD (1 and 2), NAT-PMP
-//! (RFC 6886), PCP (RFC 6887). Each answer is awaited for a bounded time.
+//! The three languages that routers speak about port mappings: UPnP-IGD (in `upnp`), NAT-PMP (RFC
+//! 6886), PCP (RFC 6887). Each answer is awaited for a bounded time.
 
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -7,24 +7,18 @@ use std::num::NonZeroU16;
 use std::time::Duration;
 
 use crab_nat::{
-    GatewayAddress, InternetProtocol, MappingFailure, PortMapping, PortMappingOptions,
-    PortMappingType, TimeoutConfig, natpmp, pcp,
+    GatewayAddress, InternetProtocol, PortMappingOptions, PortMappingType, TimeoutConfig, natpmp,
+    pcp,
 };
-use igd_next::aio::Gateway;
-use igd_next::aio::tokio::{Tokio, search_gateway};
-use igd_next::{AddPortError, GetGenericPortMappingEntryError, PortMappingProtocol, SearchOptions};
 
 use super::gateway::default_gateway;
-use super::policy::{self, DESCRIPTION, Entry, LEASE_SECONDS, Port};
+use super::policy::{LEASE_SECONDS, Port};
+use super::upnp::Igd;
 
 /// How long all routers together may take to answer that they are there.
-const SEARCH: Duration = Duration::from_millis(1_200);
-/// How long one request may take; a healthy router answers within some ten milliseconds.
+pub const SEARCH: Duration = Duration::from_millis(1_200);
+/// How long one request of NAT-PMP or PCP may take, with its repetition.
 const REQUEST: Duration = Duration::from_millis(800);
-/// How long reading a router's list may take; what was not read is not known.
-const LISTING: Duration = Duration::from_millis(600);
-/// Most entries read of a router's list.
-const ENTRIES: u32 = 128;
 
 /// How the router was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,22 +70,22 @@ pub struct Granted {
 
 /// A router that answered.
 pub enum Router {
-    /// By UPnP, and our address on its side.
-    Upnp(Box<Gateway<Tokio>>, Ipv4Addr),
-    /// By NAT-PMP or PCP, and the mapping once there is one.
+    /// By UPnP.
+    Upnp(Box<Igd>),
+    /// By NAT-PMP or PCP.
     Nat {
         /// Where it is.
         gateway: Ipv4Addr,
         /// Our address on its side.
         client: Ipv4Addr,
-        /// PCP rather than NAT-PMP.
-        pcp: bool,
-        /// What it granted.
-        mapping: Option<Box<PortMapping>>,
+        /// PCP rather than NAT-PMP, and the number that marks our mappings there: with another one
+        /// the router takes a renewal for a stranger's (RFC 6887, section 11.2).
+        pcp: Option<pcp::Nonce>,
     },
 }
 
-async fn within<T, E: Into<RouterError>>(
+/// The work's result, or that the router was silent.
+pub async fn within<T, E: Into<RouterError>>(
     limit: Duration,
     work: impl Future<Output = Result<T, E>>,
 ) -> Result<T, RouterError> {
@@ -101,42 +95,28 @@ async fn within<T, E: Into<RouterError>>(
     }
 }
 
-impl From<AddPortError> for RouterError {
-    fn from(e: AddPortError) -> Self {
-        match e {
-            AddPortError::PortInUse | AddPortError::SamePortValuesRequired => Self::PortTaken,
-            AddPortError::ActionNotAuthorized => Self::Refused(e.to_string()),
-            _ => Self::Failed(e.to_string()),
-        }
-    }
-}
-
-impl From<MappingFailure> for RouterError {
-    fn from(e: MappingFailure) -> Self {
-        match &e {
-            MappingFailure::NatPmp(natpmp::Failure::Timeout)
-            | MappingFailure::Pcp(pcp::Failure::Timeout) => Self::Silent,
-            MappingFailure::NatPmp(natpmp::Failure::NotAuthorized)
-            | MappingFailure::Pcp(pcp::Failure::NotAuthorized(_)) => Self::Refused(e.to_string()),
-            _ => Self::Failed(e.to_string()),
-        }
-    }
-}
-
 impl From<natpmp::Failure> for RouterError {
     fn from(e: natpmp::Failure) -> Self {
-        MappingFailure::from(e).into()
+        match e {
+            natpmp::Failure::Timeout => Self::Silent,
+            natpmp::Failure::NotAuthorized => Self::Refused(e.to_string()),
+            _ => Self::Failed(e.to_string()),
+        }
     }
 }
 
 impl From<pcp::Failure> for RouterError {
     fn from(e: pcp::Failure) -> Self {
-        MappingFailure::from(e).into()
+        match e {
+            pcp::Failure::Timeout => Self::Silent,
+            pcp::Failure::NotAuthorized(_) => Self::Refused(e.to_string()),
+            _ => Self::Failed(e.to_string()),
+        }
     }
 }
 
 /// Which of this machine's addresses a router sees. Sends nothing.
-fn address_towards(router: SocketAddr) -> Option<Ipv4Addr> {
+pub fn address_towards(router: SocketAddr) -> Option<Ipv4Addr> {
     let socket = std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
     socket.connect(router).ok()?;
     match socket.local_addr().ok()?.ip() {
@@ -154,58 +134,58 @@ fn patience() -> TimeoutConfig {
 }
 
 /// Looks for routers in all three ways at once; the best way first: UPnP, NAT-PMP, PCP.
-pub async fn find() -> Vec<Router> {
-    let upnp = async {
-        let mut options = SearchOptions::default();
-        options.timeout = Some(SEARCH);
-        options.single_search_timeout = Some(SEARCH);
-        let gateway = tokio::time::timeout(SEARCH, search_gateway(options)).await.ok()?.ok()?;
-        let client = address_towards(gateway.addr)?;
-        Some(Router::Upnp(Box::new(gateway), client))
-    };
-    let nat_pmp = async {
-        let gateway = default_gateway()?;
-        let client = address_towards(SocketAddr::from((gateway, crab_nat::GATEWAY_PORT)))?;
-        let asked = natpmp::external_address(GatewayAddress::IpV4(gateway), Some(patience()));
+pub async fn find(nonce: pcp::Nonce) -> Vec<Router> {
+    let (upnp, nat) = tokio::join!(Igd::find(), find_nat(nonce));
+    upnp.map(|igd| Router::Upnp(Box::new(igd))).into_iter().chain(nat).collect()
+}
+
+async fn find_nat(nonce: pcp::Nonce) -> Vec<Router> {
+    let Some(gateway) = default_gateway() else { return Vec::new() };
+    let towards = SocketAddr::from((gateway, crab_nat::GATEWAY_PORT));
+    let Some(client) = address_towards(towards) else { return Vec::new() };
+    let asked = natpmp::external_address(GatewayAddress::IpV4(gateway), Some(patience()));
+    let languages = match tokio::time::timeout(SEARCH, asked).await {
         // A PCP server answers NAT-PMP's question with "unsupported version" (RFC 6887, appendix A).
-        let pcp = match tokio::time::timeout(SEARCH, asked).await.ok()? {
-            Ok(_) => false,
-            Err(natpmp::Failure::UnsupportedVersion(_)) => true,
-            Err(_) => return None,
-        };
-        Some(Router::Nat { gateway, client, pcp, mapping: None })
+        Ok(Err(natpmp::Failure::UnsupportedVersion(_))) => vec![Some(nonce)],
+        Err(_)
+        | Ok(Err(
+            natpmp::Failure::Socket(_)
+            | natpmp::Failure::Timeout
+            | natpmp::Failure::InvalidResponse(_),
+        )) => Vec::new(),
+        // Who refuses the one may grant the other.
+        Ok(_) => vec![None, Some(nonce)],
     };
-    let (upnp, nat_pmp) = tokio::join!(upnp, nat_pmp);
-    [upnp, nat_pmp].into_iter().flatten().collect()
+    languages.into_iter().map(|pcp| Router::Nat { gateway, client, pcp }).collect()
 }
 
 impl Router {
     /// How it is asked.
     pub fn method(&self) -> Method {
         match self {
-            Self::Upnp(..) => Method::Upnp,
-            Self::Nat { pcp: false, .. } => Method::NatPmp,
-            Self::Nat { pcp: true, .. } => Method::Pcp,
+            Self::Upnp(_) => Method::Upnp,
+            Self::Nat { pcp: None, .. } => Method::NatPmp,
+            Self::Nat { pcp: Some(_), .. } => Method::Pcp,
         }
     }
 
     /// Where it is, for a note that outlives the program.
     pub fn address(&self) -> IpAddr {
         match self {
-            Self::Upnp(gateway, _) => gateway.addr.ip(),
+            Self::Upnp(igd) => igd.address(),
             Self::Nat { gateway, .. } => IpAddr::V4(*gateway),
         }
     }
 
     /// Whether this machine still has the address that the router leads to. Sends nothing.
     pub fn sees_us(&self) -> bool {
-        let (at, client) = match self {
-            Self::Upnp(gateway, client) => (gateway.addr, client),
+        match self {
+            Self::Upnp(igd) => igd.sees_us(),
             Self::Nat { gateway, client, .. } => {
-                (SocketAddr::from((*gateway, crab_nat::GATEWAY_PORT)), client)
+                let at = SocketAddr::from((*gateway, crab_nat::GATEWAY_PORT));
+                address_towards(at) == Some(*client)
             }
-        };
-        address_towards(at) == Some(*client)
+        }
     }
 
     /// Maps UDP port `internal` of this machine, on `external` if it may be; also renews.
@@ -218,125 +198,77 @@ impl Router {
         external: u16,
         permanent: &mut impl FnMut(),
     ) -> Result<Granted, RouterError> {
+        let (gateway, client, pcp) = match self {
+            Self::Upnp(igd) => return igd.map(internal, external, permanent).await,
+            Self::Nat { gateway, client, pcp } => (*gateway, *client, *pcp),
+        };
+        let port = NonZeroU16::new(internal).ok_or(RouterError::PortTaken)?;
+        let at = GatewayAddress::IpV4(gateway);
+        let options = PortMappingOptions {
+            external_port: NonZeroU16::new(external),
+            lifetime_seconds: Some(LEASE_SECONDS),
+            timeout_config: Some(patience()),
+        };
+        let udp = InternetProtocol::Udp;
+        let granted = if pcp.is_some() {
+            let base = pcp::BaseMapRequest::new(at, IpAddr::V4(client), udp, port);
+            within(REQUEST, pcp::port_mapping(base, pcp, None, options)).await?
+        } else {
+            within(REQUEST, natpmp::port_mapping(at, udp, port, options)).await?
+        };
+        let ip = match granted.mapping_type() {
+            PortMappingType::Pcp { external_ip, .. } => external_ip,
+            PortMappingType::NatPmp => {
+                let asked = natpmp::external_address(at, Some(patience()));
+                within(REQUEST, asked).await.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V4)
+            }
+        };
+        // A lease of no time is none; a mapping without an end these two do not have.
+        match granted.lifetime() {
+            0 => Err(RouterError::Failed("the router grants no time".to_owned())),
+            lease_seconds => {
+                let external = SocketAddr::new(ip, granted.external_port().get());
+                Ok(Granted { external, lease_seconds })
+            }
+        }
+    }
+
+    /// Takes the mapping of `internal` on `external` back, whether it was granted or only asked for.
+    pub async fn unmap(&self, internal: u16, external: u16) -> Result<(), RouterError> {
+        let (gateway, client, pcp) = match self {
+            Self::Upnp(igd) => return igd.unmap(external).await,
+            Self::Nat { gateway, client, pcp } => (*gateway, *client, *pcp),
+        };
+        let Some(internal_port) = NonZeroU16::new(internal) else { return Ok(()) };
+        let at = GatewayAddress::IpV4(gateway);
+        let protocol = InternetProtocol::Udp;
+        let Some(nonce) = pcp else {
+            let dropped =
+                natpmp::try_drop_mapping(at, protocol, Some(internal_port), Some(patience()));
+            return match tokio::time::timeout(REQUEST, dropped).await {
+                // Some repeat the port that is free now.
+                Ok(Err(natpmp::Failure::InvalidResponse(
+                    natpmp::InvalidResponseKind::InvalidDeletionResponse {
+                        lifetime_seconds: 0,
+                        ..
+                    },
+                ))) => Ok(()),
+                Ok(answer) => answer.map_err(Into::into),
+                Err(_) => Err(RouterError::Silent),
+            };
+        };
+        let which = pcp::DropMappingRange::Single { protocol, internal_port };
+        let client = IpAddr::V4(client);
+        let dropped = pcp::try_drop_mapping(at, client, nonce, which, Some(patience()));
+        within(REQUEST, dropped).await
+    }
+
+    /// Whose `external` is, seen from our socket on `internal`. An error: it does not tell.
+    pub async fn port(&self, external: u16, internal: u16) -> Result<Port, RouterError> {
         match self {
-            Self::Upnp(gateway, client) => {
-                map_upnp(gateway, (*client, internal), external, permanent).await
-            }
-            Self::Nat { gateway, client, pcp, mapping } => {
-                let port = NonZeroU16::new(internal).ok_or(RouterError::PortTaken)?;
-                let at = GatewayAddress::IpV4(*gateway);
-                let options = PortMappingOptions {
-                    external_port: NonZeroU16::new(external),
-                    lifetime_seconds: Some(LEASE_SECONDS),
-                    timeout_config: Some(patience()),
-                };
-                let udp = InternetProtocol::Udp;
-                let granted = if *pcp {
-                    // The same nonce, or the router takes a renewal for a stranger's.
-                    let nonce = mapping.as_ref().and_then(|m| match m.mapping_type() {
-                        PortMappingType::Pcp { nonce, .. } => Some(nonce),
-                        PortMappingType::NatPmp => None,
-                    });
-                    let base = pcp::BaseMapRequest::new(at, IpAddr::V4(*client), udp, port);
-                    within(REQUEST, pcp::port_mapping(base, nonce, None, options)).await?
-                } else {
-                    within(REQUEST, natpmp::port_mapping(at, udp, port, options)).await?
-                };
-                let ip = match granted.mapping_type() {
-                    PortMappingType::Pcp { external_ip, .. } => external_ip,
-                    PortMappingType::NatPmp => {
-                        let asked = natpmp::external_address(at, Some(patience()));
-                        within(REQUEST, asked)
-                            .await
-                            .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V4)
-                    }
-                };
-                let answer = Granted {
-                    external: SocketAddr::new(ip, granted.external_port().get()),
-                    lease_seconds: granted.lifetime(),
-                };
-                *mapping = Some(Box::new(granted));
-                Ok(answer)
-            }
+            Self::Upnp(igd) => igd.port(external, internal).await,
+            // These two know the mappings of a client and port, and no others' by us.
+            Self::Nat { .. } => Ok(Port::Ours),
         }
     }
-
-    /// Takes the mapping back.
-    pub async fn unmap(&mut self, external: u16) -> Result<(), RouterError> {
-        match self {
-            Self::Upnp(gateway, _) => {
-                let removed = gateway.remove_port(PortMappingProtocol::UDP, external);
-                match tokio::time::timeout(REQUEST, removed).await {
-                    Ok(Ok(()) | Err(igd_next::RemovePortError::NoSuchPortMapping)) => Ok(()),
-                    Ok(Err(e)) => Err(RouterError::Failed(e.to_string())),
-                    Err(_) => Err(RouterError::Silent),
-                }
-            }
-            Self::Nat { mapping, .. } => {
-                let Some(mapping) = mapping.take() else { return Ok(()) };
-                let dropped = async { mapping.try_drop().await.map_err(|(e, _)| e) };
-                within(REQUEST, dropped).await
-            }
-        }
-    }
-
-    /// The mappings that the router tells of; `None` where it has no list.
-    pub async fn entries(&self) -> Option<Vec<Entry>> {
-        match self {
-            Self::Upnp(gateway, _) => Some(list(gateway).await),
-            Self::Nat { .. } => None,
-        }
-    }
-}
-
-async fn map_upnp(
-    gateway: &Gateway<Tokio>,
-    (client, internal): (Ipv4Addr, u16),
-    external: u16,
-    permanent: &mut impl FnMut(),
-) -> Result<Granted, RouterError> {
-    let entries = list(gateway).await;
-    if policy::port(&entries, external, client, internal) == Port::Taken {
-        return Err(RouterError::PortTaken);
-    }
-    let add = |lease| {
-        let local = SocketAddr::from((client, internal));
-        let udp = PortMappingProtocol::UDP;
-        tokio::time::timeout(REQUEST, gateway.add_port(udp, external, local, lease, DESCRIPTION))
-    };
-    let lease_seconds = match add(LEASE_SECONDS).await.map_err(|_| RouterError::Silent)? {
-        Ok(()) => LEASE_SECONDS,
-        // Error 725 (WANIPConnection 1, section 2.4.16).
-        Err(AddPortError::OnlyPermanentLeasesSupported) => {
-            permanent();
-            add(0).await.map_err(|_| RouterError::Silent)??;
-            0
-        }
-        Err(e) => return Err(e.into()),
-    };
-    let ip = tokio::time::timeout(REQUEST, gateway.get_external_ip()).await;
-    let ip = ip.ok().and_then(Result::ok).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-    Ok(Granted { external: SocketAddr::new(ip, external), lease_seconds })
-}
-
-/// Reads the router's list as far as it gives it in time.
-async fn list(gateway: &Gateway<Tokio>) -> Vec<Entry> {
-    let mut entries = Vec::new();
-    let read = async {
-        for index in 0..ENTRIES {
-            match gateway.get_generic_port_mapping_entry(index).await {
-                Ok(e) => entries.push(Entry {
-                    external_port: e.external_port,
-                    client: e.internal_client,
-                    internal_port: e.internal_port,
-                    description: e.port_mapping_description,
-                    udp: e.protocol == PortMappingProtocol::UDP,
-                }),
-                Err(GetGenericPortMappingEntryError::RequestError(_)) if index == 0 => break,
-                Err(_) => break,
-            }
-        }
-    };
-    let _ = tokio::time::timeout(LISTING, read).await;
-    entries
 }

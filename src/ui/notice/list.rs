@@ -494,8 +494,21 @@ notices! {
     "guests from outside cannot reach this computer yet: {why}"
     "forward UDP port {port} on the router to this computer and start with --public ADDRESS, or let \
      another one host; guests in this network can join"
-    "The router knows neither UPnP, NAT-PMP nor PCP, or has them switched off; or a VPN or a firewall \
-     stands between."
+    "The router knows neither UPnP, NAT-PMP nor PCP, has them switched off, or is slow (it is asked \
+     on); a VPN or a firewall stands between; or --no-port-mapping was given without --public."
+
+    /// The router does not take a port back.
+    Warning PortLeftOpen {
+        /// The UDP port on the router.
+        port: u16 = 7000,
+        /// Until when.
+        until: &'static str = "the router closes it by itself within ten minutes",
+    }
+    "port-left-open"
+    "the router did not confirm that UDP port {port} is closed again"
+    "{until}; nothing listens behind it"
+    "The router does not answer, or the network is another one than at the start. The end of a call \
+     waits for it for a second and a half at most."
 
     /// A router behind a router, a provider's NAT, or one that keeps its address for itself.
     Warning RouterNotPublic {

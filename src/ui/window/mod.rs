@@ -14,6 +14,7 @@ pub mod wire;
 use std::io::{self, BufReader, Read, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use minifb::{InputCallback, KeyRepeat, ScaleMode, Window, WindowOptions};
 
@@ -28,6 +29,9 @@ const FPS: usize = 30;
 /// Smallest and largest side that is drawn, pixels.
 const MIN_SIDE: usize = 16;
 const MAX_SIDE: usize = 8192;
+
+/// Everything is drawn at least this often.
+const REFRESH: Duration = Duration::from_secs(1);
 
 /// Why there is no window (any more).
 #[derive(Debug, thiserror::Error, strum::EnumCount)]
@@ -226,6 +230,7 @@ pub fn run(input: impl Read + Send + 'static, mut output: impl Write) -> Result<
         .map_err(WindowError::Thread)?;
 
     let mut composer = Composer::new();
+    let mut all_drawn = Instant::now();
     let mut keys = Keys::default();
     while window.is_open() {
         let (messages, end) = {
@@ -243,6 +248,11 @@ pub fn run(input: impl Read + Send + 'static, mut output: impl Write) -> Result<
         }
         let (width, height) = window.get_size();
         let (width, height) = (width.clamp(MIN_SIDE, MAX_SIDE), height.clamp(MIN_SIDE, MAX_SIDE));
+        // What another window has covered is drawn anew by nobody else: minifb does not hear of it.
+        if all_drawn.elapsed() >= REFRESH {
+            all_drawn = Instant::now();
+            composer.anew();
+        }
         match composer.draw(width as u32, height as u32) {
             Some(pixels) => window
                 .update_with_buffer(pixels, width, height)

@@ -36,6 +36,19 @@ impl Terminal {
         Self::run(command, adjust)
     }
 
+    /// The same behind another program's words (`net-lab exec host_a`), which must become it.
+    #[cfg(target_os = "linux")]
+    pub fn start_through(
+        args: &[String],
+        through: &[&std::ffi::OsStr],
+        adjust: impl FnOnce(&mut CommandBuilder),
+    ) -> Self {
+        let mut command = CommandBuilder::from_argv(through.iter().map(Into::into).collect());
+        command.arg(env!("CARGO_BIN_EXE_hyperzoom"));
+        command.args(args);
+        Self::run(command, adjust)
+    }
+
     /// Starts a shell with jobs.
     pub fn shell(adjust: impl FnOnce(&mut CommandBuilder)) -> Self {
         let mut command = CommandBuilder::new("bash");
