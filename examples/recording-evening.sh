@@ -15,7 +15,7 @@ hyperzoom=${HYPERZOOM:-$(command -v hyperzoom || echo "$here/target/release/hype
 [[ -x $hyperzoom ]] || { echo "error: hyperzoom is not built; try: make release" >&2; exit 1; }
 session=${TMUX_SESSION:-recording}
 # hyperzoom itself knows where recordings go: by a flag, a variable or the configuration file.
-setting() { "$hyperzoom" config "$1" --json | sed -n "s/.*\"at\":[^}]*\"key\":\"$2\",\"value\":\"\([^\"]*\)\".*/\1/p"; }
+setting() { "$hyperzoom" config "$1" --json | sed -n "s/.*{\"key\":\"$2\",\"value\":\"\([^\"]*\)\".*/\1/p"; }
 output=$(setting "$1" output)
 output=${output:-$HOME/HyperZoom/recordings}
 mkdir -p "$output"

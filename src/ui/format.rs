@@ -348,6 +348,7 @@ mod tests {
             "the command",
             "the commands",
             "the recording",
+            "the router",
             "the stats",
             "try again",
             "try hyperzoom",

@@ -316,7 +316,8 @@ fn heard(world: &World, index: usize) {
         let local = listener.kind.clock.at(said);
         let from = (local.since(ear.played(0.0)) * 48 / 1_000) as usize;
         let found = best_match(&ear.heard[from..from + 9_600 + wanted.len()], &wanted).unwrap();
-        assert!(found.score > 0.5, "second {second}: {found:?}");
+        // A chirp whose middle was lost is still found.
+        assert!(found.score > 0.4, "second {second}: {found:?}");
         let played = listener.kind.clock.when(ear.played(from as f64 + found.offset));
         delays.push(played.since(said) as f64 / 1_000.0);
     }

@@ -194,7 +194,7 @@ fn the_window_s_keys_are_the_terminal_s_and_w_brings_a_closed_one_back() {
     for key in ["m", "f", "Return"] {
         display.press(key);
     }
-    ana.shows("marker 2: mf");
+    ana.shows(": mf");
     display.press("i");
     ana.shows("the invite line is copied");
     display.press("f");
