@@ -231,6 +231,10 @@ impl Scripted {
     fn restart(&self) {
         send_signal(&self.child, libc::SIGUSR1);
     }
+
+    fn renumber(&self) {
+        send_signal(&self.child, libc::SIGUSR2);
+    }
 }
 
 impl Drop for Scripted {

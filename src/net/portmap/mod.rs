@@ -5,6 +5,7 @@
 //! the [`PortMapper`] removes the mapping, on every way out that still runs code; after a kill the
 //! lease ends by itself, and what has no lease is noted in a file and removed at the next start.
 
+mod epoch;
 mod gateway;
 mod permanent;
 mod policy;
@@ -185,7 +186,7 @@ impl<R: FnMut() -> u16> Keeper<R> {
                         tell(News::Removed(mapping));
                     }
                 }
-                () = tokio::time::sleep(wait) => {}
+                () = self.is_due(wait) => {}
             }
         }
         if let Some(what) = self.take_back().await {
@@ -200,6 +201,20 @@ impl<R: FnMut() -> u16> Keeper<R> {
         let strange =
             |(router, _): &mut (Router, Mapping)| !router.sees_us() || default_gateway() != gateway;
         self.held.take_if(strange).map(|(_, mapping)| mapping)
+    }
+
+    /// Until what is held has to be renewed, after `wait` or when the router has lost it.
+    async fn is_due(&self, wait: Duration) {
+        let due = Instant::now() + wait;
+        while let Some((router, mapping)) = &self.held
+            && Instant::now() + policy::CHECK < due
+        {
+            tokio::time::sleep(policy::CHECK).await;
+            if router.lost(self.port, mapping.external).await {
+                return;
+            }
+        }
+        tokio::time::sleep_until(due).await;
     }
 
     /// Renews or asks anew; what there is then, and how long that is good for. May be cut short.

@@ -12,6 +12,9 @@ pub const DESCRIPTION: &str = "HyperZoom";
 pub const TRIES: usize = 8;
 /// Pause before a renewal that failed is tried again.
 pub const RETRY: Duration = Duration::from_secs(30);
+/// How often a router is asked whether it still has what it granted: after its restart nobody new gets
+/// in, and the lease may have minutes to go. Two small requests do not burden the poorest one.
+pub const CHECK: Duration = Duration::from_secs(30);
 
 /// What a router has at one of its UDP ports.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -76,6 +79,13 @@ pub fn candidates(own: u16, mut random: impl FnMut() -> u16) -> Vec<u16> {
 pub fn renew_after(lease_seconds: u32) -> Duration {
     // A router may grant seconds only; asking more often than this is no better.
     Duration::from_secs(u64::from(lease_seconds / 2).clamp(10, u64::from(LEASE_SECONDS / 2)))
+}
+
+/// Whether a router has lost its state since it said `before`, seconds of its epoch, `elapsed` ago: it
+/// says less now than the slowest clock would (RFC 6886, section 3.6; RFC 6887, section 8.5, is near
+/// enough).
+pub fn began_anew(before: u32, elapsed: Duration, now: u32) -> bool {
+    f64::from(now) + 2.0 < f64::from(before) + elapsed.as_secs_f64() * 7.0 / 8.0
 }
 
 /// What an external address says of the way to it.
@@ -185,6 +195,18 @@ mod tests {
         assert_eq!(renew_after(120), Duration::from_secs(60));
         assert_eq!(renew_after(1), Duration::from_secs(10));
         assert_eq!(renew_after(604_800), Duration::from_secs(300), "it may forget us meanwhile");
+    }
+
+    #[test]
+    fn a_restart_is_told_from_a_slow_clock() {
+        let after = |seconds, before, now| began_anew(before, Duration::from_secs(seconds), now);
+        assert!(!after(30, 1_000, 1_030));
+        assert!(!after(30, 1_000, 1_025), "a clock that loses an eighth, and a second of rounding");
+        assert!(!after(30, 1_000, 9_000), "a clock that was set right");
+        assert!(after(30, 1_000, 1_000), "a restart after another one");
+        assert!(after(30, 1_000, 3));
+        assert!(after(30, 20, 3), "it had not run for long before");
+        assert!(!after(1, 0, 0));
     }
 
     #[test]

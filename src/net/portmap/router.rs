@@ -11,8 +11,11 @@ use crab_nat::{
     pcp,
 };
 
+use tokio::time::Instant;
+
+use super::epoch;
 use super::gateway::default_gateway;
-use super::policy::{LEASE_SECONDS, Port};
+use super::policy::{self, LEASE_SECONDS, Port};
 use super::upnp::Igd;
 
 /// How long all routers together may take to answer that they are there.
@@ -81,6 +84,8 @@ pub enum Router {
         /// PCP rather than NAT-PMP, and the number that marks our mappings there: with another one
         /// the router takes a renewal for a stranger's (RFC 6887, section 11.2).
         pcp: Option<pcp::Nonce>,
+        /// Its epoch when it granted, seconds, and when that was.
+        granted: Option<(u32, Instant)>,
     },
 }
 
@@ -125,6 +130,11 @@ pub fn address_towards(router: SocketAddr) -> Option<Ipv4Addr> {
     }
 }
 
+/// Whether a router tells another address than it told before. One without a line tells none.
+pub fn another(told: IpAddr, before: SocketAddr) -> bool {
+    told != before.ip() && !told.is_unspecified() && !before.ip().is_unspecified()
+}
+
 fn patience() -> TimeoutConfig {
     TimeoutConfig {
         initial_timeout: Duration::from_millis(250),
@@ -156,7 +166,8 @@ async fn find_nat(nonce: pcp::Nonce) -> Vec<Router> {
         // Who refuses the one may grant the other.
         Ok(_) => vec![None, Some(nonce)],
     };
-    languages.into_iter().map(|pcp| Router::Nat { gateway, client, pcp }).collect()
+    let nat = |pcp| Router::Nat { gateway, client, pcp, granted: None };
+    languages.into_iter().map(nat).collect()
 }
 
 impl Router {
@@ -198,9 +209,9 @@ impl Router {
         external: u16,
         permanent: &mut impl FnMut(),
     ) -> Result<Granted, RouterError> {
-        let (gateway, client, pcp) = match self {
+        let (gateway, client, pcp, epoch) = match self {
             Self::Upnp(igd) => return igd.map(internal, external, permanent).await,
-            Self::Nat { gateway, client, pcp } => (*gateway, *client, *pcp),
+            Self::Nat { gateway, client, pcp, granted } => (*gateway, *client, *pcp, granted),
         };
         let port = NonZeroU16::new(internal).ok_or(RouterError::PortTaken)?;
         let at = GatewayAddress::IpV4(gateway);
@@ -216,6 +227,7 @@ impl Router {
         } else {
             within(REQUEST, natpmp::port_mapping(at, udp, port, options)).await?
         };
+        *epoch = Some((granted.gateway_epoch(), Instant::now()));
         let ip = match granted.mapping_type() {
             PortMappingType::Pcp { external_ip, .. } => external_ip,
             PortMappingType::NatPmp => {
@@ -233,11 +245,24 @@ impl Router {
         }
     }
 
+    /// Whether it has forgotten what it granted, or has another address since. One that says nothing may
+    /// be about to restart, and is asked again.
+    pub async fn lost(&self, internal: u16, external: SocketAddr) -> bool {
+        let (gateway, client, pcp, granted) = match self {
+            Self::Upnp(igd) => return igd.lost(internal, external).await,
+            Self::Nat { gateway, client, pcp, granted } => (gateway, client, pcp, granted),
+        };
+        let Some(now) = epoch::ask(*gateway, *client, pcp.is_some()).await else { return false };
+        let anew =
+            |(before, at): (u32, Instant)| policy::began_anew(before, at.elapsed(), now.epoch);
+        granted.is_some_and(anew) || now.external.is_some_and(|ip| another(ip.into(), external))
+    }
+
     /// Takes the mapping of `internal` on `external` back, whether it was granted or only asked for.
     pub async fn unmap(&self, internal: u16, external: u16) -> Result<(), RouterError> {
         let (gateway, client, pcp) = match self {
             Self::Upnp(igd) => return igd.unmap(external).await,
-            Self::Nat { gateway, client, pcp } => (*gateway, *client, *pcp),
+            Self::Nat { gateway, client, pcp, .. } => (*gateway, *client, *pcp),
         };
         let Some(internal_port) = NonZeroU16::new(internal) else { return Ok(()) };
         let at = GatewayAddress::IpV4(gateway);

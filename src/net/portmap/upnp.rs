@@ -12,7 +12,7 @@ use igd_next::{
 use xml::reader::{EventReader, XmlEvent};
 
 use super::policy::{self, DESCRIPTION, Entry, LEASE_SECONDS, Port};
-use super::router::{Granted, RouterError, SEARCH, address_towards, within};
+use super::router::{Granted, RouterError, SEARCH, address_towards, another, within};
 
 /// How long one request may take; a healthy router answers within some ten milliseconds.
 const REQUEST: Duration = Duration::from_secs(2);
@@ -114,6 +114,18 @@ impl Igd {
         let local = SocketAddr::from((self.client, internal));
         let added = self.gateway.add_port(UDP, external, local, lease, DESCRIPTION);
         tokio::time::timeout(REQUEST, added).await.map_err(|_| RouterError::Silent)
+    }
+
+    /// See [`super::router::Router::lost`].
+    pub async fn lost(&self, internal: u16, external: SocketAddr) -> bool {
+        let (port, ip) = tokio::join!(
+            self.port(external.port(), internal),
+            tokio::time::timeout(REQUEST, self.gateway.get_external_ip()),
+        );
+        // Some never show what they have mapped.
+        let shown = self.shown.as_ref().is_some_and(|(at, _)| *at == external.port());
+        shown && matches!(port, Ok(Port::Free))
+            || ip.ok().and_then(Result::ok).is_some_and(|ip| another(ip, external))
     }
 
     /// Takes a mapping back; one that is not there is no error.

@@ -1,8 +1,14 @@
 //! NAT-PMP and PCP, the order of the languages, and what lasts: renewals, restarted routers.
 
+use std::time::{Duration, Instant};
+
 use serde_json::Value;
 
 use super::{Homes, Scripted, wait_for};
+
+/// How often a router is asked, and what the asking and mapping may take on a busy machine. The half of
+/// the lease would be five minutes.
+const CHECK: Duration = Duration::from_secs(30 + 10);
 
 fn lease(asked: &Value) -> Option<u64> {
     // A number by NAT-PMP and PCP, a text by UPnP.
@@ -57,6 +63,57 @@ fn leases_are_renewed_at_half_time_and_a_router_that_has_forgotten_is_asked_anew
         scope.spawn(|| {
             let router = Scripted::igd(&one, "short");
             lives_on(&one, "host_a", &router, "upnp");
+        });
+    });
+}
+
+/// A lease of ten minutes, of which a router knows nothing any more: nobody waits for its half.
+fn is_back(homes: &Homes, place: &str, router: &Scripted, method: &str) {
+    let mut host = homes.host_at(place, &[]);
+    let mapped = host.event("port_mapping");
+    assert_eq!((&mapped["state"], &mapped["method"]), (&"mapped".into(), &method.into()));
+    router.restart();
+    wait_for("restart", || router.mappings().is_empty().then_some(()));
+    let gone = Instant::now();
+    while router.mappings().is_empty() {
+        assert!(gone.elapsed() < CHECK, "{method}: nothing after {:?}", gone.elapsed());
+        host.event("stats");
+    }
+    eprintln!("{method}: mapped again {:.1} s after the restart", gone.elapsed().as_secs_f64());
+    // The same port at the same address: there is no news until it is given back.
+    assert_eq!(host.end()["state"], "removed");
+    assert!(router.mappings().is_empty());
+}
+
+#[test]
+fn a_router_that_restarts_or_gets_another_address_is_noticed_within_half_a_minute() {
+    let Some(two) = Homes::up("hpl", "none") else { return };
+    let Some(one) = Homes::up("hpm", "none") else { return };
+    let Some(third) = Homes::up("hpn", "none") else { return };
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let router = Scripted::nat(&two, "router_a", "nat-pmp", "plain");
+            is_back(&two, "host_a", &router, "nat-pmp");
+        });
+        scope.spawn(|| {
+            let router = Scripted::nat(&two, "router_b", "pcp", "plain");
+            is_back(&two, "host_b", &router, "pcp");
+        });
+        scope.spawn(|| {
+            let router = Scripted::igd(&one, "plain");
+            is_back(&one, "host_a", &router, "upnp");
+        });
+        scope.spawn(|| {
+            let router = Scripted::igd(&third, "plain");
+            let mut host = third.host(&[]);
+            assert_eq!(host.event("port_mapping")["external"], "11.1.1.2:7000");
+            router.renumber();
+            let since = Instant::now();
+            let mapped = host.event("port_mapping");
+            assert_eq!(mapped["state"], "mapped", "{mapped}");
+            let invite = mapped["invite"].as_str().expect("an invite");
+            assert!(invite.starts_with("11.1.1.88:7000#"), "{invite}");
+            assert!(since.elapsed() < CHECK, "{:?}", since.elapsed());
         });
     });
 }
