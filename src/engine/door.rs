@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use super::control::{Ask, Control};
 use super::net;
 use super::receive::ReceiveCommand;
+use crate::protocol::Scope;
 use crate::protocol::handshake::Refusal;
 use crate::protocol::invite::InviteKey;
 use crate::protocol::mesh::MeshEvent;
@@ -117,7 +118,7 @@ impl Control {
         let _ = self.receive.send(ReceiveCommand::Address(peer, direct));
         let path = match direct {
             None => PathKind::Relay,
-            Some(address) if net::is_local(address.ip()) => PathKind::Local,
+            Some(address) if Scope::of(address.ip()) == Scope::Home => PathKind::Local,
             Some(_) => PathKind::Direct,
         };
         let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());

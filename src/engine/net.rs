@@ -6,10 +6,10 @@ use std::time::Duration;
 use super::config::CallConfig;
 use super::error::EngineError;
 use crate::net::{interfaces, resolve as resolver, socket::CallSocket};
-use crate::protocol::Randomness;
 use crate::protocol::control::StreamParameters;
 use crate::protocol::invite::{Invite, InviteKey};
 use crate::protocol::mesh::Local;
+use crate::protocol::{Randomness, Scope};
 
 /// How long a name may take to resolve.
 const RESOLVE_PATIENCE: Duration = Duration::from_secs(5);
@@ -70,7 +70,7 @@ pub fn invite(
         let port = if told { invite.port } else { listen.port() };
         return Invite { address: invite.address, port, key };
     }
-    if let Some(address) = seen.iter().find(|a| !is_local(a.ip())) {
+    if let Some(address) = seen.iter().find(|a| Scope::of(a.ip()) == Scope::Anywhere) {
         return Invite { address: address.ip().to_string(), port: address.port(), key };
     }
     let ip = if listen.ip().is_unspecified() {
@@ -79,14 +79,6 @@ pub fn invite(
         listen.ip()
     };
     Invite { address: ip.to_string(), port: listen.port(), key }
-}
-
-/// Addresses that mean something only in the same home.
-pub fn is_local(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => ip.is_private() || ip.is_link_local() || ip.is_loopback(),
-        IpAddr::V6(ip) => ip.is_unique_local() || ip.is_unicast_link_local() || ip.is_loopback(),
-    }
 }
 
 /// UTC now, microseconds since 1970, and local time less UTC, seconds.

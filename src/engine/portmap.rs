@@ -8,6 +8,7 @@ use super::events::Events;
 use super::net;
 use crate::net::interfaces;
 use crate::net::portmap::{self, Mapping, News, Notes, PortMapper, Reach};
+use crate::protocol::Scope;
 use crate::protocol::invite::{Invite, InviteKey};
 use crate::ui::model::Event;
 use crate::ui::notice::Notice;
@@ -47,18 +48,33 @@ pub fn start(
 
 /// Without port mapping: a host whom nobody outside can reach is told all the same.
 pub fn without(listen: SocketAddr, inviting: Option<&Inviting>, events: &Events) {
-    if !listen.ip().is_loopback() && unreachable(listen, inviting) {
-        let why = "port mapping is switched off".to_owned();
-        events.notice(&Notice::PortNotMapped { why, port: listen.port() });
+    if !listen.ip().is_loopback() {
+        warn(listen, inviting, "port mapping is switched off", events);
     }
 }
 
-/// Whether guests from outside need the router's help. A machine with a public address of its own
-/// does not, nor a person who has told where guests get in.
-fn unreachable(listen: SocketAddr, inviting: Option<&Inviting>) -> bool {
+/// Tells a host whom nobody outside can reach why, and what to do; nobody else. A machine with a public
+/// address of its own needs no router's help, nor does a person who has told where guests get in.
+fn warn(listen: SocketAddr, inviting: Option<&Inviting>, why: &str, events: &Events) {
+    let port = listen.port();
     let ip = Some(listen.ip()).filter(|ip| !ip.is_unspecified()).or_else(interfaces::best_address);
-    let public = ip.is_some_and(|ip| portmap::reach(ip) == Reach::Public && !net::is_local(ip));
-    inviting.is_some_and(|i| !i.public_told) && !public
+    if inviting.is_none_or(|i| i.public_told) {
+        return;
+    }
+    match ip.map(Scope::of) {
+        Some(Scope::Anywhere) => {}
+        // There is no router here whose settings would help.
+        Some(Scope::Carrier) => not_public(Reach::CarrierNat, port, events),
+        Some(Scope::Home) | None => {
+            events.notice(&Notice::PortNotMapped { why: why.to_owned(), port });
+        }
+    }
+}
+
+fn not_public(reach: Reach, port: u16, events: &Events) {
+    if let Some((what, remedy)) = portmap::advice(reach, port) {
+        events.notice(&Notice::RouterNotPublic { what, remedy });
+    }
 }
 
 struct Teller {
@@ -125,19 +141,15 @@ impl Teller {
         self.events.send(event("mapped", Some(mapping), invite));
         if let Some(inviting) = &self.inviting
             && !inviting.public_told
-            && let Some((what, remedy)) = portmap::advice(reach, self.listen.port())
         {
-            self.events.notice(&Notice::RouterNotPublic { what, remedy });
+            not_public(reach, self.listen.port(), &self.events);
         }
     }
 
     fn failed(&self, why: &str) {
         self.state.lock().unwrap_or_else(|e| e.into_inner()).mapped = None;
         self.events.send(event("failed", None, None));
-        if unreachable(self.listen, self.inviting.as_ref()) {
-            let (why, port) = (why.to_owned(), self.listen.port());
-            self.events.notice(&Notice::PortNotMapped { why, port });
-        }
+        warn(self.listen, self.inviting.as_ref(), why, &self.events);
     }
 }
 

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use super::mtu;
+use crate::protocol::Scope;
 
 /// Addresses that a peer may try, the most likely first, since only some can be offered: the ones that
 /// the default routes use, then one of either family of each interface, then all others. No loopback,
@@ -85,7 +86,13 @@ pub fn interfaces() -> Vec<Interface> {
 /// The address for the invite when no public one is known: the one that the default route uses,
 /// else the first other one; `None` on a machine without any network.
 pub fn best_address() -> Option<IpAddr> {
-    route_v4().or_else(|| local_addresses().into_iter().next())
+    best(route_v4().into_iter().chain(local_addresses()))
+}
+
+/// The first; one that a provider shares among its customers only where there is no other: it lets
+/// nobody in, while a home's own does at home.
+fn best(addresses: impl Iterator<Item = IpAddr>) -> Option<IpAddr> {
+    addresses.min_by_key(|ip| Scope::of(*ip) == Scope::Carrier)
 }
 
 /// Whether somebody else could reach it.
@@ -173,6 +180,18 @@ mod tests {
             assert!(one.mtu.is_none_or(|mtu| mtu >= 68), "{all:?}");
             assert!(!cfg!(target_os = "linux") || one.mtu.is_some(), "{all:?}");
         }
+    }
+
+    #[test]
+    fn an_address_that_a_provider_shares_is_the_last_choice() {
+        let best = |list: &[&str]| {
+            best(list.iter().map(|ip| ip.parse().expect("an address"))).map(|ip| ip.to_string())
+        };
+        let modem_first = ["100.64.0.9", "192.168.1.7", "2001:db8::9"];
+        assert_eq!(best(&modem_first).as_deref(), Some("192.168.1.7"));
+        assert_eq!(best(&["10.0.0.4", "100.64.0.9"]).as_deref(), Some("10.0.0.4"));
+        assert_eq!(best(&["100.64.0.9"]).as_deref(), Some("100.64.0.9"));
+        assert_eq!(best(&[]), None);
     }
 
     #[test]

@@ -38,6 +38,7 @@ pub mod mesh;
 mod name;
 mod replay;
 mod roster;
+mod scope;
 pub mod seal;
 mod wire;
 
@@ -48,5 +49,6 @@ pub use handshake::{CODEC_OPUS, CODEC_VP8, Randomness, Refusal, SessionStart};
 pub use header::{HEADER_LEN, Header, HeaderError, MAX_DATAGRAM, PacketType, TAG_LEN};
 pub use invite::{DEFAULT_PORT, Invite, InviteKey, MalformedInvite, MalformedKey};
 pub use mesh::{LeaveReason, Local, Mesh, MeshCounters, MeshEvent};
+pub use scope::Scope;
 pub use seal::{MAX_ENVELOPE, MIN_PADDING, MediaSealer, PADDINGS, PairKeys};
 pub use wire::{Malformed, padding};

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::model::{Event, Finished, LeaveReason, PathKind, PeerStats, Snapshot, Stats};
+use crate::protocol::Scope;
 use crate::units::RECORDING_FPS;
 
 /// `hh:mm:ss` of a time in seconds; times before zero show as zero.
@@ -112,6 +113,11 @@ pub fn quoted(path: &Path) -> String {
     }
 }
 
+/// What an invite is for, and for whom.
+fn type_it(invite: &str) -> String {
+    format!("{} type: hyperzoom join '{invite}'", Scope::of_line(invite).guests())
+}
+
 /// One event as one line for a person; `None` for what only programs care about.
 pub fn describe(event: &Event, names: &Names) -> Option<String> {
     Some(match event {
@@ -119,7 +125,7 @@ pub fn describe(event: &Event, names: &Names) -> Option<String> {
             ("", _) => "ready".to_owned(),
             (listen, None) => format!("ready on {listen}"),
             (listen, Some(invite)) => {
-                format!("ready on {listen}; guests type: hyperzoom join '{invite}'")
+                format!("ready on {listen}; {}", type_it(invite))
             }
         },
         Event::PeerJoined { name, .. } => format!("{} joined", printable(name)),
@@ -145,7 +151,7 @@ pub fn describe(event: &Event, names: &Names) -> Option<String> {
         Event::KnockCode { code } => {
             format!("knocking; read this code out to the host: {code}")
         }
-        Event::Invite { invite } => format!("to join here: hyperzoom join '{invite}'"),
+        Event::Invite { invite } => type_it(invite),
         Event::PeerSilent { id, seconds } => {
             format!("nothing from {} for {seconds:.1} s", names.of(*id))
         }
@@ -173,9 +179,7 @@ pub fn describe(event: &Event, names: &Names) -> Option<String> {
         Event::PortMapping { state, method, external, invite } => {
             let method = method.map_or(String::new(), |m| format!(" by {m}"));
             let external = external.as_ref().map_or(String::new(), |e| format!(": {e}"));
-            let invite = invite
-                .as_ref()
-                .map_or(String::new(), |i| format!("; guests type: hyperzoom join '{i}'"));
+            let invite = invite.as_ref().map_or(String::new(), |i| format!("; {}", type_it(i)));
             format!("port mapping {state}{method}{external}{invite}")
         }
         Event::WindowClosed => {

@@ -387,6 +387,43 @@ fn routers_that_behave_badly_are_handled_each_in_its_way() {
 }
 
 #[test]
+fn a_host_with_a_providers_shared_address_is_told_at_once_and_invites_by_any_better_one() {
+    let Some(homes) = Homes::up("hpo", "none") else { return };
+    let ip = |words: &[&str]| {
+        let done = homes.at("host_a", "ip").args(words).status().expect("ip is here");
+        assert!(done.success(), "{words:?}");
+    };
+    // As with a modem: no router of one's own, and an address that nobody else can send to.
+    ip(&["addr", "flush", "dev", "eth0"]);
+    ip(&["addr", "add", "100.64.0.9/24", "dev", "eth0"]);
+    ip(&["route", "add", "default", "via", "100.64.0.1"]);
+    let invite = |ready: &Value| ready["invite"].as_str().expect("an invite").to_owned();
+    for flags in [&[][..], &["--no-port-mapping"]] {
+        let mut host = homes.host(flags);
+        assert!(invite(&host.event("ready")).starts_with("100.64.0.9:7000#"));
+        let warning = host.warning("carrier-grade NAT");
+        assert!(warning["t"].as_f64().is_some_and(|t| t < 3.0), "within three seconds: {warning}");
+        assert!(warning["try"].as_str().is_some_and(|t| t.contains("let somebody else host")));
+        host.ask_for_the_end();
+        let rest = host.rest();
+        assert!(rest.iter().all(|e| e["code"] != "port-not-mapped"), "no router here: {rest:?}");
+    }
+    // A home's address lets in whoever is at home, one of IPv6 everybody.
+    for (address, expected) in
+        [("192.168.7.9/24", "192.168.7.9:7000#"), ("2001:db8:7::9/64", "[2001:db8:7::9]:7000#")]
+    {
+        let mut more = vec!["addr", "add", address, "dev", "eth0"];
+        if address.contains("::") {
+            more.push("nodad");
+        }
+        ip(&more);
+        let mut host = homes.host(&["--no-port-mapping"]);
+        let invite = invite(&host.event("ready"));
+        assert!(invite.starts_with(expected), "{invite}");
+    }
+}
+
+#[test]
 fn what_a_killed_run_left_on_a_router_without_leases_is_removed_at_the_next_start() {
     let Some(homes) = Homes::up("hpd", "none") else { return };
     let router = Scripted::igd(&homes, "permanent");

@@ -12,6 +12,7 @@ use crate::net::CallSocket;
 use crate::net::interfaces::{self, Interface};
 use crate::net::portmap::{self, Mapping, News, Notes, PortMapper, Reach};
 use crate::platform::clock;
+use crate::protocol::Scope;
 
 /// The call's port; another where it is taken.
 const PORT: u16 = 7000;
@@ -215,7 +216,10 @@ fn ask(port: u16, stop: &AtomicBool) -> Result<Mapping, String> {
 }
 
 fn router(port: u16, addresses: &[IpAddr], answer: Result<Mapping, String>) -> Finding {
-    let public = addresses.iter().find(|ip| portmap::reach(**ip) == Reach::Public);
+    let public = addresses.iter().find(|ip| Scope::of(**ip) == Scope::Anywhere);
+    // The way out begins behind the provider: there is no router here whose settings would help.
+    let first = addresses.first().map(|ip| portmap::reach(*ip));
+    let carrier = first.filter(|reach| *reach == Reach::CarrierNat);
     match answer {
         Ok(mapping) => {
             let reach = portmap::reach(mapping.external.ip());
@@ -233,15 +237,17 @@ fn router(port: u16, addresses: &[IpAddr], answer: Result<Mapping, String>) -> F
                           let UDP in for you to host";
             Finding::ok("network", "router", detail)
         }
-        Err(why) => Finding::warning(
-            "network",
-            "router",
-            format!("{why}; guests from outside cannot reach you as a host"),
-            format!(
-                "let another one host, or forward UDP port {port} on the router to this \
-                 computer and start with --public ADDRESS"
-            ),
-        ),
+        Err(why) => {
+            let (what, remedy) =
+                carrier.and_then(|reach| portmap::advice(reach, port)).unwrap_or_else(|| {
+                    let remedy = format!(
+                        "let another one host, or forward UDP port {port} on the router to this \
+                         computer and start with --public ADDRESS"
+                    );
+                    ("guests from outside cannot reach you as a host".to_owned(), remedy)
+                });
+            Finding::warning("network", "router", format!("{why}; {what}"), remedy)
+        }
     }
 }
 
@@ -273,6 +279,10 @@ mod tests {
         let none = at(Err("no router answered".into()));
         assert_eq!(none.state, Verdict::Warning);
         assert!(none.remedy.is_some_and(|remedy| remedy.contains("--public")));
+        let own = [ip("192.168.1.4"), ip("fd00::4")];
+        assert_eq!(router(7000, &own, Err("silent".into())).state, Verdict::Warning);
+        let modem = router(7000, &[ip("100.64.3.4")], Err("no router answered".into()));
+        assert!(modem.remedy.is_some_and(|remedy| remedy.contains("ask the provider")));
         let server = router(7000, &[ip("2001:db8::5")], Err("no router answered".into()));
         assert_eq!(server.state, Verdict::Ok, "{server:?}");
     }

@@ -3,6 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
+use crate::protocol::Scope;
+
 /// Lease asked for, seconds: after a kill nothing of ours stays on the router for longer, and a
 /// router that has forgotten us (a restart) is asked again within half of it.
 pub const LEASE_SECONDS: u32 = 600;
@@ -104,13 +106,13 @@ pub enum Reach {
 /// Classifies the address that the router calls its external one.
 pub fn reach(external: IpAddr) -> Reach {
     match external {
-        IpAddr::V4(ip) if ip.is_unspecified() => Reach::Unknown,
-        IpAddr::V4(ip) if ip.octets()[0] == 100 && ip.octets()[1] & 0xc0 == 64 => Reach::CarrierNat,
-        IpAddr::V4(ip) if ip.is_private() || ip.is_link_local() || ip.is_loopback() => {
-            Reach::DoubleNat
-        }
-        IpAddr::V6(ip) if ip.is_unspecified() => Reach::Unknown,
-        _ => Reach::Public,
+        ip if ip.is_unspecified() => Reach::Unknown,
+        IpAddr::V6(_) => Reach::Public,
+        IpAddr::V4(_) => match Scope::of(external) {
+            Scope::Anywhere => Reach::Public,
+            Scope::Home => Reach::DoubleNat,
+            Scope::Carrier => Reach::CarrierNat,
+        },
     }
 }
 

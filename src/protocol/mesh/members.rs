@@ -10,8 +10,9 @@ use std::net::SocketAddr;
 
 use super::super::control::{Charter, Member, Message, Roster, RosterUpdate};
 use super::super::handshake::SessionStart;
+use super::super::scope::Scope;
 use super::super::wire::MAX_ADDRESSES;
-use super::path::{Route, is_local};
+use super::path::Route;
 use super::peer::Peer;
 use super::{InviteKey, LeaveReason, Mesh, MeshEvent, Outgoing, Session, TIMEOUT_MICROS};
 use crate::units::{MAX_PARTICIPANTS, Micros, ParticipantId};
@@ -104,7 +105,7 @@ impl Mesh {
         let Some(session) = &self.session else { return };
         let mut addresses = self.offers();
         // Stable: within each kind the order stays.
-        addresses.sort_by_key(|a| is_local(a.ip()));
+        addresses.sort_by_key(|a| Scope::of(a.ip()) != Scope::Anywhere);
         let invite = (session.key, addresses);
         if self.invited.as_ref() != Some(&invite) {
             let (key, addresses) = invite.clone();

@@ -6,8 +6,9 @@
 //! that has died as soon as another one answers.
 
 use std::collections::VecDeque;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
+use super::super::scope::Scope;
 use crate::units::{Micros, ParticipantId};
 
 /// How packets get to a peer.
@@ -110,7 +111,7 @@ impl Path {
     }
 
     fn is_local(&self) -> bool {
-        matches!(self.route, Route::Direct(address) if is_local(address.ip()))
+        matches!(self.route, Route::Direct(address) if Scope::of(address.ip()) == Scope::Home)
     }
 
     fn is_relay(&self) -> bool {
@@ -119,14 +120,6 @@ impl Path {
 
     fn works(&self, now: Micros) -> bool {
         self.answered.is_some_and(|at| now.since(at) < FRESH)
-    }
-}
-
-/// Addresses that mean something only in the same home.
-pub(super) fn is_local(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => ip.is_private() || ip.is_link_local() || ip.is_loopback(),
-        IpAddr::V6(ip) => ip.is_unique_local() || ip.is_unicast_link_local() || ip.is_loopback(),
     }
 }
 
@@ -400,8 +393,10 @@ mod tests {
         Route::Direct(SocketAddr::from(([203, 0, 113, n], 7)))
     }
 
-    const HOME: Route =
-        Route::Direct(SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::new(192, 168, 1, 2)), 7));
+    const HOME: Route = Route::Direct(SocketAddr::V4(std::net::SocketAddrV4::new(
+        std::net::Ipv4Addr::new(192, 168, 1, 2),
+        7,
+    )));
 
     /// Asks on all ways and has those answer that are given, after their round trips.
     fn round(paths: &mut Paths, now: i64, answers: &[(Route, i64)]) {

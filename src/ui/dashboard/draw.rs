@@ -12,6 +12,7 @@ use ratatui::widgets::Paragraph;
 use super::state::DashboardState;
 use super::table::table;
 use super::{detail, help, sections};
+use crate::protocol::Scope;
 use crate::ui::cells;
 use crate::ui::model::Snapshot;
 
@@ -185,7 +186,10 @@ fn above_the_log(
         }
     };
     if let Some(invite) = &s.invite_line {
-        heading(&mut upper, Rank::Headings, "Guests join with");
+        // Not every address leads here from everywhere.
+        let who = Scope::of_line(invite).guests();
+        let title = format!("{}{} join with", who[..1].to_uppercase(), &who[1..]);
+        heading(&mut upper, Rank::Headings, &title);
         upper.extend(Rank::Stays, sections::invite(invite, width));
     }
     if !s.knocks.is_empty() {

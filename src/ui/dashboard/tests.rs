@@ -525,6 +525,20 @@ fn the_invite_stands_whole_from_the_first_column_on() {
 }
 
 #[test]
+fn an_invite_that_leads_in_from_near_only_says_for_whom_it_is() {
+    for (address, title) in [
+        ("203.0.113.57", "── Guests join with ──"),
+        ("192.168.1.10", "── Guests in this network join with ──"),
+        ("100.64.0.9", "── Only guests behind the same provider or VPN join with ──"),
+    ] {
+        let s =
+            Snapshot { invite_line: Some(INVITE.replace("203.0.113.57", address)), ..waiting() };
+        let text = drawn(&s, &state_for(&s), 80, 24).to_string();
+        assert!(text.contains(title), "{address}: {text}");
+    }
+}
+
+#[test]
 fn a_guest_sees_how_well_its_clock_is_known() {
     let clock = Some(ClockView { uncertainty_ms: 0.213, skew_ppm: -12.34 });
     let guest = Snapshot { clock, ..in_call() };
