@@ -115,3 +115,31 @@ fn addresses_that_come_in_a_call_are_offered_and_carry_when_the_old_ones_go() {
     nobody_left(&[&host, &guest]);
     end(&mut [host, guest]);
 }
+
+#[test]
+fn who_is_cut_off_until_it_is_given_up_comes_back_with_its_id_and_goes_on_in_its_file() {
+    let _place = side_by_side();
+    let Some(cable) = Cable::plug("nlp", [&["10.9.0.1/24"], &["10.9.0.2/24"]]) else { return };
+    let b = &cable.names[1];
+    let host = cable.start(0, "Ann", &["host", "--record-now"]);
+    let invite = host.wait("ready")["invite"].as_str().expect("an invite").to_owned();
+    let guest = cable.start(1, "Bob", &["join", &invite]);
+    all_hear(&[&host, &guest], &[["", L, "", ""], [L, "", "", ""]]);
+    let id = host.wait("peer_joined")["id"].clone();
+
+    assert!(ip(&["-n", b, "link", "set", "eth0", "down"]));
+    let left = host.wait("peer_left");
+    assert_eq!((&left["id"], &left["reason"]), (&id, &"timeout".into()));
+    assert!(ip(&["-n", b, "link", "set", "eth0", "up"]));
+    let plugged = clock::now();
+    let mut joined = 0;
+    let (at, again) = host.wait_for("its return", |e| {
+        joined += usize::from(e["event"] == "peer_joined");
+        joined == 2
+    });
+    eprintln!("back {} us after the cable", at.since(plugged));
+    assert_eq!(again["id"], id);
+    all_hear(&[&host, &guest], &[["", L, "", ""], [L, "", "", ""]]);
+    assert_eq!(guest.all("recording_started").len(), 1, "{}", guest.account());
+    end(&mut [host, guest]);
+}
