@@ -69,6 +69,8 @@ pub fn ask(config: CallConfig, asked: Asked, address: String) -> Result<Before, 
         mic: chosen.mic,
         speaker: chosen.speaker,
         camera: chosen.camera,
+        // What was measured last counts; it is what is kept for this camera.
+        av_offset: config.av_offset.filter(|_| !chosen.measured),
         find_unfinished: false,
         ..config
     };

@@ -113,19 +113,7 @@ fn sync_report(sync: &Sync) -> Report {
 }
 
 fn sync_text(sync: &Sync) -> String {
-    let Sync { claps, camera, kept } = sync;
-    let (ms, spread) = (claps.late.abs() as f64 / 1e3, claps.spread as f64 / 1e3);
-    let (way, back) = if claps.late < 0 { ("early", "later") } else { ("late", "earlier") };
-    let then = match kept {
-        true => format!(
-            "recordings with it move the picture {ms:.1} ms {back}; --av-offset 0 forgets it"
-        ),
-        false => "a test picture or file: nothing is kept".to_owned(),
-    };
-    format!(
-        "{camera}: the picture is {ms:.1} ms {way} ({} claps, half of them within {spread:.1} ms)\n{then}\n",
-        claps.count
-    )
+    format!("{}: {}\n{}\n", sync.camera, sync.found(), sync.then())
 }
 
 /// A line for the finding, one for its remedy, and the area's name above the first of it.

@@ -1,18 +1,19 @@
-//! `doctor --clap`: camera and microphone are open for as long as somebody claps, and the camera's
-//! delay against the sound is kept for its recordings.
+//! `doctor --clap`, and the same before a call: somebody claps before an open camera and microphone,
+//! and the camera's delay against the sound is kept for its recordings.
 
 use std::sync::mpsc;
 use std::time::Duration;
 
-use ringbuf::HeapRb;
 use ringbuf::traits::{Consumer, Producer, Split};
+use ringbuf::{HeapCons, HeapProd, HeapRb};
 
 use super::super::av_offset::Remembered;
 use super::super::config::MOST_AV_OFFSET;
 use crate::audio::test_sound::TestSound;
 use crate::devices::spec::{CameraSpec, MicSpec};
 use crate::devices::{
-    CameraOptions, CameraSink, DeviceError, MicOptions, MicSink, open_camera, open_microphone,
+    CameraInfo, CameraOptions, CameraSink, DeviceError, MicOptions, MicSink, open_camera,
+    open_microphone,
 };
 use crate::platform::clock;
 use crate::recording::clap::{Claps, Ears, Eyes, NoClaps, judge};
@@ -30,6 +31,8 @@ const PATIENCE: i64 = 30_000_000;
 const AFTER: i64 = 700_000;
 /// Pictures that wait at most: a second of them; none is left out before.
 const WAITING: usize = 64;
+/// How long a clap that was heard waits at most.
+const TURN: Duration = Duration::from_millis(50);
 /// Size of the picture that changes are looked for in: hands are large, noise is small.
 const SIZE: (u32, u32) = (80, 46);
 
@@ -42,6 +45,30 @@ pub struct Sync {
     pub camera: String,
     /// It is kept for this camera; not for test pictures and files.
     pub kept: bool,
+}
+
+impl Sync {
+    /// What was found, in a line.
+    pub fn found(&self) -> String {
+        let (ms, spread) = (self.late_ms(), self.claps.spread as f64 / 1e3);
+        let way = if self.claps.late < 0 { "early" } else { "late" };
+        let count = self.claps.count;
+        format!("the picture is {ms:.1} ms {way} ({count} claps, half of them within {spread:.1} ms)")
+    }
+
+    /// What is made of it, in another.
+    pub fn then(&self) -> String {
+        if !self.kept {
+            return "a test picture or file: nothing is kept".to_owned();
+        }
+        let (ms, back) = (self.late_ms(), if self.claps.late < 0 { "later" } else { "earlier" });
+        format!("recordings with it move the picture {ms:.1} ms {back}; --av-offset 0 forgets it")
+    }
+
+    /// How far it is off, either way, milliseconds.
+    fn late_ms(&self) -> f64 {
+        self.claps.late.abs() as f64 / 1e3
+    }
 }
 
 /// Why there is no result, or none that is kept.
@@ -66,15 +93,31 @@ pub enum ClapError {
     },
 }
 
-struct Ear<P>(Ears, P);
+/// Listens for claps, in the microphone's callback.
+pub struct Clapped(Ears, HeapProd<Micros>);
 
-impl<P: Producer<Item = Micros> + Send> MicSink for Ear<P> {
-    fn samples(&mut self, mono: &[f32], captured: Micros) {
+impl Clapped {
+    /// And where their times come out.
+    pub fn new() -> (Self, HeapCons<Micros>) {
+        let (producer, claps) = HeapRb::new(64).split();
+        (Self(Ears::default(), producer), claps)
+    }
+
+    /// As [`MicSink::samples`].
+    pub fn push(&mut self, mono: &[f32], captured: Micros) {
         let Self(ears, heard) = self;
         ears.push(mono, captured, |at| {
             // Who claps sixty times has been heard.
             let _ = heard.try_push(at);
         });
+    }
+}
+
+struct Ear(Clapped);
+
+impl MicSink for Ear {
+    fn samples(&mut self, mono: &[f32], captured: Micros) {
+        self.0.push(mono, captured);
     }
 
     fn card_samples(&mut self, _: &[f32], _: u32, _: Micros) {}
@@ -88,55 +131,80 @@ impl CameraSink for Eye {
     }
 }
 
-/// Waits for claps; `heard` is told how many there were, each time that is one more.
+/// Opens both and waits for claps; `heard` is told how many there were, each time that is one more.
 pub fn measure(
     mic: &MicSpec,
     camera: &CameraSpec,
     heard: &mut dyn FnMut(usize),
 ) -> Result<Sync, ClapError> {
     let quiet = || std::sync::Arc::new(|_| {});
-    let (producer, mut claps) = HeapRb::<Micros>::new(64).split();
+    let (clapped, mut claps) = Clapped::new();
     let test = TestSound::new(0);
     let options = MicOptions {
         test_sound: Some(Box::new(move |at, out: &mut [f32]| test.fill(at, out))),
         ..MicOptions::default()
     };
-    let (pictures, seen) = mpsc::sync_channel(WAITING);
+    let (pictures, seen) = pictures();
     let camera = open_camera(camera, CameraOptions::default(), Box::new(Eye(pictures)), quiet())?;
-    let ear = Box::new(Ear(Ears::default(), producer));
-    let microphone = open_microphone(mic, options, ear, quiet())?;
+    let microphone = open_microphone(mic, options, Box::new(Ear(clapped)), quiet())?;
+    let mut told = 0;
+    let found = watch(&seen, &mut || claps.try_pop(), &mut |count| {
+        (std::mem::replace(&mut told, count)..count).for_each(|before| heard(before + 1));
+        true
+    });
+    let info = camera.info().clone();
+    drop((microphone, camera));
+    keep(found?, &info)
+}
+
+/// The way of pictures to [`watch`], which takes them faster than a camera gives them.
+pub fn pictures() -> (mpsc::SyncSender<Frame>, mpsc::Receiver<Frame>) {
+    mpsc::sync_channel(WAITING)
+}
+
+/// Waits for claps: what is `seen`, and what was `heard` since it was asked last. `goes_on` is told how
+/// many there were, some times a second, and ends the wait with false.
+pub fn watch(
+    seen: &mpsc::Receiver<Frame>,
+    heard: &mut dyn FnMut() -> Option<Micros>,
+    goes_on: &mut dyn FnMut(usize) -> bool,
+) -> Result<Claps, NoClaps> {
     let start = clock::now();
     let (mut at, mut eyes) = (Vec::new(), Eyes::default());
     let mut small = Small::default();
     loop {
-        if let Ok(frame) = seen.recv_timeout(Duration::from_millis(50)) {
-            small.show(&frame, &mut eyes);
+        match seen.recv_timeout(TURN) {
+            Ok(frame) => small.show(&frame, &mut eyes),
+            Err(mpsc::RecvTimeoutError::Timeout) => {}
+            // The camera is gone; what was seen may be enough.
+            Err(mpsc::RecvTimeoutError::Disconnected) => break,
         }
-        while let Some(clap) = claps.try_pop() {
+        while let Some(clap) = heard() {
             at.push(clap);
-            heard(at.len());
         }
         let now = clock::now();
         let enough = at.len() >= CLAPS && at.last().is_some_and(|last| now.since(*last) > AFTER);
-        if enough || now.since(start) > PATIENCE {
+        if !goes_on(at.len()) || enough || now.since(start) > PATIENCE {
             break;
         }
     }
-    let info = camera.info().clone();
-    drop((microphone, camera));
-    let claps = judge(&at, &eyes)?;
+    judge(&at, &eyes)
+}
+
+/// Keeps for the camera what its claps have shown.
+pub fn keep(claps: Claps, camera: &CameraInfo) -> Result<Sync, ClapError> {
     if claps.late.abs() > MOST_AV_OFFSET {
         return Err(ClapError::TooLate(claps.late / 1_000));
     }
     // What is seen too late is recorded earlier.
-    let kept = !info.synthetic;
+    let kept = !camera.synthetic;
     if kept {
         let offset = -claps.late / 1_000;
         Remembered::here()
-            .keep(&info.name, -claps.late)
+            .keep(&camera.name, -claps.late)
             .map_err(|why| ClapError::NotKept { why, offset })?;
     }
-    Ok(Sync { claps, camera: info.name, kept })
+    Ok(Sync { claps, camera: camera.name.clone(), kept })
 }
 
 /// Makes pictures small enough to be compared.

@@ -143,7 +143,12 @@ impl Choices {
 
     /// What is chosen.
     pub fn chosen(&self) -> Chosen {
-        Chosen { mic: self.mics.spec(), speaker: self.speakers.spec(), camera: self.cameras.spec() }
+        Chosen {
+            mic: self.mics.spec(),
+            speaker: self.speakers.spec(),
+            camera: self.cameras.spec(),
+            measured: false,
+        }
     }
 }
 

@@ -2,10 +2,11 @@
 //! and the last run in audio callbacks.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 
 use crate::audio::meter::SharedMeter;
 use crate::devices::{CameraSink, MicSink, SpeakerSource};
+use crate::engine::doctor::lipsync::{self, Clapped};
 use crate::ui::precall::Picture;
 use crate::units::{Micros, SAMPLE_RATE};
 use crate::video::convert::Converter;
@@ -20,25 +21,33 @@ const HEIGHT: u32 = 90;
 /// One picture for so many looks: ten a second are fluent enough in text cells.
 const EACH: u32 = 2;
 
-/// Measures the microphone.
-pub struct Ear(pub Arc<SharedMeter>);
+/// Measures the microphone, and hears claps.
+pub struct Ear(pub Arc<SharedMeter>, pub Clapped);
 
 impl MicSink for Ear {
-    fn samples(&mut self, mono: &[f32], _: Micros) {
+    fn samples(&mut self, mono: &[f32], captured: Micros) {
         self.0.push(mono);
+        self.1.push(mono, captured);
     }
 
     fn card_samples(&mut self, _: &[f32], _: u32, _: Micros) {}
 }
 
-/// The newest picture, until it is taken.
+/// The newest picture, until it is taken; and all of them for whoever watches.
 #[derive(Default)]
-pub struct Pictures(Mutex<Option<Frame>>);
+pub struct Pictures(Mutex<Option<Frame>>, Mutex<Option<mpsc::SyncSender<Frame>>>);
 
 impl Pictures {
     /// What came from another camera is not shown for this one.
     pub fn clear(&self) {
         *self.0.lock().unwrap_or_else(|e| e.into_inner()) = None;
+    }
+
+    /// Every picture from now on, until the receiver is dropped or somebody else watches.
+    pub fn watch(&self) -> mpsc::Receiver<Frame> {
+        let (sender, seen) = lipsync::pictures();
+        *self.1.lock().unwrap_or_else(|e| e.into_inner()) = Some(sender);
+        seen
     }
 }
 
@@ -47,7 +56,13 @@ pub struct Eye(pub Arc<Pictures>);
 
 impl CameraSink for Eye {
     fn frame(&mut self, frame: Frame) {
-        *self.0.0.lock().unwrap_or_else(|e| e.into_inner()) = Some(frame);
+        let Pictures(newest, watcher) = &*self.0;
+        let mut watcher = watcher.lock().unwrap_or_else(|e| e.into_inner());
+        let sent = watcher.as_ref().map(|watcher| watcher.try_send(frame.clone()));
+        if let Some(Err(mpsc::TrySendError::Disconnected(_))) = sent {
+            *watcher = None;
+        }
+        *newest.lock().unwrap_or_else(|e| e.into_inner()) = Some(frame);
     }
 }
 

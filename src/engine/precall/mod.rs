@@ -3,9 +3,10 @@
 //! Threads: `hz-before` takes levels and pictures twenty times a second; one a device
 //! (`hz-before-mic`, `-spk`, `-cam`) opens and closes, because some systems take seconds for that;
 //! `hz-before-list` and `hz-before-net` ask the system and the router. The screen waits for none of
-//! them. [`Precall::finish`] has closed every device when it returns.
+//! them, nor for a lip-sync check ([`clapping`]). [`Precall::finish`] has closed every device when it returns.
 
 mod choices;
+mod clapping;
 mod headphones;
 mod look;
 
@@ -17,6 +18,7 @@ use std::time::Duration;
 use super::av_offset::Remembered;
 use super::config::{CallConfig, Role};
 use super::doctor::hearing::Speech;
+use super::doctor::lipsync::Clapped;
 use super::doctor::{self, Finding, Verdict};
 use super::events::Events;
 use super::offer::Offer;
@@ -36,6 +38,7 @@ use crate::ui::format;
 use crate::ui::model::Stamped;
 use crate::ui::precall::{Checks, DeviceState, Mood, Part, Remark, View, Voice};
 use choices::Choices;
+use clapping::Clapping;
 use headphones::Notice;
 use look::{Ear, Eye, Pictures, Tone};
 
@@ -55,6 +58,8 @@ pub struct Chosen {
     pub speaker: SpeakerSpec,
     /// `--camera`.
     pub camera: CameraSpec,
+    /// The camera's delay was measured and kept: it goes before `--av-offset`.
+    pub measured: bool,
 }
 
 /// What the threads share.
@@ -70,6 +75,7 @@ struct Inner {
     /// The speaker is to play its tone.
     tone: Arc<AtomicBool>,
     speech: Mutex<Option<Speech>>,
+    clapping: Clapping,
     /// The open microphone's name.
     heard_by: Mutex<String>,
     /// What else could be spoken into.
@@ -133,6 +139,7 @@ impl Precall {
             pictures: Arc::default(),
             tone: Arc::default(),
             speech: Mutex::default(),
+            clapping: Clapping::default(),
             heard_by: Mutex::default(),
             microphones: Mutex::default(),
             offer: offer.clone(),
@@ -162,6 +169,8 @@ impl Precall {
     pub fn finish(self, waits: bool) -> Chosen {
         let Self { inner, slots, threads, router, .. } = self;
         inner.stop.store(true, Relaxed);
+        let measured = inner.clapping.kept();
+        clapping::stop(&inner);
         drop(slots);
         for thread in threads {
             let _ = thread.join();
@@ -169,7 +178,8 @@ impl Precall {
         if let (Some(router), true) = (router, waits) {
             let _ = router.join();
         }
-        inner.choices.lock().unwrap_or_else(|e| e.into_inner()).chosen()
+        let chosen = inner.choices.lock().unwrap_or_else(|e| e.into_inner()).chosen();
+        Chosen { measured, ..chosen }
     }
 }
 
@@ -179,6 +189,9 @@ impl Checks for Precall {
     }
 
     fn choose(&self, part: Part, index: usize) {
+        if part != Part::Speaker {
+            clapping::stop(&self.inner);
+        }
         let mut choices = self.inner.choices.lock().unwrap_or_else(|e| e.into_inner());
         choices.choose(part, index);
         self.slots.order(part, &choices);
@@ -188,6 +201,9 @@ impl Checks for Precall {
             device.state = DeviceState::Opening;
             if part == Part::Microphone {
                 view.voice = Voice::Untested;
+            }
+            if part == Part::Camera {
+                view.lipsync = None;
             }
         });
         if part == Part::Microphone {
@@ -200,6 +216,10 @@ impl Checks for Precall {
     fn listen(&self) {
         *self.inner.speech.lock().unwrap_or_else(|e| e.into_inner()) = Some(Speech::new());
         self.inner.change(|view| view.voice = Voice::Listening(0.0));
+    }
+
+    fn clap(&self) {
+        clapping::toggle(&self.inner);
     }
 
     fn play(&self) {
@@ -232,12 +252,17 @@ fn remark(finding: Finding) -> Remark {
 }
 
 fn failed(e: &impl ToString) -> DeviceState {
+    DeviceState::Failed(remark_of(e, Mood::Bad))
+}
+
+/// An error as the screen shows it.
+fn remark_of(e: &impl ToString, mood: Mood) -> Remark {
     let text = e.to_string();
     let (what, remedy) = match text.split_once("; ") {
         Some((what, remedy)) => (what.to_owned(), Some(remedy.to_owned())),
         None => (text, None),
     };
-    DeviceState::Failed(Remark { mood: Mood::Bad, text: what, remedy })
+    Remark { mood, text: what, remedy }
 }
 
 /// Opens and closes one kind of device as it is told to, until nobody tells any more.
@@ -306,10 +331,14 @@ fn fate(inner: &Arc<Inner>, part: Part) -> DeviceEvents {
 fn open_slots(inner: &Arc<Inner>, threads: &mut Vec<JoinHandle<()>>) -> Slots {
     let mic = slot("hz-before-mic", Part::Microphone, inner, threads, |inner, spec, events| {
         let config = CallConfig { mic: MicSpec::clone(spec), ..inner.config.clone() };
+        inner.clapping.hears(None);
         if config.mic == MicSpec::Off {
             return Ok(None);
         }
-        let microphone = devices::open_microphone(&config, Ear(inner.meter.clone()), events)?;
+        let (clapped, claps) = Clapped::new();
+        let ear = Ear(inner.meter.clone(), clapped);
+        let microphone = devices::open_microphone(&config, ear, events)?;
+        inner.clapping.hears(Some(claps));
         let info = microphone.info();
         *inner.heard_by.lock().unwrap_or_else(|e| e.into_inner()) = info.name.clone();
         let text = info.to_string();
@@ -333,7 +362,9 @@ fn open_slots(inner: &Arc<Inner>, threads: &mut Vec<JoinHandle<()>>) -> Slots {
     let camera = slot("hz-before-cam", Part::Camera, inner, threads, |inner, spec, events| {
         let config = CallConfig { camera: CameraSpec::clone(spec), ..inner.config.clone() };
         inner.pictures.clear();
+        inner.clapping.sees(None);
         let camera = devices::open_camera(&config, Eye(inner.pictures.clone()), events)?;
+        inner.clapping.sees(camera.as_ref().map(|camera| camera.info().clone()));
         let parameters = camera.as_ref().map(|camera| {
             let info = camera.info();
             record::video_parameters(info.width, info.height)
@@ -388,13 +419,13 @@ fn lipsync(asked: Option<i64>, kept: Option<i64>) -> Remark {
     let text = match (asked, asked.or(kept).unwrap_or(0)) {
         (Some(_), 0) => "picture as the camera sends it, by --av-offset 0".to_owned(),
         (None, 0) => {
-            "this camera's delay is not known; hyperzoom doctor --clap measures it".to_owned()
+            "this camera's delay is not known; press l and clap to measure it".to_owned()
         }
         (_, micros) => {
             let way = if micros < 0 { "earlier" } else { "later" };
             let from = if asked.is_some() { "by --av-offset" } else { "as kept for this camera" };
             let ms = micros.abs() as f64 / 1e3;
-            format!("picture {ms} ms {way}, {from}; hyperzoom doctor --clap measures it")
+            format!("picture {ms} ms {way}, {from}; press l and clap to measure it")
         }
     };
     Remark { mood: Mood::Open, text, remedy: None }
@@ -507,10 +538,10 @@ mod tests {
         let text = |asked, kept| lipsync(asked, kept).text;
         assert_eq!(
             text(None, Some(-43_000)),
-            "picture 43 ms earlier, as kept for this camera; hyperzoom doctor --clap measures it"
+            "picture 43 ms earlier, as kept for this camera; press l and clap to measure it"
         );
         assert!(text(Some(12_500), Some(-43_000)).starts_with("picture 12.5 ms later, by --av"));
         assert!(text(Some(0), Some(-43_000)).starts_with("picture as the camera sends it"));
-        assert!(text(None, None).contains("not known; hyperzoom doctor --clap"));
+        assert!(text(None, None).contains("not known; press l and clap"));
     }
 }

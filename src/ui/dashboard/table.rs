@@ -50,7 +50,7 @@ const COLUMNS: &[Column] = &[
     Column {
         title: "Jitter",
         width: 8,
-        rank: 4,
+        rank: 5,
         cell: |p, c| {
             let jitter = p.stats.jitter_ms;
             (format!("{jitter:.1} ms"), c.judge(jitter, 15.0, 30.0))
@@ -78,13 +78,13 @@ const COLUMNS: &[Column] = &[
     Column {
         title: "Made up",
         width: 8,
-        rank: 5,
+        rank: 6,
         cell: |p, c| {
             let share = p.stats.concealed_percent;
             (format!("{share:.1} %"), c.judge(share, 1.0, 5.0))
         },
     },
-    Column { title: CAMERA, width: 5, rank: 6, cell: camera },
+    Column { title: CAMERA, width: 4, rank: 4, cell: camera },
     Column {
         title: "Sent",
         width: 11,

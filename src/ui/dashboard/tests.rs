@@ -394,7 +394,7 @@ fn a_marker_s_note_is_written_in_the_last_line() {
 }
 
 #[test]
-fn whose_camera_is_off_what_is_made_up_and_who_speaks_is_seen_at_80x24() {
+fn whose_camera_is_off_what_is_made_up_and_who_speaks_is_seen() {
     let mut s = in_trouble();
     s.peers[2].level_db = -62.0;
     s.peers[2].stats.concealed_percent = 3.4;
@@ -403,9 +403,13 @@ fn whose_camera_is_off_what_is_made_up_and_who_speaks_is_seen_at_80x24() {
     let line = |name: &str| text.lines().find(|line| line.contains(name)).expect("a line");
     let heading = line("Made up");
     assert!(heading.contains(" Cam "), "{text}");
-    assert!(line("田").contains("3.4 %  off"), "{text}");
+    assert!(line("田").contains("3.4 % off"), "{text}");
     assert!(line("Chlo").contains(" on ●"), "{text}");
     assert!(!line("田").contains('●') && !line("Bob").contains('●'), "{text}");
+    // The camera and the speaker in the smallest one, too.
+    let small = drawn(&s, &state_for(&s), 60, 18).to_string();
+    assert!(small.contains(" Cam  Level"), "{small}");
+    assert!(small.contains("ok off  █") && small.contains("disk!  on ●"), "{small}");
     // More about the picture takes the place of that word.
     let wide = drawn(&s, &state_for(&s), 120, 40).to_string();
     assert!(wide.contains("camera off") && !wide.contains(" Cam "), "{wide}");

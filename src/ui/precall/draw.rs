@@ -279,8 +279,12 @@ fn rest(view: &View, state: &State, width: usize) -> Rows {
         };
         told(&mut rows, rank, &space, width, palette);
     }
-    if let Some(lipsync) = &view.lipsync {
-        told(&mut rows, 3, lipsync, width, palette);
+    if let Some((heard, of)) = view.clapping {
+        let text = format!("  {heard} of {of} heard: clap in the middle of the picture");
+        rows.push(0, Line::styled(fit(&text, width), palette.strong));
+    } else if let Some(lipsync) = &view.lipsync {
+        let rank = if lipsync.mood == Mood::Open { 3 } else { 1 };
+        told(&mut rows, rank, lipsync, width, palette);
     }
     if let Some(router) = &view.router {
         rows.push(4, rule("Network", width, palette));
@@ -411,7 +415,8 @@ fn footer(view: &View, state: &State, width: usize) -> Line<'static> {
     let start = if state.joins { "join" } else { "host" };
     let mut keys = vec![("Enter", start), (if typing { "Esc" } else { "q" }, "leave")];
     if !typing {
-        keys.extend([("t", "test voice"), ("p", "play a tone")]);
+        let lipsync = if view.clapping.is_some() { "stop clapping" } else { "lip-sync" };
+        keys.extend([("t", "test voice"), ("p", "tone"), ("l", lipsync)]);
     }
     keys.push(("↑↓", "line"));
     match state.field {

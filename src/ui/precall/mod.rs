@@ -53,6 +53,8 @@ pub trait Checks {
     fn choose(&self, part: Part, index: usize);
     /// Listens to the person for some seconds.
     fn listen(&self);
+    /// Waits for claps in front of the camera, or for no more of them.
+    fn clap(&self);
     /// Plays a tone on the speaker.
     fn play(&self);
     /// Recovers what earlier runs could not end.
@@ -84,6 +86,8 @@ pub struct View {
     pub space: Option<Remark>,
     /// How the camera's picture is placed against the sound, where it is a camera's.
     pub lipsync: Option<Remark>,
+    /// Claps that were heard for that, and how many are waited for, while it is being measured.
+    pub clapping: Option<(usize, usize)>,
     /// Whether guests get in; `None` when the router is not asked.
     pub router: Option<Remark>,
     /// Recordings of earlier runs that can be recovered.
@@ -296,6 +300,7 @@ fn act(action: Action, checks: &impl Checks) -> Option<Decision> {
         Action::Nothing | Action::Suspend => {}
         Action::Choose(part, index) => checks.choose(part, index),
         Action::Listen => checks.listen(),
+        Action::Clap => checks.clap(),
         Action::Play => checks.play(),
         Action::Recover => checks.recover(),
         Action::LeaveUnfinished => checks.leave_unfinished(),

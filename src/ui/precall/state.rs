@@ -30,6 +30,8 @@ pub enum Action {
     /// See [`super::Checks`].
     Listen,
     /// See [`super::Checks`].
+    Clap,
+    /// See [`super::Checks`].
     Play,
     /// See [`super::Checks`].
     Recover,
@@ -204,6 +206,7 @@ impl State {
                 Action::Nothing
             }
             (Char('t' | 'T'), _) => Action::Listen,
+            (Char('l' | 'L'), _) => Action::Clap,
             (Char('p' | 'P'), _) => Action::Play,
             (Char('r' | 'R'), _) if offered => Action::Recover,
             (Char('q' | 'Q'), _) => Action::Decide(Decision::Leave),

@@ -58,12 +58,18 @@ fn ready() -> View {
         encoder: "openh264, 1920x1080, AAC".into(),
         space: Some(good("182 GB free in /home/ana/HyperZoom, good for 22 h 14 min of that")),
         lipsync: Some(quiet(
-            "picture 43 ms earlier, as kept for this camera; hyperzoom doctor --clap measures it",
+            "picture 43 ms earlier, as kept for this camera; press l and clap to measure it",
         )),
+        clapping: None,
         router: Some(good("the router lets guests in, by UPnP (203.0.113.57)")),
         unfinished: None,
         news: None,
     }
+}
+
+/// Somebody claps in front of the camera.
+fn clapping() -> View {
+    View { clapping: Some((2, 5)), ..ready() }
 }
 
 fn troubled() -> View {
@@ -143,6 +149,10 @@ looks! {
     before_80x24: ready(), state(Asked::Either, ""), 80, 24;
     before_120x40: ready(), state(Asked::Either, ""), 120, 40;
     before_200x60: ready(), state(Asked::Either, ""), 200, 60;
+    before_clapping_60x18: clapping(), state(Asked::Host, ""), 60, 18;
+    before_clapping_80x24: clapping(), state(Asked::Host, ""), 80, 24;
+    before_clapping_120x40: clapping(), state(Asked::Host, ""), 120, 40;
+    before_clapping_200x60: clapping(), state(Asked::Host, ""), 200, 60;
     before_join_60x18: ready(), state(Asked::Join, "203.0.113.57:7000#AAAQ"), 60, 18;
     before_join_80x24: ready(), state(Asked::Join, INVITE), 80, 24;
     before_join_120x40: ready(), state(Asked::Join, INVITE), 120, 40;
@@ -200,6 +210,7 @@ fn arrows_go_through_the_lines_and_change_what_stands_there() {
     assert_eq!(state.press(key(KeyCode::Left), &view), Action::Choose(Part::Speaker, 1));
     assert_eq!(state.press(key(KeyCode::Char('t')), &view), Action::Listen);
     assert_eq!(state.press(key(KeyCode::Char('p')), &view), Action::Play);
+    assert_eq!(state.press(key(KeyCode::Char('l')), &view), Action::Clap);
     assert_eq!(state.press(key(KeyCode::Char('q')), &view), Action::Decide(Decision::Leave));
     let ctrl_c = KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL);
     assert_eq!(state.press(ctrl_c, &view), Action::Decide(Decision::Interrupt));

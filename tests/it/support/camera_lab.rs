@@ -24,11 +24,18 @@ pub struct Driver {
 impl CameraLab {
     /// Starts it; `None`, and a word of why, where a package is missing.
     pub fn start() -> Option<Self> {
+        Self::start_showing(None)
+    }
+
+    /// The same; it shows four seconds of a video, over and over, instead of the test card.
+    pub fn start_showing(video: Option<&Path>) -> Option<Self> {
         let memory = Path::new("/dev/shm");
         let within = if memory.is_dir() { memory } else { Path::new("/tmp") };
         let dir = tempfile::Builder::new().prefix("hyperzoom-camera").tempdir_in(within);
         let lab = Self { dir: dir.expect("a folder") };
-        if let Err(why) = lab.run(&["start"]) {
+        let video = video.map(|path| path.display().to_string());
+        let words: Vec<&str> = ["start"].into_iter().chain(video.as_deref()).collect();
+        if let Err(why) = lab.run(&words) {
             eprintln!("laboratory not available, nothing tested: {}", why.trim());
             return None;
         }
@@ -66,9 +73,14 @@ impl CameraLab {
         self.run(&words).expect("the laboratory takes it");
     }
 
+    /// What a program that is to see it finds around itself.
+    pub fn environment(&self) -> [(&'static str, std::path::PathBuf); 2] {
+        let dir = self.dir.path();
+        [("CAMERALAB_DIR", dir.to_owned()), ("LD_PRELOAD", dir.join("labcam.so"))]
+    }
+
     /// Lets a program see it as `/dev/video0`.
     pub fn gives_to(&self, command: &mut Command) {
-        command.env("CAMERALAB_DIR", self.dir.path());
-        command.env("LD_PRELOAD", self.dir.path().join("labcam.so"));
+        command.envs(self.environment());
     }
 }
