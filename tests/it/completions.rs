@@ -1,6 +1,7 @@
 //! The committed completion scripts in the shells that they are for, asked as a person's key asks them.
 //!
-//! Elvish has no way to ask but a person's key, and PowerShell is not packaged here: README says what was tried by hand.
+//! Elvish has no way to ask but a person's key, and PowerShell is not packaged here: what its script asks the program
+//! is asked without it. README says what was tried by hand.
 
 #![cfg(unix)]
 
@@ -81,4 +82,31 @@ fn zsh_completes_commands_and_devices() {
            zpty -d z"#,
     );
     assert_eq!(lines, ["join", "test"]);
+}
+
+/// PowerShell splits what is answered at the tab: the word, and what is said about it.
+#[test]
+fn what_powershell_s_script_asks_is_answered_with_flags_devices_and_codes() {
+    let ask = |arguments: &str| {
+        run("bash", &["--norc"], &format!("COMPLETE=powershell hyperzoom {arguments}"))
+    };
+    let script = ask("").join("\n");
+    assert!(
+        script.contains("-CommandName hyperzoom") && script.contains(".Split(\"`t\")"),
+        "{script}"
+    );
+    // As the script puts it: everything up to the cursor behind two dashes.
+    assert!(script.contains(" -- $args\n"), "{script}");
+    let words = |arguments: &str| -> Vec<String> {
+        let lines = ask(&format!("-- hyperzoom {arguments}"));
+        lines.iter().filter_map(|line| Some(line.split('\t').next()?.to_owned())).collect()
+    };
+    assert_eq!(words("jo"), ["join"]);
+    assert!(words("host --video").contains(&"--video-bitrate".to_owned()));
+    let microphones = words("record --mic ''");
+    assert!(
+        ["test", "off"].iter().all(|id| microphones.contains(&(*id).to_owned())),
+        "{microphones:?}"
+    );
+    assert_eq!(words("explain disk-si"), ["disk-silent"]);
 }

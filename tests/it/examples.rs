@@ -61,24 +61,64 @@ fn a_machine_that_will_do_records_checks_and_copies() {
     assert_eq!(sessions(&away).len(), 1);
 }
 
+/// A tmux server of its own folder, that ends with its test.
+struct Tmux(PathBuf);
+
+impl Tmux {
+    fn run(&self, args: &[&str]) -> Output {
+        let mut command = Command::new("tmux");
+        command.env("TMUX_TMPDIR", &self.0).env_remove("TMUX").args(args);
+        command.output().expect("tmux is there")
+    }
+
+    /// What a pane shows, once it shows this text.
+    #[track_caller]
+    fn shows(&self, pane: &str, wanted: &str) -> String {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            let text = told(&self.run(&["capture-pane", "-p", "-t", pane]));
+            if text.contains(wanted) {
+                return text;
+            }
+            assert!(Instant::now() < deadline, "no '{wanted}' in {text}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+}
+
+impl Drop for Tmux {
+    fn drop(&mut self) {
+        self.run(&["kill-server"]);
+    }
+}
+
+/// By default tmux takes no clipboard from the programs in it.
+#[test]
+fn in_tmux_the_invite_that_is_copied_is_what_tmux_pastes() {
+    let _alone = side_by_side();
+    let room = tempfile::tempdir().expect("a folder");
+    let tmux = Tmux(room.path().to_owned());
+    let mut command = Command::new("tmux");
+    synthetic(&mut command, &room.path().join("out"));
+    command.env("TMUX_TMPDIR", room.path()).env_remove("TMUX");
+    let program = env!("CARGO_BIN_EXE_hyperzoom");
+    let call = ["new-session", "-d", "-s", "t", "-x", "100", "-y", "30", program, "host", "--yes"];
+    let began =
+        command.args(call).args(["--listen", "127.0.0.1:0"]).output().expect("tmux is there");
+    assert!(began.status.success(), "{}", told(&began));
+    tmux.shows("t", "waiting for guests");
+    tmux.run(&["send-keys", "-t", "t", "i"]);
+    tmux.shows("t", "the invite line is copied");
+    let pasted = String::from_utf8(tmux.run(&["show-buffer"]).stdout).expect("text");
+    assert!(pasted.starts_with("hyperzoom join '127.0.0.1:"), "{pasted}");
+}
+
 #[test]
 fn an_evening_runs_in_tmux_and_ends_with_a_checked_recording() {
     let _alone = side_by_side();
     let room = tempfile::tempdir().expect("a folder");
     let output = room.path().join("here");
-    // A server of its own, that ends with this test.
-    let tmux = |args: &[&str]| {
-        let mut command = Command::new("tmux");
-        command.env("TMUX_TMPDIR", room.path()).env_remove("TMUX").args(args);
-        command.output().expect("tmux is there")
-    };
-    struct Server<F: Fn(&[&str]) -> Output>(F);
-    impl<F: Fn(&[&str]) -> Output> Drop for Server<F> {
-        fn drop(&mut self) {
-            (self.0)(&["kill-server"]);
-        }
-    }
-    let server = Server(tmux);
+    let tmux = Tmux(room.path().to_owned());
     let mut command = Command::new(examples().join("recording-evening.sh"));
     synthetic(&mut command, &output);
     command.env("TMUX_TMPDIR", room.path()).env_remove("TMUX").env("HYPERZOOM_ADMIT", "key");
@@ -87,16 +127,7 @@ fn an_evening_runs_in_tmux_and_ends_with_a_checked_recording() {
         .output()
         .expect("bash is there");
     assert_eq!(began.status.code(), Some(0), "{}", told(&began));
-    let deadline = Instant::now() + Duration::from_secs(60);
-    let shown = loop {
-        let shown = (server.0)(&["capture-pane", "-p", "-t", "recording:call.0"]);
-        let text = told(&shown);
-        if text.contains("Enter closes this window") {
-            break text;
-        }
-        assert!(Instant::now() < deadline, "{text}");
-        std::thread::sleep(Duration::from_millis(100));
-    };
+    let shown = tmux.shows("recording:call.0", "Enter closes this window");
     assert!(shown.contains("Send this folder to the editor"), "{shown}");
     assert_eq!(sessions(&output).len(), 1);
 }

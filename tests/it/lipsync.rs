@@ -13,10 +13,9 @@ const HEIGHT: usize = 48;
 const CLAPS: [f64; 5] = [1.0, 2.113, 3.267, 4.301, 5.39];
 const SECONDS: usize = 7;
 
-/// Bars that approach each other for a fifth of a second, meet, and part slowly.
-fn write_y4m(path: &Path, claps: &[f64], seconds: usize) {
-    let mut data = format!("YUV4MPEG2 W{WIDTH} H{HEIGHT} F30:1 Ip C420\n").into_bytes();
-    for n in 0..seconds * 30 {
+/// Bars that approach each other for a fifth of a second, meet, and part slowly: the luma of each picture.
+fn clapping(claps: &[f64], seconds: usize) -> impl Iterator<Item = Vec<u8>> {
+    (0..seconds * 30).map(|n| {
         let now = n as f64 / 30.0;
         let away = claps.iter().map(|clap| now - clap);
         let near = away.min_by(|a, b| a.abs().total_cmp(&b.abs())).expect("claps");
@@ -25,13 +24,18 @@ fn write_y4m(path: &Path, claps: &[f64], seconds: usize) {
             away if (0.0..0.6).contains(&away) => (away * 0.5).min(0.3),
             _ => 0.7,
         };
+        let further = |y: usize| usize::from((gap * 28.0).fract() * HEIGHT as f64 > y as f64);
+        let reach = |y: usize| (gap * 28.0) as usize + further(y);
+        let dark = |i: usize| (i % WIDTH).abs_diff(WIDTH / 2) <= reach(i / WIDTH);
+        (0..WIDTH * HEIGHT).map(|i| if dark(i) { 40 } else { 200 }).collect()
+    })
+}
+
+fn write_y4m(path: &Path) {
+    let mut data = format!("YUV4MPEG2 W{WIDTH} H{HEIGHT} F30:1 Ip C420\n").into_bytes();
+    for luma in clapping(&CLAPS, SECONDS) {
         data.extend(b"FRAME\n");
-        for i in 0..WIDTH * HEIGHT {
-            let (x, y) = (i % WIDTH, i / WIDTH);
-            let further = (gap * 28.0).fract() * HEIGHT as f64 > y as f64;
-            let reach = (gap * 28.0) as usize + usize::from(further);
-            data.push(if x.abs_diff(WIDTH / 2) <= reach { 40 } else { 200 });
-        }
+        data.extend(luma);
         data.extend([128; WIDTH * HEIGHT / 2]);
     }
     std::fs::write(path, data).expect("written");
@@ -56,7 +60,7 @@ fn claps_are_seen_and_heard_and_their_delay_is_told() {
     let room = tempfile::tempdir().expect("a folder");
     let (wav, y4m) = (room.path().join("claps.wav"), room.path().join("claps.y4m"));
     write_claps(&wav, &CLAPS, SECONDS);
-    write_y4m(&y4m, &CLAPS, SECONDS);
+    write_y4m(&y4m);
     let args = ["doctor", "--clap", "--json", "--mic", &file(&wav), "--camera", &file(&y4m)];
     let (code, out, error) = run(&args, "");
     assert_eq!(code, Some(0), "{out}{error}");
@@ -103,7 +107,7 @@ fn before_the_call_claps_that_are_not_seen_are_told_and_the_screen_stays() {
     ana.shows("Put on headphones");
     ana.press("\r");
     ana.shows("test picture, 320x180, 30 fps");
-    ana.shows("claps.wav, ");
+    ana.shows("t, then say something");
     ana.press("l");
     ana.shows("of 5 heard: clap in the middle");
     ana.shows("stop clapping");
@@ -128,16 +132,37 @@ fn before_the_call_claps_that_are_not_seen_are_told_and_the_screen_stays() {
 #[cfg(target_os = "linux")]
 #[test]
 fn before_the_call_a_cameras_delay_is_measured_by_a_key_kept_and_shown() {
-    use crate::support::camera_lab::CameraLab;
+    use crate::support::camera_lab::{CameraLab, Driver};
 
     /// A rhythm that goes on when both begin again after four seconds.
     const CLAPS: [f64; 4] = [0.6, 1.513, 2.667, 3.301];
     let _place = side_by_side();
     let room = tempfile::tempdir().expect("a folder");
-    let (wav, y4m) = (room.path().join("claps.wav"), room.path().join("claps.y4m"));
+    let wav = room.path().join("claps.wav");
     write_claps(&wav, &CLAPS, 4);
-    write_y4m(&y4m, &CLAPS, 4);
-    let Some(lab) = CameraLab::start_showing(Some(&y4m)) else { return };
+    let Some(lab) = CameraLab::start() else { return };
+    let driver = Driver {
+        fourcc: "MJPG",
+        width: WIDTH,
+        height: HEIGHT,
+        stride: 0,
+        colorspace: 3,
+        ycbcr_enc: 0,
+        quantization: 0,
+    };
+    let jpeg = |luma: Vec<u8>| {
+        let image = turbojpeg::Image {
+            pixels: &luma[..],
+            width: WIDTH,
+            pitch: WIDTH,
+            height: HEIGHT,
+            format: turbojpeg::PixelFormat::GRAY,
+        };
+        let jpeg = turbojpeg::compress(image, 95, turbojpeg::Subsamp::Sub2x1);
+        jpeg.expect("a picture in memory").to_vec()
+    };
+    let pictures: Vec<u8> = clapping(&CLAPS, 4).flat_map(jpeg).collect();
+    lab.shows(driver, &pictures);
     let start = || {
         before(room.path(), &file(&wav), "Lab camera", |command| {
             lab.environment().into_iter().for_each(|(name, value)| command.env(name, value));

@@ -53,7 +53,9 @@ impl Sync {
         let (ms, spread) = (self.late_ms(), self.claps.spread as f64 / 1e3);
         let way = if self.claps.late < 0 { "early" } else { "late" };
         let count = self.claps.count;
-        format!("the picture is {ms:.1} ms {way} ({count} claps, half of them within {spread:.1} ms)")
+        format!(
+            "the picture is {ms:.1} ms {way} ({count} claps, half of them within {spread:.1} ms)"
+        )
     }
 
     /// What is made of it, in another.

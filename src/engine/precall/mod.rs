@@ -418,9 +418,7 @@ fn encoder(config: &CallConfig, video: Option<&VideoParameters>) -> String {
 fn lipsync(asked: Option<i64>, kept: Option<i64>) -> Remark {
     let text = match (asked, asked.or(kept).unwrap_or(0)) {
         (Some(_), 0) => "picture as the camera sends it, by --av-offset 0".to_owned(),
-        (None, 0) => {
-            "this camera's delay is not known; press l and clap to measure it".to_owned()
-        }
+        (None, 0) => "this camera's delay is not known; press l and clap to measure it".to_owned(),
         (_, micros) => {
             let way = if micros < 0 { "earlier" } else { "later" };
             let from = if asked.is_some() { "by --av-offset" } else { "as kept for this camera" };

@@ -281,6 +281,25 @@ fn every_frame_is_shown_at_once() {
 }
 
 #[test]
+fn what_has_not_changed_is_not_written_again() {
+    let mut run = Run::start("keys");
+    run.shows("  q  end");
+    let before = run.screen.raw.lock().expect("no panic").len();
+    run.press("q");
+    run.shows("End the call?");
+    run.press("n");
+    run.shows("  q  end");
+    let raw = run.screen.raw.lock().expect("no panic").clone();
+    assert!(before > 500, "the first frame is whole: {before}");
+    let text = String::from_utf8_lossy(&raw[before..]);
+    // Two footers with their styles; the whole screen has 1,920 cells.
+    assert!(text.len() < 700, "{}: {text:?}", text.len());
+    assert!(!text.contains("HyperZoom") && !text.contains("Mic"), "{text:?}");
+    run.press("qq");
+    run.shows("ends [EndKey]");
+}
+
+#[test]
 fn a_guest_s_trouble_stands_above_the_log_and_rings_once() {
     let mut run = Run::start("trouble");
     run.shows("! Ben's recording has stopped or fails");

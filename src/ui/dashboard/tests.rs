@@ -409,7 +409,7 @@ fn whose_camera_is_off_what_is_made_up_and_who_speaks_is_seen() {
     // The camera and the speaker in the smallest one, too.
     let small = drawn(&s, &state_for(&s), 60, 18).to_string();
     assert!(small.contains(" Cam  Level"), "{small}");
-    assert!(small.contains("ok off  █") && small.contains("disk!  on ●"), "{small}");
+    assert!(small.contains("ok off  ·") && small.contains("disk!  on ●"), "{small}");
     // More about the picture takes the place of that word.
     let wide = drawn(&s, &state_for(&s), 120, 40).to_string();
     assert!(wide.contains("camera off") && !wide.contains(" Cam "), "{wide}");

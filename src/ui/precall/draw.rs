@@ -416,7 +416,7 @@ fn footer(view: &View, state: &State, width: usize) -> Line<'static> {
     let mut keys = vec![("Enter", start), (if typing { "Esc" } else { "q" }, "leave")];
     if !typing {
         let lipsync = if view.clapping.is_some() { "stop clapping" } else { "lip-sync" };
-        keys.extend([("t", "test voice"), ("p", "tone"), ("l", lipsync)]);
+        keys.extend([("t", "voice"), ("p", "tone"), ("l", lipsync)]);
     }
     keys.push(("↑↓", "line"));
     match state.field {

@@ -24,18 +24,11 @@ pub struct Driver {
 impl CameraLab {
     /// Starts it; `None`, and a word of why, where a package is missing.
     pub fn start() -> Option<Self> {
-        Self::start_showing(None)
-    }
-
-    /// The same; it shows four seconds of a video, over and over, instead of the test card.
-    pub fn start_showing(video: Option<&Path>) -> Option<Self> {
         let memory = Path::new("/dev/shm");
         let within = if memory.is_dir() { memory } else { Path::new("/tmp") };
         let dir = tempfile::Builder::new().prefix("hyperzoom-camera").tempdir_in(within);
         let lab = Self { dir: dir.expect("a folder") };
-        let video = video.map(|path| path.display().to_string());
-        let words: Vec<&str> = ["start"].into_iter().chain(video.as_deref()).collect();
-        if let Err(why) = lab.run(&words) {
+        if let Err(why) = lab.run(&["start"]) {
             eprintln!("laboratory not available, nothing tested: {}", why.trim());
             return None;
         }
