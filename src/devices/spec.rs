@@ -112,12 +112,17 @@ impl FromStr for SpeakerSpec {
     }
 }
 
+impl CameraSpec {
+    /// `test` without a size.
+    pub const TEST: Self = Self::Test { width: 1920, height: 1080, fps: 30.0 };
+}
+
 impl FromStr for CameraSpec {
     type Err = SpecError;
 
     fn from_str(s: &str) -> Result<Self, SpecError> {
         if s == "test" {
-            return Ok(Self::Test { width: 1920, height: 1080, fps: 30.0 });
+            return Ok(Self::TEST);
         }
         if let Some(size) = s.strip_prefix("test:") {
             let wrong = || SpecError::TestSize(s.to_owned());

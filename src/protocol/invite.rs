@@ -118,6 +118,10 @@ impl FromStr for Invite {
         if address.is_empty() {
             return Err(MalformedInvite::NoAddress(place.to_owned()));
         }
+        // What a double click takes of an invite: a host of that name is less likely.
+        if key.is_none() && port.is_none() && address.parse::<InviteKey>().is_ok() {
+            return Err(MalformedInvite::NoAddress("#KEY".to_owned()));
+        }
         if !is_ipv6(address) && !is_host(address) {
             return Err(MalformedInvite::Address(address.to_owned()));
         }
@@ -340,6 +344,7 @@ mod tests {
         let text = |s: &str| s.parse::<Invite>().unwrap_err().to_string();
         assert!(text("").contains("no address"));
         assert!(text(":7000").contains("no address"));
+        assert!(text("AAAQEAYEAUDAOCAJBIFQYDIOB4").contains("'#KEY' has no address"));
         assert!(text("host:0").contains("'0' is not a port"));
         assert!(text("host:70000").contains("'70000' is not a port"));
         assert!(text("[::1").contains("in brackets"));

@@ -119,8 +119,8 @@ fn before_the_call_claps_that_are_not_seen_are_told_and_the_screen_stays() {
     ana.press("l");
     ana.hides("of 5 heard");
     ana.shows("0 were seen");
-    // One file and off: the next one is off.
-    ana.press("\u{1b}[C");
+    // Before the first one comes the last one: off.
+    ana.press("\u{1b}[D");
     ana.shows("nothing is opened");
     ana.press("l");
     ana.shows("lip-sync needs a microphone and a camera that work");

@@ -104,6 +104,10 @@ impl Choices {
             let chosen = self.mics.spec() == spec;
             self.mics.add(device.name, spec, chosen);
         }
+        if self.mics.entries.len() == 1 {
+            // Who only looks around chooses here what an error says to try.
+            self.mics.add("test sound".to_owned(), MicSpec::Test, false);
+        }
         self.mics.add("off".to_owned(), MicSpec::Off, false);
         let default = default_of(list.speakers.iter().map(|d| (&*d.name, d.default)));
         if !list.speakers.is_empty() {
@@ -120,6 +124,9 @@ impl Choices {
             let spec = CameraSpec::Device(device.id);
             let chosen = self.cameras.spec() == spec;
             self.cameras.add(device.name, spec, chosen);
+        }
+        if self.cameras.entries.len() == 1 {
+            self.cameras.add("test picture".to_owned(), CameraSpec::TEST, false);
         }
         self.cameras.add("off".to_owned(), CameraSpec::Off, false);
     }
@@ -203,6 +210,21 @@ mod tests {
         let scarlett = MicSpec::Device { id: "hw:1".into(), channel: None };
         let chosen = all.chosen();
         assert_eq!((chosen.mic, chosen.camera), (scarlett, CameraSpec::Off));
+    }
+
+    #[test]
+    fn where_there_are_no_devices_a_dry_run_can_be_chosen() {
+        let mut all = choices(MicSpec::Default, CameraSpec::Default);
+        all.take(DeviceList { microphones: vec![], speakers: vec![], cameras: vec![] });
+        let [mics, speakers, cameras] = all.shown();
+        assert_eq!(mics.0, ["asked", "test sound", "off"]);
+        assert_eq!(speakers.0, ["asked"]);
+        assert_eq!(cameras.0, ["asked", "test picture", "off"]);
+        all.choose(Part::Camera, 1);
+        assert_eq!(Ok(all.chosen().camera), "test".parse());
+        let mut dry = choices(MicSpec::Test, CameraSpec::Off);
+        dry.take(DeviceList { microphones: vec![], speakers: vec![], cameras: vec![] });
+        assert_eq!(dry.shown()[0].0, ["asked", "off"]);
     }
 
     #[test]

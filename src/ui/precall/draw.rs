@@ -207,7 +207,7 @@ fn own_meter(view: &View, state: &State, width: usize) -> Line<'static> {
 fn voice(rows: &mut Rows, voice: &Voice, width: usize, palette: &Palette) {
     match voice {
         Voice::Untested => {
-            let text = "  t, then say something: level and room are checked";
+            let text = "  t, then say something: it is judged";
             rows.push(2, Line::styled(fit(text, width), palette.quiet));
         }
         Voice::Listening(done) => {

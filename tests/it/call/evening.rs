@@ -250,3 +250,41 @@ fn hyperzoom_alone_asks_whether_to_host_or_to_join() {
     assert_eq!(alone.exit_code(), 0);
     alone.is_restored();
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_folder_is_opened_by_a_key_when_the_recording_is_over() {
+    let _place = side_by_side();
+    let room = tempfile::tempdir().expect("a folder");
+    let output = room.path().join("out");
+    // What a desktop has for that, on a display that nothing is drawn on.
+    let tool = room.path().join("xdg-open");
+    let shown = room.path().join("shown");
+    std::fs::write(&tool, format!("#!/bin/sh\necho \"$1\" >'{}'\n", shown.display()))
+        .expect("written");
+    let runs = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&tool, runs).expect("it is ours");
+    let mut args: Vec<String> = ["record", "--yes", "--no-window"].map(str::to_owned).into();
+    args.extend(party("test", "off", "off", &output));
+    let mut ana = Terminal::start(&args, |command| {
+        command.env("XDG_STATE_HOME", room.path());
+        command.env("PATH", format!("{}:{}", room.path().display(), env!("PATH")));
+        command.env("DISPLAY", ":none");
+    });
+    ana.shows("00:00:01:");
+    ana.press("qy");
+    ana.shows("open the folder");
+    ana.press("o");
+    ana.shows("the folder is shown in another window");
+    ana.press("\r");
+    assert_eq!(ana.exit_code(), 0);
+    let folder = std::fs::read_dir(&output).expect("a folder").next().expect("an entry");
+    let folder = folder.expect("an entry").path();
+    // Nobody waits for the desktop.
+    let deadline = std::time::Instant::now() + crate::support::process::LIMIT;
+    let asked = || std::fs::read_to_string(&shown).unwrap_or_default();
+    while asked().trim() != folder.to_str().expect("text") {
+        assert!(std::time::Instant::now() < deadline, "asked for '{}'", asked());
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}
