@@ -102,6 +102,9 @@ const MOST_WARNINGS: usize = 50;
 /// What is added to a loss that is over, before the time.
 const OVER: &str = "; it was back at ";
 
+/// What is added to a warning that came more than once, before the last time.
+const AGAIN: &str = "; again until ";
+
 fn over(warning: &str) -> bool {
     warning.contains(OVER)
 }
@@ -123,11 +126,19 @@ impl Watched {
                     warning.push_str(&format!("{OVER}{at}"));
                 }
             }
-            event @ (Event::Warning { .. } | Event::Error { .. })
-                if self.warnings.len() < MOST_WARNINGS =>
-            {
+            event @ (Event::Warning { .. } | Event::Error { .. }) => {
                 let text = describe(event, &Names::default()).unwrap_or_default();
-                self.warnings.push(format!("{} {text}", clock(stamped.t.max(0.0))));
+                let at = clock(stamped.t.max(0.0));
+                let told = |warning: &&mut String| {
+                    let known = warning.split_once(' ').map_or("", |(_, known)| known);
+                    known.split(AGAIN).next() == Some(&text)
+                };
+                if let Some(warning) = self.warnings.iter_mut().find(told) {
+                    warning.truncate(warning.find(AGAIN).unwrap_or(warning.len()));
+                    warning.push_str(&format!("{AGAIN}{at}"));
+                } else if self.warnings.len() < MOST_WARNINGS {
+                    self.warnings.push(format!("{at} {text}"));
+                }
             }
             _ => {}
         }
@@ -163,5 +174,23 @@ mod tests {
         let backs: Vec<_> = told.iter().map(|line| line.rsplit(' ').next().unwrap()).collect();
         assert_eq!(backs, ["00:01:15", "00:01:35"], "{told:?}");
         assert!(told[0].starts_with("00:01:00 warning: the microphone is gone"), "{told:?}");
+    }
+
+    #[test]
+    fn a_warning_that_comes_again_and_again_is_one_line_with_its_first_and_last_time() {
+        let mut watched = Watched::default();
+        let mut learn = |what: &str, t: f64| {
+            let event = Notice::DeviceLost { device: what.to_owned(), why: "x".to_owned() }.into();
+            watched.learn(&Stamped { event, t });
+            watched.warnings.clone()
+        };
+        for t in [3.0, 8.0, 14.0] {
+            learn("camera", t);
+        }
+        let told = learn("microphone", 20.0);
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(told[0].starts_with("00:00:03 warning: the camera is gone"), "{told:?}");
+        assert!(told[0].ends_with("again until 00:00:14"), "{told:?}");
+        assert!(told[1].starts_with("00:00:20 ") && !told[1].contains("again"), "{told:?}");
     }
 }

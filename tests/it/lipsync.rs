@@ -121,7 +121,7 @@ fn before_the_call_claps_that_are_not_seen_are_told_and_the_screen_stays() {
     ana.shows("0 were seen");
     // Before the first one comes the last one: off.
     ana.press("\u{1b}[D");
-    ana.shows("nothing is opened");
+    ana.shows("‹ off ›");
     ana.press("l");
     ana.shows("lip-sync needs a microphone and a camera that work");
     ana.press("q");
@@ -151,12 +151,13 @@ fn before_the_call_a_cameras_delay_is_measured_by_a_key_kept_and_shown() {
         quantization: 0,
     };
     let jpeg = |luma: Vec<u8>| {
+        let grey: Vec<u8> = luma.into_iter().flat_map(|code| [code; 3]).collect();
         let image = turbojpeg::Image {
-            pixels: &luma[..],
+            pixels: &grey[..],
             width: WIDTH,
-            pitch: WIDTH,
+            pitch: WIDTH * 3,
             height: HEIGHT,
-            format: turbojpeg::PixelFormat::GRAY,
+            format: turbojpeg::PixelFormat::RGB,
         };
         let jpeg = turbojpeg::compress(image, 95, turbojpeg::Subsamp::Sub2x1);
         jpeg.expect("a picture in memory").to_vec()

@@ -13,7 +13,7 @@ use super::{Inner, remark_of, spawn};
 use crate::devices::CameraInfo;
 use crate::engine::doctor::lipsync::{self, CLAPS, Sync};
 use crate::platform::priority;
-use crate::ui::precall::{Mood, Remark};
+use crate::ui::precall::{Mood, Part, Remark};
 use crate::units::Micros;
 
 /// What the check has of the devices, and which check it is.
@@ -71,6 +71,16 @@ pub fn stop(inner: &Inner) -> bool {
         view.clapping = None;
     });
     true
+}
+
+/// Another device is chosen: what was heard or seen by the one before is of no use.
+pub fn forget(inner: &Inner, part: Part) {
+    match part {
+        Part::Microphone => inner.clapping.hears(None),
+        Part::Camera => inner.clapping.sees(None),
+        Part::Speaker => return,
+    }
+    stop(inner);
 }
 
 /// Begins a check, or ends the one that runs.

@@ -189,9 +189,7 @@ impl Checks for Precall {
     }
 
     fn choose(&self, part: Part, index: usize) {
-        if part != Part::Speaker {
-            clapping::stop(&self.inner);
-        }
+        clapping::forget(&self.inner, part);
         let mut choices = self.inner.choices.lock().unwrap_or_else(|e| e.into_inner());
         choices.choose(part, index);
         self.slots.order(part, &choices);
