@@ -365,10 +365,10 @@ impl Supervisor {
             match event {
                 WindowEvent::Key(_) | WindowEvent::Released => {}
                 WindowEvent::Closed => self.events.send(Event::WindowClosed),
-                WindowEvent::Died { status, stderr } => {
-                    let why = stderr.lines().last().unwrap_or(&status).to_owned();
-                    self.events.notice(&Notice::WindowEnded { why });
+                WindowEvent::NotOpened { why } => {
+                    self.events.notice(&Notice::WindowNotStarted { why });
                 }
+                WindowEvent::Died { why } => self.events.notice(&Notice::WindowEnded { why }),
             }
         }
         while let Ok(news) = self.device_news.try_recv() {

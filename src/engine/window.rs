@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use crate::platform::clock;
 use crate::ui::model::Snapshot;
 use crate::ui::window::board::{Board, Wish};
-use crate::ui::window::process::{WindowEvent, WindowProcess};
+use crate::ui::window::process::{SpawnError, WindowEvent, WindowProcess};
 use crate::ui::window::wire::TileInfo;
 use crate::units::{MAX_PARTICIPANTS, ParticipantId};
 use crate::video::image::I420;
@@ -38,7 +38,7 @@ impl Window {
     /// Starts the window's process.
     pub fn open(&self) -> std::io::Result<()> {
         let exe = std::env::current_exe()?;
-        let process = WindowProcess::spawn(&exe).map_err(std::io::Error::other)?;
+        let process = WindowProcess::spawn(&exe).map_err(|SpawnError(why)| why)?;
         *self.process.lock().unwrap_or_else(|e| e.into_inner()) = Some(process);
         self.open.store(true, Relaxed);
         Ok(())
@@ -51,11 +51,10 @@ impl Window {
         drop(process);
     }
 
-    /// The next thing that the window tells; after [`WindowEvent::Closed`] or
-    /// [`WindowEvent::Died`] it is gone.
+    /// The next thing that the window tells; after the one that is its end it is closed here, too.
     pub fn poll(&self) -> Option<WindowEvent> {
         let event = self.with(|p| p.try_event()).flatten()?;
-        if !matches!(event, WindowEvent::Key(_) | WindowEvent::Released) {
+        if event.is_end() {
             self.close();
         }
         Some(event)
@@ -66,7 +65,7 @@ impl Window {
         match event {
             WindowEvent::Key(key) => self.board().pressed(*key, snapshot, clock::now()),
             WindowEvent::Released => self.board().let_go(),
-            WindowEvent::Closed | WindowEvent::Died { .. } => self.gone(),
+            _ => self.gone(),
         }
     }
 
@@ -83,6 +82,11 @@ impl Window {
     /// How often it did.
     pub fn invite_copies(&self) -> u32 {
         self.copies.load(Relaxed)
+    }
+
+    /// Says something over the pictures, for some seconds.
+    pub fn say(&self, text: &str) {
+        self.board().say(text.to_owned(), clock::now());
     }
 
     fn board(&self) -> MutexGuard<'_, Board> {
@@ -139,11 +143,9 @@ mod tests {
     fn a_window_that_goes_with_its_space_bar_down_hushes_and_the_next_one_begins_anew() {
         let window = Window::default();
         let hushed = Snapshot { hushed: true, ..Snapshot::default() };
-        for end in [
-            WindowEvent::Released,
-            WindowEvent::Closed,
-            WindowEvent::Died { status: String::new(), stderr: String::new() },
-        ] {
+        for end in
+            [WindowEvent::Released, WindowEvent::Closed, WindowEvent::Died { why: String::new() }]
+        {
             let key = |key| window.wish(&WindowEvent::Key(Key::Char(key)), &hushed);
             assert_eq!(key('?'), None);
             assert_eq!(key(' '), Some(Wish::Command(Command::Talk)));

@@ -531,17 +531,18 @@ notices! {
     /// The window did not start.
     Warning WindowNotStarted {
         /// Why.
-        why: String = "there is no display".to_owned(),
+        why: String = "no X server answers at :7".to_owned(),
     }
     "window-not-started"
     "the preview window did not start: {why}"
     "the call goes on without it; press w to try again"
-    "There is no X11 or Wayland display here (ssh, a server), or its libraries are missing."
+    "There is no X11 or Wayland display here (ssh, a server), it lets this program not in, or its \
+     libraries are missing."
 
     /// The window is gone.
     Warning WindowEnded {
         /// Its last words.
-        why: String = "signal: 9 (SIGKILL)".to_owned(),
+        why: String = "its display went away".to_owned(),
     }
     "window-ended"
     "the preview window ended: {why}"

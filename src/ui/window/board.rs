@@ -116,7 +116,8 @@ impl Board {
         std::mem::take(&mut self.talks).then_some(Wish::Command(Command::Hush))
     }
 
-    fn say(&mut self, text: String, now: Micros) {
+    /// Says something for some seconds.
+    pub fn say(&mut self, text: String, now: Micros) {
         self.said = Some((text, now));
     }
 

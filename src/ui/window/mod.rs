@@ -170,10 +170,9 @@ fn open(place: Place, typed: &Typed) -> Result<Window, WindowError> {
         scale_mode: ScaleMode::UpperLeft,
         ..WindowOptions::default()
     };
-    let mut window = Window::new("HyperZoom preview", width, height, options).map_err(|error| {
-        let more = screen::why_not().map_or(String::new(), |why| format!("; {why}"));
-        WindowError::Display(format!("{error}{more}"))
-    })?;
+    let mut window = Window::new("HyperZoom preview", width, height, options)
+        .map_err(|error| WindowError::Display(screen::why_not(&error.to_string())))?;
+    screen::watch(&window);
     window.set_target_fps(FPS);
     window.set_input_callback(Box::new(typed.clone()));
     if place != Place::Usual {
@@ -210,7 +209,13 @@ fn letterless(window: &Window) -> impl Iterator<Item = Key> {
 /// Reads [`wire`] messages from `input`, writes the lines of [`wire`] to `output`.
 pub fn run(input: impl Read + Send + 'static, mut output: impl Write) -> Result<(), WindowError> {
     let typed = Typed::default();
-    let mut window = open(Place::Usual, &typed)?;
+    let mut window = match open(Place::Usual, &typed) {
+        Err(WindowError::Display(why)) => {
+            tell(&mut output, Reply::Unopened(why.clone()))?;
+            return Err(WindowError::Display(why));
+        }
+        opened => opened?,
+    };
 
     let inbox = Arc::new(Mutex::new(Inbox::default()));
     let writer = Arc::clone(&inbox);
@@ -295,6 +300,7 @@ pub fn run(input: impl Read + Send + 'static, mut output: impl Write) -> Result<
         }
     }
     if screen::is_lost(&window) {
+        tell(&mut output, Reply::Lost)?;
         return Err(WindowError::Display("the display is gone".to_owned()));
     }
     tell(&mut output, Reply::Closed)

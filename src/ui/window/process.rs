@@ -23,7 +23,7 @@ const MAX_STDERR: usize = 2048;
 const EXIT_PATIENCE: Duration = Duration::from_millis(1000);
 const EXIT_POLL: Duration = Duration::from_millis(10);
 
-/// What the window tells the call. After `Closed` or `Died` nothing more comes.
+/// What the window tells the call. After `Closed`, `NotOpened` or `Died` nothing more comes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WindowEvent {
     /// A person pressed a key in it.
@@ -32,19 +32,29 @@ pub enum WindowEvent {
     Released,
     /// A person closed it, or its [`WindowProcess`] was dropped.
     Closed,
-    /// It ended by itself: killed, no display, display lost.
-    Died {
-        /// How, in words (`exit status: 1`, `signal: 9 (SIGKILL)`).
-        status: String,
-        /// The last of what it wrote to standard error.
-        stderr: String,
+    /// There is none.
+    NotOpened {
+        /// For a person: `no X server answers at :7`.
+        why: String,
     },
+    /// It ended by itself: killed, display lost.
+    Died {
+        /// For a person: `its display went away`.
+        why: String,
+    },
+}
+
+impl WindowEvent {
+    /// The window is gone.
+    pub fn is_end(&self) -> bool {
+        !matches!(self, Self::Key(_) | Self::Released)
+    }
 }
 
 /// The window could not be started.
 #[derive(Debug, thiserror::Error)]
 #[error("the preview window could not be started ({0}); the call goes on without it")]
-pub struct SpawnError(#[from] std::io::Error);
+pub struct SpawnError(#[from] pub std::io::Error);
 
 #[derive(Default)]
 struct Outbox {
@@ -132,7 +142,7 @@ impl WindowProcess {
         let feeder = Arc::clone(&shared);
         window.threads.push(spawn("window-feed", move || feed(&feeder, stdin))?);
         window.threads.push(spawn("window-events", move || {
-            let closed = forward_keys(stdout, &sender);
+            let last = forward_keys(stdout, &sender);
             let status = reap(&child);
             // The child is gone, so its standard error has ended.
             let _ = listener.join();
@@ -140,11 +150,17 @@ impl WindowProcess {
             shared.end();
             *lock(&alive) = false;
             let stderr = String::from_utf8_lossy(&lock(&complaints)).trim().to_owned();
-            let _ = sender.send(match status {
-                Some(status) if closed && status.success() => WindowEvent::Closed,
+            if !stderr.is_empty() {
+                tracing::info!("the preview window's last words: {stderr}");
+            }
+            let _ = sender.send(match (last, status) {
+                (Some(Reply::Closed), Some(status)) if status.success() => WindowEvent::Closed,
                 _ if dropped => WindowEvent::Closed,
-                Some(status) => WindowEvent::Died { status: status.to_string(), stderr },
-                None => WindowEvent::Died { status: "it cannot be ended".to_owned(), stderr },
+                (Some(Reply::Unopened(why)), _) => WindowEvent::NotOpened { why },
+                (Some(Reply::Lost), _) => {
+                    WindowEvent::Died { why: "its display went away".to_owned() }
+                }
+                (_, status) => WindowEvent::Died { why: why(status, &stderr) },
             });
         })?);
         Ok(window)
@@ -261,23 +277,35 @@ fn write_all(out: &mut impl Write, waiting: Outbox) -> Result<(), WireError> {
     Ok(())
 }
 
-/// Passes keys on until the child's output ends; gives whether it said that it was closed.
-fn forward_keys(stdout: impl Read, events: &Sender<WindowEvent>) -> bool {
-    let mut closed = false;
+/// Passes keys on until the child's output ends; gives what it said about its end.
+fn forward_keys(stdout: impl Read, events: &Sender<WindowEvent>) -> Option<Reply> {
+    let mut last = None;
     for line in BufReader::new(stdout).lines() {
         let Ok(line) = line else { break };
         let event = match Reply::read(&line) {
             Some(Reply::Key(key)) => WindowEvent::Key(key),
             Some(Reply::Released) => WindowEvent::Released,
-            Some(Reply::Closed) => {
-                closed = true;
+            None => continue,
+            end => {
+                last = end;
                 continue;
             }
-            None => continue,
         };
         let _ = events.send(event);
     }
-    closed
+    last
+}
+
+/// Why it ended, where it did not say so itself.
+fn why(status: Option<ExitStatus>, stderr: &str) -> String {
+    let how = match status {
+        Some(status) => format!("its process ended ({status})"),
+        None => "its process hangs and cannot be ended".to_owned(),
+    };
+    match stderr.lines().last() {
+        Some(line) => format!("{how} and said last: {line}"),
+        None => how,
+    }
 }
 
 /// Waits for the child's end, and helps when it does not come. `None` when it cannot be had.
@@ -341,16 +369,17 @@ mod tests {
     #[test]
     fn a_death_is_told_with_its_last_words() {
         let window = shell("echo 'no display' >&2; exit 1");
-        let Some(WindowEvent::Died { status, stderr }) = window.wait_event(LIMIT) else {
-            panic!("it died")
-        };
-        assert!(status.contains('1') && stderr == "no display", "{status}: {stderr}");
+        let died = |why: &str| Some(WindowEvent::Died { why: why.to_owned() });
+        let said = "its process ended (exit status: 1) and said last: no display";
+        assert_eq!(window.wait_event(LIMIT), died(said));
         window.show(0, Arc::new(I420::black(64, 64)));
         let window = shell("kill -9 $$");
-        let Some(WindowEvent::Died { status, .. }) = window.wait_event(LIMIT) else {
-            panic!("it died")
-        };
-        assert!(status.contains('9'), "{status}");
+        assert_eq!(window.wait_event(LIMIT), died("its process ended (signal: 9 (SIGKILL))"));
+        let window = shell("echo XIO: fatal >&2; echo lost; exit 1");
+        assert_eq!(window.wait_event(LIMIT), died("its display went away"));
+        let window = shell("echo 'unopened nobody is there'; echo 'error: x' >&2; exit 1");
+        let why = "nobody is there".to_owned();
+        assert_eq!(window.wait_event(LIMIT), Some(WindowEvent::NotOpened { why }));
     }
 
     #[test]
@@ -372,10 +401,10 @@ mod tests {
         let window = shell("head -c 18 | od -An -v -tx1 | tr -d ' \\n' | sed 's/^/key /' >&2");
         window.set_layout(&[0]);
         window.set_info(0, TileInfo { name: "A".into(), ..TileInfo::default() });
-        let Some(WindowEvent::Died { stderr, .. }) = window.wait_event(LIMIT) else {
+        let Some(WindowEvent::Died { why }) = window.wait_event(LIMIT) else {
             panic!("a shell says nothing")
         };
         // Either order of arrival is one message each; the layout leads when both wait.
-        assert!(stderr.starts_with("key 687a03000000000100"), "{stderr}");
+        assert!(why.contains("key 687a03000000000100"), "{why}");
     }
 }

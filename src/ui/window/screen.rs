@@ -14,13 +14,19 @@ mod x11;
 
 #[cfg(target_os = "macos")]
 mod macos;
+#[cfg(not(target_os = "linux"))]
+mod quiet;
 #[cfg(windows)]
 mod windows;
 
 #[cfg(target_os = "linux")]
 use linux as system;
+#[cfg(target_os = "linux")]
+use linux as teller;
 #[cfg(target_os = "macos")]
 use macos as system;
+#[cfg(not(target_os = "linux"))]
+use quiet as teller;
 #[cfg(windows)]
 use windows as system;
 
@@ -33,21 +39,27 @@ pub fn fill(window: &Window, on: bool) -> bool {
 
 /// Pixels of the screen, for the window that takes the place of one that could not be made larger.
 pub fn size() -> Option<(usize, usize)> {
-    system::size()
+    teller::size()
 }
 
-/// What minifb does not say about a window that it could not open.
-pub fn why_not() -> Option<String> {
-    system::why_not()
+/// Why there is no window, for a person; `error` is what minifb says.
+pub fn why_not(error: &str) -> String {
+    teller::why_not(error)
 }
 
-/// Whether the window was closed because its display went away, and not by a person. (Xlib ends the
-/// process then, so nobody asks.)
+/// Has the call told when the display goes away, where the process does not live to tell it otherwise:
+/// Xlib ends it.
+pub fn watch(window: &Window) {
+    teller::watch(window);
+}
+
+/// Whether the window was closed because its display went away, and not by a person. (Under X11 see
+/// [`watch`].)
 pub fn is_lost(window: &Window) -> bool {
-    system::is_lost(window)
+    teller::is_lost(window)
 }
 
 /// Whether typed characters leave out Enter, Escape, Tab and Backspace.
 pub fn tells_letters_alone(window: &Window) -> bool {
-    system::tells_letters_alone(window)
+    teller::tells_letters_alone(window)
 }

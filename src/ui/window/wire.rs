@@ -15,7 +15,8 @@
 //! | 4 overlay | 0 | flags (bit 0 the keys' help, 1 a text is typed, 2 it wants an answer), then lines, UTF-8, a line feed between two |
 //!
 //! Back come lines of text: `key X` for a character, `key enter`, `escape`, `tab` or `backspace`,
-//! `release X` when the space bar was let go, `closed` when a person closed the window.
+//! `release X` when the space bar was let go, `closed` when a person closed the window, `unopened WHY`
+//! when there was none, `lost` when its display went away.
 //! Both ends are the same program; the reader still trusts no length.
 
 use std::io::{self, Read, Write};
@@ -143,7 +144,7 @@ impl From<Key> for KeyCode {
 }
 
 /// A line that the window sends back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
     /// A key was pressed.
     Key(Key),
@@ -151,27 +152,38 @@ pub enum Reply {
     Released,
     /// A person closed the window.
     Closed,
+    /// It could not be opened: why, for a person.
+    Unopened(String),
+    /// Its display went away.
+    Lost,
 }
 
 impl Reply {
     /// Without its line end.
-    pub fn line(self) -> String {
+    pub fn line(&self) -> String {
         match self {
             Self::Key(Key::Char(c)) => format!("key {c}"),
             Self::Key(key) => {
                 let name =
-                    NAMED.iter().find(|(named, _)| *named == key).map_or("", |(_, name)| name);
+                    NAMED.iter().find(|(named, _)| named == key).map_or("", |(_, name)| name);
                 format!("key {name}")
             }
             Self::Released => "release  ".to_owned(),
             Self::Closed => "closed".to_owned(),
+            Self::Unopened(why) => format!("unopened {}", why.replace('\n', " ")),
+            Self::Lost => "lost".to_owned(),
         }
     }
 
     /// `None` for a line that is none of them: a library of the window's may print.
     pub fn read(line: &str) -> Option<Self> {
-        if line == "closed" {
-            return Some(Self::Closed);
+        match line {
+            "closed" => return Some(Self::Closed),
+            "lost" => return Some(Self::Lost),
+            _ => {}
+        }
+        if let Some(why) = line.strip_prefix("unopened ") {
+            return Some(Self::Unopened(why.to_owned()));
         }
         if line.starts_with("release ") {
             return Some(Self::Released);
@@ -521,9 +533,9 @@ mod tests {
         }
 
         #[test]
-        fn replies_come_back_as_they_were(c: char) {
+        fn replies_come_back_as_they_were(c: char, why in "\\PC{0,40}") {
             for reply in NAMED.map(|(key, _)| Reply::Key(key)).into_iter().chain([
-                Reply::Key(Key::Char(c)), Reply::Released, Reply::Closed,
+                Reply::Key(Key::Char(c)), Reply::Released, Reply::Closed, Reply::Unopened(why), Reply::Lost,
             ]) {
                 prop_assert_eq!(Reply::read(&reply.line()), Some(reply));
             }
@@ -533,7 +545,7 @@ mod tests {
         fn any_line_is_a_reply_or_none(line in "\\PC{0,20}") {
             let again = |reply: Reply| Reply::read(&reply.line());
             let reply = Reply::read(&line);
-            prop_assert_eq!(reply.and_then(again), reply);
+            prop_assert_eq!(reply.clone().and_then(again), reply);
         }
 
         #[test]

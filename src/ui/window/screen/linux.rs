@@ -20,8 +20,19 @@ pub fn size() -> Option<(usize, usize)> {
     wayland::size()
 }
 
-pub fn why_not() -> Option<String> {
-    wayland::why_not()
+pub fn why_not(error: &str) -> String {
+    // The error is X11's: minifb goes on to it from Wayland without a word.
+    let x11 = if error.contains("XOpenDisplay") { x11::why_not() } else { error.to_owned() };
+    match wayland::why_not() {
+        Some(wayland) => format!("{wayland}, and {x11}"),
+        None => x11,
+    }
+}
+
+pub fn watch(window: &Window) {
+    if let Ok(RawDisplayHandle::Xlib(_)) = window.display_handle().map(|h| h.as_raw()) {
+        x11::watch();
+    }
 }
 
 pub fn is_lost(window: &Window) -> bool {

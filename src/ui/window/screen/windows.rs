@@ -26,19 +26,3 @@ pub fn fill(window: &Window, on: bool) -> bool {
     }
     true
 }
-
-pub fn size() -> Option<(usize, usize)> {
-    None
-}
-
-pub fn why_not() -> Option<String> {
-    None
-}
-
-pub fn is_lost(_: &Window) -> bool {
-    false
-}
-
-pub fn tells_letters_alone(_: &Window) -> bool {
-    false
-}

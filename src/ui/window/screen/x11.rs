@@ -1,9 +1,13 @@
 //! The whole screen under X11, over the connection that the window has.
 
-use std::ffi::{CStr, c_long, c_uchar, c_ulong, c_void};
+use std::ffi::{CStr, c_int, c_long, c_uchar, c_ulong, c_void};
+use std::io::Write;
+use std::os::unix::net::UnixStream;
 use std::ptr;
 
 use x11_dl::xlib::{self, Xlib};
+
+use crate::ui::window::wire::Reply;
 
 /// Words of the window managers' specification (EWMH 1.5).
 const SUPPORTED: &CStr = c"_NET_SUPPORTED";
@@ -15,6 +19,42 @@ const MOST: c_long = 1024;
 const APPLICATION: c_long = 1;
 /// The window's place where nobody manages windows and it is small again.
 const PLACE: (i32, i32) = (40, 40);
+
+/// Why Xlib could not open the display that the environment names.
+pub fn why_not() -> String {
+    let named = std::env::var("DISPLAY").unwrap_or_default();
+    if named.is_empty() {
+        return "there is no display here (DISPLAY is not set)".to_owned();
+    }
+    // Its socket tells a server that is not there from one that lets nobody in, where it is of this
+    // machine.
+    let number = named.strip_prefix("unix").unwrap_or(&named).strip_prefix(':');
+    let number = number.and_then(|rest| rest.split('.').next());
+    let socket = number.map(|number| UnixStream::connect(format!("/tmp/.X11-unix/X{number}")));
+    match socket {
+        Some(Ok(_)) => {
+            format!(
+                "the X server {named} refuses it: its key is not in XAUTHORITY or ~/.Xauthority"
+            )
+        }
+        Some(Err(_)) => format!("no X server answers at {named}"),
+        None => format!("no X server answers at {named}, or it refuses"),
+    }
+}
+
+/// See [`super::watch`].
+pub fn watch() {
+    /// Xlib's connection is gone, and so is the process when this returns.
+    unsafe extern "C" fn lost(_: *mut xlib::Display) -> c_int {
+        // The pipe may be gone, too.
+        let _ = writeln!(std::io::stdout(), "{}", Reply::Lost.line());
+        std::process::exit(1)
+    }
+    if let Ok(lib) = Xlib::open() {
+        // SAFETY: a function that lives for ever, called by the thread that has the display.
+        unsafe { (lib.XSetIOErrorHandler)(Some(lost)) };
+    }
+}
 
 /// Makes a window fill its screen, or takes that back; false when Xlib cannot be loaded.
 ///
