@@ -34,6 +34,10 @@ pub struct Display {
 
 impl Display {
     pub fn start() -> Option<Self> {
+        Self::start_with(&[])
+    }
+
+    fn start_with(more: &[&str]) -> Option<Self> {
         if !["Xvfb", "xdotool", "import"].into_iter().all(is_installed) {
             return None;
         }
@@ -42,6 +46,7 @@ impl Display {
             // at that moment is thrown out: our looks would end the window that they wait for.
             .args(["-displayfd", "1", "-nolisten", "tcp", "-noreset", "-screen", "0"])
             .arg(format!("{}x{}x24", SCREEN.0, SCREEN.1))
+            .args(more)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -115,7 +120,10 @@ impl Display {
 
     /// Share of the screen that has what is only told.
     pub fn plate(&self) -> f64 {
-        share(&self.screenshot(), [0x18, 0x20, 0x28])
+        // Exactly: the test picture's ground is only 12 codes away.
+        let exact = |rgb: &&[u8]| *rgb == [0x18, 0x20, 0x28];
+        let screen = self.screenshot();
+        screen.chunks_exact(3).filter(exact).count() as f64 / f64::from(SCREEN.0 * SCREEN.1)
     }
 }
 
@@ -127,12 +135,16 @@ impl Manager {
         if !is_installed("openbox") {
             return None;
         }
+        // It says how many desktops there are long before it manages windows, and one that is mapped in
+        // between is often never shown. What it is told to start, it starts when it is ready.
+        let room = tempfile::tempdir().expect("a folder");
+        let ready = room.path().join("ready");
         let mut command = Command::new("openbox");
-        command.args(["--sm-disable"]).env("DISPLAY", &display.name);
+        command.args(["--sm-disable", "--startup", &format!("touch {}", ready.display())]);
+        command.env("DISPLAY", &display.name);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let manager = Self(command.spawn().expect("openbox starts"));
-        // It says how many desktops there are once it manages them.
-        eventually("a window manager", || display.xdotool(&["get_num_desktops"]));
+        eventually("a window manager", || ready.exists());
         Some(manager)
     }
 }
@@ -251,10 +263,7 @@ fn pictures_reach_the_screen_keys_come_back_and_death_is_told() {
             end => break end,
         }
     };
-    assert!(
-        matches!(&end, Some(WindowEvent::Died { status, .. }) if status.contains('9')),
-        "{end:?}"
-    );
+    assert!(matches!(&end, Some(WindowEvent::Died { why }) if why.contains("SIGKILL")), "{end:?}");
     assert!(!window.is_alive());
     window.show(1, card(1));
 }
@@ -269,17 +278,53 @@ fn a_lost_display_ends_the_window_and_is_told() {
     });
     display.server.kill().expect("our own server");
     let _ = display.server.wait();
-    assert!(matches!(window.wait_event(LIMIT), Some(WindowEvent::Died { .. })));
+    let why = "its display went away".to_owned();
+    assert_eq!(window.wait_event(LIMIT), Some(WindowEvent::Died { why }));
+}
+
+/// Why there is no window with these variables.
+fn refusal(variables: &[(&str, &str)]) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hyperzoom"));
+    for name in ["DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY"] {
+        command.env_remove(name);
+    }
+    command.arg("window").envs(variables.iter().copied());
+    let window = WindowProcess::spawn_command(command).expect("the program starts");
+    let event = window.wait_event(LIMIT);
+    let Some(WindowEvent::NotOpened { why }) = event else { panic!("{event:?}") };
+    why
 }
 
 #[test]
 fn without_a_display_the_reason_is_told() {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hyperzoom"));
-    command.arg("window").env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY");
-    let window = WindowProcess::spawn_command(command).expect("the program starts");
-    let event = window.wait_event(LIMIT);
-    let Some(WindowEvent::Died { status, stderr }) = event else { panic!("{event:?}") };
-    assert!(status.contains('1') && stderr.contains("preview window"), "{status}: {stderr}");
+    // Without the library, that is the reason.
+    if !is_installed("Xvfb") {
+        return;
+    }
+    assert_eq!(refusal(&[]), "there is no display here (DISPLAY is not set)");
+    assert_eq!(refusal(&[("DISPLAY", ":64999")]), "no X server answers at :64999");
+    assert_eq!(
+        refusal(&[("WAYLAND_DISPLAY", "nowhere"), ("XDG_RUNTIME_DIR", "/nonexistent")]),
+        "no Wayland compositor answers at nowhere, and there is no display here (DISPLAY is not set)"
+    );
+}
+
+#[test]
+fn a_display_that_refuses_is_told_from_one_that_is_not_there() {
+    let room = tempfile::tempdir().expect("a folder");
+    let keys = room.path().join("keys");
+    // One key, as xauth writes it: any address, any display, its name, 16 bytes.
+    let mut key = vec![0xFF, 0xFF, 0, 0, 0, 0, 0, 18];
+    key.extend(b"MIT-MAGIC-COOKIE-1\0\x10");
+    key.extend([7; 16]);
+    std::fs::write(&keys, key).expect("the disk has room");
+    let Some(display) = Display::start_with(&["-auth", &keys.display().to_string()]) else {
+        return;
+    };
+    let none = room.path().join("none").display().to_string();
+    let why = refusal(&[("DISPLAY", &display.name), ("XAUTHORITY", &none)]);
+    let wanted = "refuses it: its key is not in XAUTHORITY or ~/.Xauthority";
+    assert_eq!(why, format!("the X server {} {wanted}", display.name));
 }
 
 #[test]
@@ -347,12 +392,6 @@ fn the_window_takes_the_whole_screen_where_nobody_manages_windows() {
 
 #[test]
 fn the_window_manager_gives_the_whole_screen_and_a_person_closes_the_window() {
-    // TODO: one run in five finds no picture under openbox for a minute; until it is known why, this
-    // one runs with the long tests, where somebody looks.
-    if std::env::var_os("HYPERZOOM_SOAK").is_none() {
-        eprintln!("skipped: it runs with HYPERZOOM_SOAK=1 (make soak)");
-        return;
-    }
     let Some(display) = Display::start() else { return };
     let Some(_manager) = Manager::start(&display) else { return };
     the_whole_screen(&display);
