@@ -35,7 +35,7 @@ impl Density {
 }
 
 /// Lines of the log that stay on the screen whatever happens: the newest are what is going on.
-const LOG: usize = 4;
+pub(super) const LOG: usize = 4;
 
 /// When lines go, where the log has no room: the largest first, all of a rank at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -3,8 +3,9 @@
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
+use super::draw::LOG;
 use super::state::DashboardState;
-use crate::ui::cells::{cells, fit, fit_end, key_line};
+use crate::ui::cells::{cells, fit, fit_end, key_line, wrap};
 use crate::ui::entry::Entry;
 use crate::ui::format::{about, bytes, clock_frames, finishing, grouped, level, printable};
 use crate::ui::meter::meter;
@@ -301,27 +302,49 @@ pub fn delays(peers: &[PeerView], width: usize) -> Vec<Line<'static>> {
     peers.iter().map(line).collect()
 }
 
-/// The log's newest lines that fit, or older ones when scrolled.
+/// The log's newest lines that fit, or older ones when scrolled. The newest is whole, however long it is,
+/// because what to do stands at its end; older ones are where four have room beside that.
 pub fn log(state: &DashboardState, height: usize, width: usize) -> Vec<Line<'static>> {
     let palette = &state.palette;
     let end = state.log.len() - state.scroll.min(state.log.len());
-    let begin = end.saturating_sub(height);
-    state
-        .log
-        .iter()
-        .skip(begin)
-        .take(end - begin)
-        .map(|line| {
-            let style = if line.contains("error: ") {
-                palette.bad
-            } else if line.contains("warning: ") {
-                palette.caution
-            } else {
-                Style::new()
-            };
-            Line::styled(fit(&format!("  {}", printable(line)), width), style)
-        })
-        .collect()
+    let mut spare = height.saturating_sub(end.min(LOG));
+    let mut rows = Vec::with_capacity(height);
+    for (age, line) in state.log.iter().take(end).rev().enumerate() {
+        if rows.len() >= height {
+            break;
+        }
+        let style = if line.contains("error: ") {
+            palette.bad
+        } else if line.contains("warning: ") {
+            palette.caution
+        } else {
+            Style::new()
+        };
+        let text = format!("  {}", printable(line));
+        let mut broken = vec![fit(&text, width)];
+        if cells(&text) > width {
+            // Below the text, not below the time.
+            let (time, said) =
+                text.trim_start().split_once("  ").unwrap_or(("", text.trim_start()));
+            let margin = cells(time) + 4;
+            let whole = wrap(said, width.saturating_sub(margin));
+            let more = whole.len() - 1;
+            if age == 0 || more <= spare {
+                spare = spare.saturating_sub(more);
+                broken = (0..)
+                    .zip(whole)
+                    .map(|(n, text)| {
+                        let time = if n == 0 { time } else { "" };
+                        format!("  {}  {text}", fit(time, margin - 4))
+                    })
+                    .collect();
+            }
+        }
+        rows.extend(broken.into_iter().rev().map(|text| Line::styled(text, style)));
+    }
+    rows.truncate(height);
+    rows.reverse();
+    rows
 }
 
 /// The keys, or the question, or how far the end has come.

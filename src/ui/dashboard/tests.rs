@@ -265,6 +265,21 @@ fn the_newest_lines_of_the_log_stay_at_every_size_that_is_promised() {
 }
 
 /// Somebody knocks.
+#[test]
+fn a_warning_that_is_longer_than_the_line_is_whole_with_what_to_do() {
+    let mut s = in_call();
+    let event = crate::ui::notice::Notice::WindowNotStarted { why: "no X server answers".into() };
+    let names = crate::ui::format::Names::default();
+    let line = crate::ui::format::describe(&event.into(), &names).expect("it is told");
+    s.log.push(format!("00:02:00  {line}"));
+    for (width, height) in [(60, 18), (80, 24), (120, 40)] {
+        let text = drawn(&s, &state_for(&s), width, height).to_string();
+        let words = text.split(['"', '\n']).flat_map(str::split_whitespace).collect::<Vec<_>>();
+        let text = words.join(" ");
+        assert!(text.contains(&line), "{width}x{height}: no '{line}' in\n{text}");
+    }
+}
+
 fn knock() -> Snapshot {
     Snapshot { knocks: crowded().knocks, ..in_call() }
 }
