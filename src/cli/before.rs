@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 
 use super::args::OutputMode;
@@ -9,6 +10,7 @@ use super::error::{CliError, Problem};
 use crate::engine::config::{CallConfig, GuestConfig, Role};
 use crate::engine::exit;
 use crate::engine::precall::Precall;
+use crate::engine::window::Window;
 use crate::ui::inputs::{self, Input};
 use crate::ui::precall::{self, Asked, Decision, Setup};
 use crate::ui::terminal::TakenTerminal;
@@ -19,6 +21,8 @@ pub struct Held {
     pub terminal: Option<TakenTerminal>,
     /// Signals are watched from the screen on.
     pub inputs: (Sender<Input>, Receiver<Input>),
+    /// Open where the person opened it: it goes on in the call.
+    pub window: Arc<Window>,
 }
 
 /// What became of it.
@@ -43,7 +47,10 @@ pub fn ask(config: CallConfig, asked: Asked, address: String) -> Result<Before, 
         Setup { name: config.name.clone(), asked, address, headphones: checks.headphones_asked() };
     let answer = precall::ask(&checks, setup, &receiver);
     let starts = matches!(&answer, Ok((Decision::Host | Decision::Join(_), _)));
-    let chosen = checks.finish(!starts);
+    let (chosen, window) = checks.finish(!starts);
+    if !starts {
+        window.close();
+    }
     let (decision, terminal) = answer.map_err(|e| Problem::Terminal { why: e.to_string() })?;
     let role = match decision {
         Decision::Leave => return Ok(Before::Over(ExitCode::SUCCESS)),
@@ -74,5 +81,5 @@ pub fn ask(config: CallConfig, asked: Asked, address: String) -> Result<Before, 
         find_unfinished: false,
         ..config
     };
-    Ok(Before::Call(Box::new(config), Held { terminal, inputs: (sender, receiver) }))
+    Ok(Before::Call(Box::new(config), Held { terminal, inputs: (sender, receiver), window }))
 }

@@ -64,12 +64,12 @@ pub fn run(config: CallConfig, show: Show) -> Result<ExitCode, CliError> {
         },
         None => (config, None),
     };
-    let (terminal, inputs) = match held {
-        Some(Held { terminal, inputs }) => (terminal, Some(inputs)),
-        None => (None, None),
+    let (terminal, inputs, window) = match held {
+        Some(Held { terminal, inputs, window }) => (terminal, Some(inputs), window),
+        None => (None, None, Arc::default()),
     };
     let name = config.name.clone();
-    let started = Call::start(config);
+    let started = Call::start(config, window);
     // Whatever is printed from here on has to be read.
     drop(terminal);
     let call = started.map_err(|e| {

@@ -63,7 +63,9 @@ pub struct Call {
 
 impl Call {
     /// Opens devices, socket and folder and starts. Nothing is left behind when it fails.
-    pub fn start(config: CallConfig) -> Result<Self, EngineError> {
+    ///
+    /// `window`: the preview window, perhaps open already from before the call.
+    pub fn start(config: CallConfig, window: Arc<Window>) -> Result<Self, EngineError> {
         record::check_output(&config.output)?;
         let timers = FineTimers::ask();
         let shared = Arc::new(Shared::default());
@@ -77,14 +79,15 @@ impl Call {
         if config.find_unfinished {
             tell_of_unfinished(&config.output, &events, offer.clone());
         }
-        let result =
-            assemble(config, shared.clone(), events, offer).and_then(|(supervisor, commands)| {
+        let result = assemble(config, window, shared.clone(), events, offer).and_then(
+            |(supervisor, commands)| {
                 let snapshot = supervisor.snapshot.clone();
                 let (shared, news) = (shared.clone(), log.clone());
                 let run = move || supervise(supervisor, &shared, &news);
                 let supervisor = spawn("hz-supervise", priority::Role::Normal, run)?;
                 Ok((supervisor, commands, snapshot))
-            });
+            },
+        );
         if result.is_err() {
             // Threads that did start see this and end.
             shared.abort.store(true, Relaxed);
@@ -183,6 +186,7 @@ struct Network {
 
 fn assemble(
     config: CallConfig,
+    window: Arc<Window>,
     shared: Arc<Shared>,
     events: Events,
     offer: Arc<Offer>,
@@ -190,8 +194,6 @@ fn assemble(
     let (device_events, device_news) = devices::events();
     let state = Arc::new(Mutex::new(CallState::default()));
     let record_shared = Arc::new(RecordShared::default());
-    let window = Arc::new(Window::default());
-
     let (frame_in, frame_out) = mpsc::channel();
     let newest = Arc::new(Mutex::new(None));
     let live_thread = Arc::new(OnceLock::new());
@@ -356,6 +358,7 @@ fn assemble(
     }
 
     if config.window
+        && !window.is_open()
         && let Err(e) = window.open()
     {
         events.notice(&Notice::WindowNotStarted { why: e.to_string() });

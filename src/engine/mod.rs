@@ -62,6 +62,6 @@ mod talk;
 mod threads;
 pub mod verification;
 mod view;
-mod window;
+pub mod window;
 
 pub use error::{EngineError, exit};

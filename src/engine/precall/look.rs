@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, mpsc};
 use crate::audio::meter::SharedMeter;
 use crate::devices::{CameraSink, MicSink, SpeakerSource};
 use crate::engine::doctor::lipsync::{self, Clapped};
+use crate::engine::live_video;
+use crate::engine::window::Window;
 use crate::ui::precall::Picture;
 use crate::units::{Micros, SAMPLE_RATE};
 use crate::video::convert::Converter;
@@ -66,25 +68,38 @@ impl CameraSink for Eye {
     }
 }
 
-/// Makes small pictures of large ones.
+/// Makes small pictures of large ones: for text cells, and for the window.
 #[derive(Default)]
 pub struct Thumbnails {
     converter: Converter,
     scaler: Scaler,
     whole: Option<I420>,
+    window: Option<(Scaler, I420)>,
     looks: u32,
 }
 
 impl Thumbnails {
-    /// The newest picture, small; `None` when there is no new one, or it is broken.
-    pub fn next(&mut self, pictures: &Pictures) -> Option<Picture> {
+    /// The newest picture, small; `None` when there is no new one, or it is broken. The window has it
+    /// from each look, as large as in the call.
+    pub fn next(&mut self, pictures: &Pictures, window: &Window) -> Option<Picture> {
         self.looks += 1;
-        if !self.looks.is_multiple_of(EACH) {
+        let due = self.looks.is_multiple_of(EACH);
+        if !due && !window.is_open() {
             return None;
         }
         let frame = pictures.0.lock().unwrap_or_else(|e| e.into_inner()).take()?;
         let whole = self.whole.get_or_insert_with(|| I420::black(2, 2));
         self.converter.to_i420(&frame, whole).ok()?;
+        if window.is_open() {
+            let (scaler, shown) = self.window.get_or_insert_with(|| {
+                (Scaler::new(), I420::black(live_video::WIDTH, live_video::HEIGHT))
+            });
+            scaler.fit(whole, shown);
+            window.own_picture(Some(shown));
+        }
+        if !due {
+            return None;
+        }
         let mut small = I420::black(WIDTH, HEIGHT);
         self.scaler.fit(whole, &mut small);
         let (width, half) = (WIDTH as usize, small.chroma_width() as usize);
@@ -178,9 +193,9 @@ mod tests {
             number: 0,
             data: Arc::new(image.data),
         });
-        let mut thumbnails = Thumbnails::default();
-        assert!(thumbnails.next(&pictures).is_none(), "every other look");
-        let small = thumbnails.next(&pictures).unwrap();
+        let (mut thumbnails, window) = (Thumbnails::default(), Window::default());
+        assert!(thumbnails.next(&pictures, &window).is_none(), "every other look");
+        let small = thumbnails.next(&pictures, &window).unwrap();
         assert_eq!((small.width, small.height, small.pixels.len()), (160, 90, 160 * 90));
         // 4:3 in 16:9: bars at the sides, red between.
         assert_eq!(small.pixels[0], 0);
@@ -188,7 +203,7 @@ mod tests {
         assert!(middle >> 16 > 200 && middle & 0xFF < 60, "{middle:06x}");
         let right = small.pixels[45 * 160 + 130];
         assert!(right & 0xFF > 200 && right >> 16 < 60, "{right:06x}");
-        thumbnails.next(&pictures);
-        assert!(thumbnails.next(&pictures).is_none(), "it was taken");
+        thumbnails.next(&pictures, &window);
+        assert!(thumbnails.next(&pictures, &window).is_none(), "it was taken");
     }
 }

@@ -1,6 +1,6 @@
 //! Before the call: opens what is chosen, listens, looks, and shows it to the screen.
 //!
-//! Threads: `hz-before` takes levels and pictures twenty times a second; one a device
+//! Threads: `hz-before` takes levels and pictures twenty times a second, and feeds the window; one a device
 //! (`hz-before-mic`, `-spk`, `-cam`) opens and closes, because some systems take seconds for that;
 //! `hz-before-list` and `hz-before-net` ask the system and the router. The screen waits for none of
 //! them, nor for a lip-sync check ([`clapping`]). [`Precall::finish`] has closed every device when it returns.
@@ -24,6 +24,7 @@ use super::events::Events;
 use super::offer::Offer;
 use super::shared::Shared;
 use super::threads::spawn;
+use super::window::Window;
 use super::{devices, record, recovery};
 use crate::audio::meter::{Level, SharedMeter};
 use crate::devices::list::SoundDevice;
@@ -35,8 +36,10 @@ use crate::recording::h264::{self, VideoParameters};
 use crate::recording::sound::SoundFormat;
 use crate::recording::{aac, space};
 use crate::ui::format;
-use crate::ui::model::Stamped;
+use crate::ui::model::{Snapshot, Stamped};
 use crate::ui::precall::{Checks, DeviceState, Mood, Part, Remark, View, Voice};
+use crate::ui::window::process::WindowEvent;
+use crate::ui::window::wire::Key;
 use choices::Choices;
 use clapping::Clapping;
 use headphones::Notice;
@@ -74,6 +77,10 @@ struct Inner {
     pictures: Arc<Pictures>,
     /// The speaker is to play its tone.
     tone: Arc<AtomicBool>,
+    /// The one that the call goes on with.
+    window: Arc<Window>,
+    /// It is to be opened, or closed.
+    toggle_window: AtomicBool,
     speech: Mutex<Option<Speech>>,
     clapping: Clapping,
     /// The open microphone's name.
@@ -138,6 +145,8 @@ impl Precall {
             clipped_before: AtomicU64::new(0),
             pictures: Arc::default(),
             tone: Arc::default(),
+            window: Arc::default(),
+            toggle_window: AtomicBool::new(false),
             speech: Mutex::default(),
             clapping: Clapping::default(),
             heard_by: Mutex::default(),
@@ -164,9 +173,9 @@ impl Precall {
         !self.notice.known()
     }
 
-    /// Closes everything; what is still being recovered goes on. `waits`: also for the router,
-    /// which then has its port back.
-    pub fn finish(self, waits: bool) -> Chosen {
+    /// Closes every device; what is still being recovered goes on. `waits`: also for the router,
+    /// which then has its port back. The window is as the person left it.
+    pub fn finish(self, waits: bool) -> (Chosen, Arc<Window>) {
         let Self { inner, slots, threads, router, .. } = self;
         inner.stop.store(true, Relaxed);
         let measured = inner.clapping.kept();
@@ -179,7 +188,7 @@ impl Precall {
             let _ = router.join();
         }
         let chosen = inner.choices.lock().unwrap_or_else(|e| e.into_inner()).chosen();
-        Chosen { measured, ..chosen }
+        (Chosen { measured, ..chosen }, inner.window.clone())
     }
 }
 
@@ -222,6 +231,10 @@ impl Checks for Precall {
 
     fn play(&self) {
         self.inner.tone.store(true, Relaxed);
+    }
+
+    fn toggle_window(&self) {
+        self.inner.toggle_window.store(true, Relaxed);
     }
 
     fn recover(&self) {
@@ -490,7 +503,8 @@ fn watch(inner: &Arc<Inner>, news: &mpsc::Receiver<Stamped>) {
         let fresh = level.clipped - clipped;
         clipped = level.clipped;
         let voice = hear(inner, Level { clipped: fresh, ..level });
-        let picture = thumbnails.next(&inner.pictures);
+        show(inner, level);
+        let picture = thumbnails.next(&inner.pictures, &inner.window);
         let unfinished = inner.offer.view();
         let told = news.try_iter().last();
         inner.change(|view| {
@@ -506,6 +520,45 @@ fn watch(inner: &Arc<Inner>, news: &mpsc::Receiver<Stamped>) {
             if let Some(stamped) = told {
                 view.news = format::describe(&stamped.event, &format::Names::default());
             }
+        });
+    }
+}
+
+/// Opens, labels or closes the window, and hears what it tells.
+fn show(inner: &Inner, level: Level) {
+    let window = &inner.window;
+    // In the words of a screen that has no call to go on.
+    let trouble = |why: String| {
+        let text = format!("no preview window: {why}");
+        let remedy = Some("press w to try again".to_owned());
+        inner.change(|view| view.window = Some(Remark { mood: Mood::Caution, text, remedy }));
+    };
+    if inner.toggle_window.swap(false, Relaxed) {
+        inner.change(|view| view.window = None);
+        if window.is_open() {
+            window.close();
+        } else if let Err(e) = window.open() {
+            trouble(e.to_string());
+        }
+    }
+    while let Some(event) = window.poll() {
+        match event {
+            WindowEvent::Key(Key::Char('w' | 'W')) => window.close(),
+            WindowEvent::Key(_) => {
+                window.say("before the call: w closes this window, f is the whole screen");
+            }
+            WindowEvent::Released | WindowEvent::Closed => {}
+            WindowEvent::NotOpened { why } | WindowEvent::Died { why } => trouble(why),
+        }
+    }
+    if window.is_open() {
+        let view = inner.view.lock().unwrap_or_else(|e| e.into_inner()).clone();
+        let camera = &view.devices[Part::Camera as usize].state;
+        window.tiles(&Snapshot {
+            own_name: inner.config.name.clone(),
+            camera_off: matches!(camera, DeviceState::Off | DeviceState::Failed(_)),
+            mic_rms_db: level.rms_db,
+            ..Snapshot::default()
         });
     }
 }

@@ -155,6 +155,9 @@ fn devices(view: &View, state: &State, width: usize) -> Rows {
             voice(&mut rows, &view.voice, width, palette);
         }
     }
+    if let Some(window) = &view.window {
+        told(&mut rows, 1, window, width, palette);
+    }
     rows
 }
 
@@ -416,7 +419,7 @@ fn footer(view: &View, state: &State, width: usize) -> Line<'static> {
     let mut keys = vec![("Enter", start), (if typing { "Esc" } else { "q" }, "leave")];
     if !typing {
         let lipsync = if view.clapping.is_some() { "stop clapping" } else { "lip-sync" };
-        keys.extend([("t", "voice"), ("p", "tone"), ("l", lipsync)]);
+        keys.extend([("t", "voice"), ("p", "tone"), ("w", "window"), ("l", lipsync)]);
     }
     keys.push(("↑↓", "line"));
     match state.field {

@@ -57,6 +57,8 @@ pub trait Checks {
     fn clap(&self);
     /// Plays a tone on the speaker.
     fn play(&self);
+    /// Opens or closes the preview window.
+    fn toggle_window(&self);
     /// Recovers what earlier runs could not end.
     fn recover(&self);
     /// Leaves that as it is.
@@ -78,6 +80,8 @@ pub struct View {
     pub voice: Voice,
     /// What the camera sees.
     pub picture: Option<Arc<Picture>>,
+    /// Why there is no preview window, where one was wanted.
+    pub window: Option<Remark>,
     /// What a recording takes: `8.19 GB an hour`.
     pub size: String,
     /// Encoder and size of the picture.
@@ -302,6 +306,7 @@ fn act(action: Action, checks: &impl Checks) -> Option<Decision> {
         Action::Listen => checks.listen(),
         Action::Clap => checks.clap(),
         Action::Play => checks.play(),
+        Action::ToggleWindow => checks.toggle_window(),
         Action::Recover => checks.recover(),
         Action::LeaveUnfinished => checks.leave_unfinished(),
         Action::HeadphonesKnown => checks.headphones_known(),

@@ -34,6 +34,8 @@ pub enum Action {
     /// See [`super::Checks`].
     Play,
     /// See [`super::Checks`].
+    ToggleWindow,
+    /// See [`super::Checks`].
     Recover,
     /// See [`super::Checks`].
     LeaveUnfinished,
@@ -208,6 +210,7 @@ impl State {
             (Char('t' | 'T'), _) => Action::Listen,
             (Char('l' | 'L'), _) => Action::Clap,
             (Char('p' | 'P'), _) => Action::Play,
+            (Char('w' | 'W'), _) => Action::ToggleWindow,
             (Char('r' | 'R'), _) if offered => Action::Recover,
             (Char('q' | 'Q'), _) => Action::Decide(Decision::Leave),
             _ => Action::Nothing,

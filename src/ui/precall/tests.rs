@@ -54,6 +54,7 @@ fn ready() -> View {
         clipped: 0,
         voice: Voice::Heard(vec![good("a good level (peaks at -14 dBFS, the room at -62)")]),
         picture: Some(Arc::new(picture())),
+        window: None,
         size: "about 8.19 GB an hour".into(),
         encoder: "openh264, 1920x1080, AAC".into(),
         space: Some(good("182 GB free in /home/ana/HyperZoom, good for 22 h 14 min of that")),
@@ -92,6 +93,10 @@ fn troubled() -> View {
         remedy: Some("close the program that has it, or try another --camera".into()),
     });
     view.picture = None;
+    view.window = Some(caution(
+        "no preview window: there is no display here (DISPLAY is not set)",
+        "press w to try again",
+    ));
     view.space = Some(caution(
         "12.1 GB free in /home/ana, good for 88 min of that",
         "delete something, or use another --output folder",
@@ -211,6 +216,7 @@ fn arrows_go_through_the_lines_and_change_what_stands_there() {
     assert_eq!(state.press(key(KeyCode::Char('t')), &view), Action::Listen);
     assert_eq!(state.press(key(KeyCode::Char('p')), &view), Action::Play);
     assert_eq!(state.press(key(KeyCode::Char('l')), &view), Action::Clap);
+    assert_eq!(state.press(key(KeyCode::Char('w')), &view), Action::ToggleWindow);
     assert_eq!(state.press(key(KeyCode::Char('q')), &view), Action::Decide(Decision::Leave));
     let ctrl_c = KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL);
     assert_eq!(state.press(ctrl_c, &view), Action::Decide(Decision::Interrupt));

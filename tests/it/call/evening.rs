@@ -166,7 +166,7 @@ fn camera_window_and_copy_keys_do_what_they_say_in_a_call() {
     sees(true);
     // There is no display here, and it says so.
     ana.press("w");
-    ana.shows("error: no preview window");
+    ana.shows("the preview window did not start: there is no display here");
     ana.shows("in the call");
 
     ana.press("qy");

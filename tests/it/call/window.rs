@@ -81,7 +81,12 @@ fn outlives(what: Ends) {
     let (_, told) = host.wait_for("word of the window", |e| {
         e["event"] == "warning" && e["what"].as_str().is_some_and(|w| w.contains("window"))
     });
-    assert!(told["try"].as_str().is_some_and(|t| t.contains("press w")), "{told}");
+    let why = match what {
+        Ends::Window => "its process ended (signal: 9 (SIGKILL))",
+        Ends::XServer | Ends::Wayland => "its display went away",
+    };
+    assert_eq!(told["what"], format!("the preview window ended: {why}"));
+    assert_eq!(told["try"], "the call goes on; press w to open it again");
     let before = host.all("stats").len();
     host.more_stats(2);
     let stats = host.all("stats");
@@ -130,6 +135,140 @@ fn a_killed_window_leaves_the_dashboard_and_a_key_brings_it_back() {
     host.shows("Recorded");
     assert_eq!(host.exit_code(), 0);
     host.is_restored();
+}
+
+#[test]
+fn without_a_display_the_call_says_why_there_is_no_window_and_goes_on() {
+    let _place = side_by_side();
+    let room = tempfile::tempdir().expect("a folder");
+    let mut args: Vec<String> =
+        ["host", "--listen", "127.0.0.1:0", "--yes", "--record-now", "--window"]
+            .map(str::to_owned)
+            .into();
+    args.extend(party("test", "test:320x180", "off", room.path()));
+    let mut host = Terminal::start(&args, |command| {
+        command.env("DISPLAY", ":64999");
+        command.env("XDG_STATE_HOME", room.path());
+    });
+    // Whole, though the line is longer than the terminal is wide.
+    host.shows("the preview window did not start: no X server answers at :64999");
+    host.shows("press w to try again");
+    host.press("m");
+    host.shows("MUTED");
+    host.press("qy");
+    host.shows("Recorded");
+    assert_eq!(host.exit_code(), 0);
+}
+
+/// Where the test picture's yellow bar is on the screen: the mean of its pixels' columns.
+fn yellow_column(display: &Display) -> f64 {
+    let is_yellow = |rgb: &[u8]| [191u8, 191, 0].iter().zip(rgb).all(|(a, b)| a.abs_diff(*b) <= 12);
+    let screen = display.screenshot();
+    let columns: Vec<usize> = (0..screen.len() / 3)
+        .filter(|at| is_yellow(&screen[at * 3..at * 3 + 3]))
+        .map(|at| at % 1280)
+        .collect();
+    columns.iter().sum::<usize>() as f64 / columns.len().max(1) as f64
+}
+
+#[test]
+fn before_the_call_w_opens_the_window_which_goes_on_into_the_call() {
+    let _place = side_by_side();
+    let room = tempfile::tempdir().expect("a folder");
+    let Some(display) = Display::start() else { return };
+    // The call alone would open none.
+    let mut args: Vec<String> = ["host", "--listen", "127.0.0.1:0", "--name", "Ana", "--no-window"]
+        .map(str::to_owned)
+        .into();
+    args.extend(party("test", "test:320x180", "off", room.path()));
+    let mut ana = Terminal::start(&args, |command| {
+        command.env("DISPLAY", &display.name);
+        command.env("XDG_STATE_HOME", room.path());
+    });
+    ana.shows("Put on headphones");
+    ana.press("\r");
+    ana.shows("test picture, 320x180, 30 fps");
+    assert!(!window_is_up(&display.name));
+    ana.press("w");
+    eventually("the own picture", || display.yellow() > 0.01);
+    // The second bar from the left, in a mirror.
+    let column = yellow_column(&display);
+    assert!(column > 800.0, "{column}");
+    if let Some(path) = std::env::var_os("HYPERZOOM_SCREENSHOT") {
+        let mut import = std::process::Command::new("import");
+        import.args(["-display", &display.name, "-window", "root"]).arg(path);
+        assert!(import.status().expect("import runs").success());
+    }
+
+    // It is killed, closed by its own key and by the terminal's: the screen is as it was.
+    let program = child_of(ana.id()).expect("the program itself");
+    kill(child_of(program).expect("a window's process"));
+    ana.shows("no preview window: its process ended");
+    eventually("no window", || !window_is_up(&display.name));
+    ana.press("w");
+    ana.hides("no preview window");
+    eventually("the window again", || display.yellow() > 0.01);
+    display.press("m");
+    eventually("which keys it has", || display.plate() > 0.02);
+    display.press("w");
+    eventually("no window", || !window_is_up(&display.name));
+    for wanted in [true, false, true] {
+        ana.press("w");
+        eventually("the terminal's key", || window_is_up(&display.name) == wanted);
+    }
+    eventually("the own picture", || display.yellow() > 0.01);
+
+    let window = child_of(program);
+    ana.press("\r");
+    ana.shows("waiting for guests");
+    ana.shows("close window");
+    assert_eq!(child_of(program), window, "it is the same one");
+    // The dashboard's keys are its own now.
+    display.press("c");
+    ana.shows("camera off");
+    eventually("a card", || display.yellow() < 0.001);
+    display.press("c");
+    eventually("the picture again", || display.yellow() > 0.01);
+    ana.press("qy");
+    ana.shows("Recorded");
+    assert_eq!(ana.exit_code(), 0);
+    assert!(!window_is_up(&display.name));
+}
+
+#[test]
+fn before_the_call_the_window_that_cannot_be_opened_is_told_and_one_that_is_open_ends_with_the_program()
+ {
+    let _place = side_by_side();
+    let room = tempfile::tempdir().expect("a folder");
+    let mut args: Vec<String> =
+        ["host", "--listen", "127.0.0.1:0", "--name", "Ana"].map(str::to_owned).into();
+    args.extend(party("test", "test:320x180", "off", room.path()));
+    let start = |display: Option<&str>| {
+        Terminal::start(&args, |command| {
+            command.env("XDG_STATE_HOME", room.path());
+            if let Some(display) = display {
+                command.env("DISPLAY", display);
+            }
+        })
+    };
+    let mut ana = start(None);
+    ana.shows("Put on headphones");
+    ana.press("\r");
+    ana.shows("test picture, 320x180, 30 fps");
+    ana.press("w");
+    ana.shows("there is no display here");
+    ana.shows("press w to try again");
+    ana.press("q");
+    assert_eq!(ana.exit_code(), 0);
+    let Some(display) = Display::start() else { return };
+    let mut ana = start(Some(&display.name));
+    ana.shows("test picture, 320x180, 30 fps");
+    ana.press("w");
+    eventually("the own picture", || display.yellow() > 0.01);
+    ana.press("q");
+    assert_eq!(ana.exit_code(), 0);
+    ana.is_restored();
+    eventually("no window", || !window_is_up(&display.name));
 }
 
 #[test]
@@ -189,6 +328,7 @@ fn the_window_s_keys_are_the_terminal_s_and_w_brings_a_closed_one_back() {
     display.press("b");
     ana.shows("marker 1");
     // Letters of a note are no keys, once the window knows that it is one.
+    eventually("nothing said of the last marker", || display.plate() == 0.0);
     display.press("n");
     eventually("a line to write in", || display.plate() > 0.02);
     for key in ["m", "f", "Return"] {
