@@ -328,7 +328,7 @@ pub fn log(state: &DashboardState, height: usize, width: usize) -> Vec<Line<'sta
                 text.trim_start().split_once("  ").unwrap_or(("", text.trim_start()));
             let margin = cells(time) + 4;
             let whole = wrap(said, width.saturating_sub(margin));
-            let more = whole.len() - 1;
+            let more = whole.len().saturating_sub(1);
             if age == 0 || more <= spare {
                 spare = spare.saturating_sub(more);
                 broken = (0..)
