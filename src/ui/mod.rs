@@ -191,6 +191,6 @@ mod tests {
         assert_eq!(told.len(), 2, "{told:?}");
         assert!(told[0].starts_with("00:00:03 warning: the camera is gone"), "{told:?}");
         assert!(told[0].ends_with("again until 00:00:14"), "{told:?}");
-        assert!(told[1].starts_with("00:00:20 ") && !told[1].contains("again"), "{told:?}");
+        assert!(told[1].starts_with("00:00:20 ") && !told[1].contains(AGAIN), "{told:?}");
     }
 }

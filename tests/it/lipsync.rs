@@ -175,7 +175,7 @@ fn before_the_call_a_cameras_delay_is_measured_by_a_key_kept_and_shown() {
     ana.shows("this camera's delay is not known; press l and clap");
     ana.press("l");
     ana.shows("5 of 5 heard");
-    ana.shows("recordings with it move the picture");
+    ana.shows("recordings with it move the");
     ana.press("q");
     assert_eq!(ana.exit_code(), 0);
     ana.is_restored();

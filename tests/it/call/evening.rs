@@ -264,7 +264,7 @@ fn the_folder_is_opened_by_a_key_when_the_recording_is_over() {
         .expect("written");
     let runs = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(&tool, runs).expect("it is ours");
-    let mut args: Vec<String> = ["record", "--yes", "--no-window"].map(str::to_owned).into();
+    let mut args: Vec<String> = ["record", "--no-window"].map(str::to_owned).into();
     args.extend(party("test", "off", "off", &output));
     let mut ana = Terminal::start(&args, |command| {
         command.env("XDG_STATE_HOME", room.path());
