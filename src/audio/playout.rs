@@ -20,6 +20,8 @@ mod onset_tests;
 mod play;
 mod pull;
 #[cfg(test)]
+mod recorded_tests;
+#[cfg(test)]
 mod seam_tests;
 mod store;
 #[cfg(test)]

@@ -64,6 +64,9 @@ const STALL: i64 = 200_000;
 /// ... and the camera's thread gets this long to hand over what piled up meanwhile, before slots
 /// are given away without it.
 const RECOVERY: i64 = 300_000;
+/// Being behind comes and goes on a busy machine, several times a minute: it is told no more often
+/// than each so many microseconds.
+const TOLD_AGAIN: i64 = 60_000_000;
 
 /// The camera's two consumers: the recorder gets every picture, live video the newest.
 pub struct CameraTap {
@@ -190,6 +193,8 @@ pub struct VideoRecorder {
     have_picture: bool,
     announced: bool,
     relief: Relief,
+    /// When being behind was told last.
+    told_behind: Option<Micros>,
     warned_damaged: bool,
     warned_late: bool,
     book: FrameBook,
@@ -230,6 +235,7 @@ impl VideoRecorder {
             have_picture: false,
             announced: false,
             relief: Relief::default(),
+            told_behind: None,
             warned_damaged: false,
             warned_late: false,
             book: FrameBook::new(None),
@@ -543,7 +549,10 @@ impl VideoRecorder {
         self.relief = before.next(behind, self.record.fill());
         let Relief { shed_live, low_effort } = self.relief;
         self.shared.shed_live_video.store(shed_live, Relaxed);
-        if shed_live && !before.shed_live {
+        let now = self.time.now();
+        let long_ago = self.told_behind.is_none_or(|at| now.since(at) >= TOLD_AGAIN);
+        if shed_live && !before.shed_live && long_ago {
+            self.told_behind = Some(now);
             self.events.notice(&Notice::EncoderBehind);
         }
         if low_effort != before.low_effort {

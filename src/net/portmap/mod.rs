@@ -160,8 +160,9 @@ impl<R: FnMut() -> u16> Keeper<R> {
         let late = tokio::time::sleep(LATE);
         tokio::pin!(late);
         let mut first = true;
+        let mut retry = policy::RETRY;
         'call: loop {
-            let (what, wait) = {
+            let (what, good_for) = {
                 let keep = self.keep();
                 tokio::pin!(keep);
                 loop {
@@ -178,6 +179,9 @@ impl<R: FnMut() -> u16> Keeper<R> {
             };
             first = false;
             tell(what);
+            let wait = good_for.unwrap_or(retry);
+            // A network that is just coming up is there in a moment; who has none is asked now and then.
+            retry = (2 * retry).min(policy::RETRY);
             tokio::select! {
                 biased;
                 _ = stopped.wait_for(|stop| *stop) => break,
@@ -185,6 +189,7 @@ impl<R: FnMut() -> u16> Keeper<R> {
                     if let Some(mapping) = self.leave_behind() {
                         tell(News::Removed(mapping));
                     }
+                    retry = policy::RETRY_MOVED;
                 }
                 () = self.is_due(wait) => {}
             }
@@ -217,8 +222,9 @@ impl<R: FnMut() -> u16> Keeper<R> {
         tokio::time::sleep_until(due).await;
     }
 
-    /// Renews or asks anew; what there is then, and how long that is good for. May be cut short.
-    async fn keep(&mut self) -> (News, Duration) {
+    /// Renews or asks anew; what there is then, and how long that is good for, if anything. May be cut
+    /// short.
+    async fn keep(&mut self) -> (News, Option<Duration>) {
         if let Some((router, mapping)) = &mut self.held {
             let (port, external) = (self.port, mapping.external);
             let mut noting = noting(&self.notes, router, port, external.port());
@@ -229,7 +235,7 @@ impl<R: FnMut() -> u16> Keeper<R> {
                     mapping.external.set_ip(external.ip());
                 }
                 mapping.permanent = granted.lease_seconds == 0;
-                return (News::Mapped(*mapping), good_for(&granted));
+                return (News::Mapped(*mapping), Some(good_for(&granted)));
             }
             // It was restarted or replaced, another network is there now, or one answer was lost.
         }
@@ -244,10 +250,10 @@ impl<R: FnMut() -> u16> Keeper<R> {
                 let before = self.held.replace((router, mapping));
                 // It may have been the answer alone that was lost.
                 self.asked.extend(before.map(|(router, m)| (router, m.external.port())));
-                (News::Mapped(mapping), good_for(&granted))
+                (News::Mapped(mapping), Some(good_for(&granted)))
             }
             // What was held is tried again, and taken back in the end: it may still be there.
-            Err(e) => (News::Failed(e.to_string()), policy::RETRY),
+            Err(e) => (News::Failed(e.to_string()), None),
         }
     }
 

@@ -14,6 +14,9 @@ pub const DESCRIPTION: &str = "HyperZoom";
 pub const TRIES: usize = 8;
 /// Pause before a renewal that failed is tried again.
 pub const RETRY: Duration = Duration::from_secs(30);
+/// The first pause after the network has changed, doubled from then on: the address often comes before
+/// the route.
+pub const RETRY_MOVED: Duration = Duration::from_secs(1);
 /// How often a router is asked whether it still has what it granted: after its restart nobody new gets
 /// in, and the lease may have minutes to go. Two small requests do not burden the poorest one.
 pub const CHECK: Duration = Duration::from_secs(30);

@@ -64,6 +64,9 @@ struct Path {
     answered: Option<Micros>,
     /// Smoothed, microseconds.
     rtt: Option<i64>,
+    /// The last round trips, microseconds: the shortest of them is the way's, the rest is what made
+    /// packets wait.
+    recent: [i64; 4],
     samples: u32,
     /// Anything came this way.
     heard: Option<Micros>,
@@ -86,6 +89,7 @@ impl Path {
             unanswered: None,
             answered: None,
             rtt: None,
+            recent: [i64::MAX; 4],
             samples: 0,
             heard: None,
             traffic: None,
@@ -103,6 +107,11 @@ impl Path {
         } else if permille < SOUND {
             self.lossy = None;
         }
+    }
+
+    /// The shortest of the last round trips, microseconds, when there were two.
+    fn shortest(&self) -> Option<i64> {
+        self.recent.iter().min().copied().filter(|_| self.samples >= 2)
     }
 
     /// How long an answer may take: on a long way more than [`UNANSWERED`].
@@ -296,7 +305,8 @@ impl Paths {
         let (_, asked) = path.asked.drain(..=at).next_back()?;
         let rtt = now.since(asked).max(0);
         path.rtt = Some(path.rtt.map_or(rtt, |old| (old * 3 + rtt) / 4));
-        path.samples += 1;
+        path.recent[path.samples as usize % path.recent.len()] = rtt;
+        path.samples = path.samples.saturating_add(1);
         path.unanswered = None;
         path.heard = Some(now);
         path.answered = Some(now);
@@ -366,15 +376,15 @@ impl Paths {
     /// A way that is clearly better than the one in use: one that loses less, however long it is, else a
     /// shorter one that does not lose more.
     fn better(&self, now: Micros, here: &Path) -> Option<Route> {
-        let rtt = here.rtt.filter(|_| here.samples >= 2)?;
+        let rtt = here.shortest()?;
         let lossy = here.lossy.is_some_and(|since| now.since(since) >= LOSSY_FOR);
         self.list
             .iter()
-            .filter(|p| p.route != here.route && p.works(now) && p.samples >= 2)
+            .filter(|p| p.route != here.route && p.works(now))
             .filter(|p| p.is_relay() == here.is_relay())
             .filter(|p| p.lossy.is_none() || here.lossy.is_some())
             .filter(|p| p.failed.is_none_or(|at| now.since(at) >= DISTRUST))
-            .filter_map(|p| Some((p, p.rtt?)))
+            .filter_map(|p| Some((p, p.shortest()?)))
             .filter(|(p, other)| {
                 let local = p.is_local() && !here.is_local() && *other <= rtt + 1_000;
                 let loses_less = lossy && p.lossy.is_none();
@@ -435,6 +445,25 @@ mod tests {
         assert_eq!(paths.choose(now, direct(1), false, true), Some(direct(2)));
         assert_eq!(paths.choose(now, direct(2), false, true), Some(HOME));
         assert_eq!(paths.choose(now, HOME, false, true), None);
+    }
+
+    #[test]
+    fn what_makes_some_packets_wait_does_not_make_the_way_another_one() {
+        // Two ways over the same cable, and a machine that is busy: answers wait for up to 30 ms.
+        let mut paths = offered(&[direct(1), HOME]);
+        let mut current = direct(1);
+        let mut changes = 0;
+        let waits = [1_000, 25_000, 300, 12_000, 30_000, 500, 18_000, 700, 9_000, 22_000, 400];
+        for n in 0..60usize {
+            let wait = |k: usize| 400 + waits[(n * k + k) % waits.len()];
+            let answers = [(direct(1), wait(3)), (HOME, wait(7))];
+            round(&mut paths, n as i64 * 1_000_000, &answers);
+            let now = Micros(n as i64 * 1_000_000 + 500_000);
+            if let Some(route) = paths.choose(now, current, false, true) {
+                (current, changes) = (route, changes + 1);
+            }
+        }
+        assert_eq!((current, changes), (HOME, 1));
     }
 
     #[test]

@@ -1,0 +1,72 @@
+//! Delays that `scripts/record-delays` took from the kernel's own queues, TCP and scheduler
+//! (tests/traces), against what a buffer of a fixed 30 ms could have saved.
+
+use std::rc::Rc;
+
+use super::trace_tests::{Call, Heard, Line, speech};
+use crate::audio::redundancy::Plan;
+
+/// Of each packet, sent 5 ms after the one before: more delay than the quickest had in
+/// microseconds, or lost.
+fn trace(text: &str) -> Rc<[Option<f64>]> {
+    let figures = text.lines().filter(|line| !line.starts_with('#'));
+    figures
+        .flat_map(str::split_whitespace)
+        .map(|word| (word != "-").then(|| word.parse::<f64>().expect("a delay in 0.1 ms") * 100.0))
+        .collect()
+}
+
+/// Percent of the frames that no packet, copies counted, brought within 30 ms of the quickest of the
+/// two seconds before it.
+fn beyond_reach(trace: &[Option<f64>], copies: &[u8], from_ms: f64, to_ms: f64) -> f64 {
+    let frames = (from_ms / 5.0) as usize..(to_ms / 5.0) as usize;
+    let count = frames.len();
+    let missed = frames.filter(|n| {
+        let quickest = trace[n - 400..=*n].iter().flatten().copied().fold(f64::MAX, f64::min);
+        let came = |offset: usize| {
+            let with = (*trace.get(n + offset)?)?;
+            Some(with + 5_000.0 * offset as f64)
+        };
+        let offsets = std::iter::once(0).chain(copies.iter().map(|offset| usize::from(*offset)));
+        !offsets.filter_map(came).any(|after| after <= quickest + 30_000.0)
+    });
+    missed.count() as f64 * 100.0 / count as f64
+}
+
+/// Level of some seconds in dB.
+fn level(heard: &Heard, seconds: std::ops::Range<usize>) -> f64 {
+    let part = &heard.samples[seconds.start * 48_000..seconds.end * 48_000];
+    10.0 * (part.iter().map(|s| f64::from(s * s)).sum::<f64>() / part.len() as f64).log10()
+}
+
+#[test]
+fn recorded_lines_cost_little_more_than_nobody_could_have_saved_and_leave_no_lag() {
+    let said = speech(39);
+    for (name, text, copies) in [
+        ("bulk", include_str!("../../../tests/traces/bulk.txt"), &[][..]),
+        ("web", include_str!("../../../tests/traces/web.txt"), &[1][..]),
+        ("wifi", include_str!("../../../tests/traces/wifi.txt"), &[1, 3][..]),
+    ] {
+        let recorded = trace(text);
+        assert_eq!(recorded.len(), 8_000, "{name}");
+        let plan = Plan::copies(copies);
+        for (played, on_time) in [(64, false), (4, true)] {
+            let call = Call { plan, played, on_time, ..Call::default() };
+            let clean = call.run(&said, &mut [Line::new(1)]);
+            let line = Line { recorded: Rc::clone(&recorded), ..Line::new(1) };
+            let heard = call.run(&said, &mut [line]);
+            let (from, to) = (4_000.0, 38_000.0);
+            let beyond = beyond_reach(&recorded, copies, from, to);
+            let concealed = heard.concealed(from, to);
+            let more = heard.delay(from, to) - clean.delay(from, to);
+            if std::env::var_os("HYPERZOOM_TRACES").is_some() {
+                println!(
+                    "{name:5} {played:2}: concealed {concealed:5.2} %, beyond 30 ms {beyond:5.2} %, \
+                     delay {more:+5.1} ms, at the end {:+5.1}, level {:+5.2} dB",
+                    heard.delay(36_000.0, 38_500.0) - clean.delay(36_000.0, 38_500.0),
+                    level(&heard, 5..38) - level(&clean, 5..38),
+                );
+            }
+        }
+    }
+}
