@@ -23,6 +23,7 @@ fn run(shell: &str, arguments: &[&str], script: &str) -> Vec<String> {
 }
 
 /// The offered word of each line, without what is said about it.
+#[cfg(target_os = "linux")]
 fn words(lines: &[String]) -> Vec<&str> {
     lines.iter().filter_map(|line| line.split_whitespace().next()).collect()
 }

@@ -2,8 +2,6 @@
 
 use std::net::UdpSocket;
 
-use hyperzoom::recording::mp4::Summary;
-
 use super::{assert_format, guest, host, party};
 use crate::support::media::{ffprobe, number, plays, stream};
 use crate::support::process::{LIMIT, Program, side_by_side};
@@ -172,6 +170,7 @@ fn ctrl_z_gives_the_shell_back_the_recording_goes_on_and_fg_brings_the_dashboard
 #[test]
 #[cfg(target_os = "linux")]
 fn a_terminal_that_is_closed_ends_the_call_and_the_file_is_finalised() {
+    use hyperzoom::recording::mp4;
     let _place = side_by_side();
     let room = tempfile::tempdir().expect("a folder");
     let output = room.path().join("out");
@@ -207,7 +206,8 @@ fn a_terminal_that_is_closed_ends_the_call_and_the_file_is_finalised() {
     let (program, ..) = program.expect("the program itself");
     tmux(&["kill-server"]);
     let finalised = || {
-        let summary = std::fs::File::open(&movie).ok().and_then(|mut f| Summary::read(&mut f).ok());
+        let mut file = std::fs::File::open(&movie).ok();
+        let summary = file.as_mut().and_then(|file| mp4::Summary::read(file).ok());
         summary.is_some_and(|summary| summary.finalised)
     };
     wait_for("the file is finalised", Box::new(finalised));
