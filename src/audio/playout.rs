@@ -172,10 +172,15 @@ pub struct PlayoutBuffer {
     level_before: i64,
     /// Frames until the last one that came late is forgotten.
     late_lately: u8,
+    /// Frames until it is forgotten that the buffer was made deeper by what was short.
+    deeper_lately: u8,
     /// From this number on silence was announced, and nothing has come since.
     silent_from: Option<u64>,
     /// First number that went by because of that.
     assumed: Option<u64>,
+    /// For this number so many samples of the room's noise are given out, of which the first piece was:
+    /// it may be a word's first frame that comes late.
+    hushed: Option<(u64, usize)>,
     /// Farthest offset of a copy, in frames, and where the output was when one came last.
     reach: u8,
     reached: i64,
@@ -221,9 +226,11 @@ impl PlayoutBuffer {
             pending: 0,
             made: None,
             late_lately: 0,
+            deeper_lately: 0,
             level_before: 0,
             silent_from: None,
             assumed: None,
+            hushed: None,
             reach: 0,
             reached: 0,
             discard: 0,
@@ -406,8 +413,10 @@ impl PlayoutBuffer {
         self.pending = 0;
         self.made = None;
         self.late_lately = 0;
+        self.deeper_lately = 0;
         self.silent_from = None;
         self.assumed = None;
+        self.hushed = None;
         self.discard = 0;
         self.gain = 0.0;
         self.silent_before = false;

@@ -161,3 +161,22 @@ fn words_between_pauses_keep_the_room_that_copies_need() {
     let made_up = heard.trace.last().unwrap().1.concealed_samples;
     assert!(made_up <= 2_400, "{made_up}");
 }
+
+/// What stands for a word's first frame while that is not here is silence, and only a piece of it: else
+/// the whole word would be later by a frame because of some tenths of a millisecond.
+#[test]
+fn a_word_whose_first_frame_is_a_little_late_is_later_by_little() {
+    let (said, begins) = chirps(12, 2);
+    let mut recorded = vec![Some(0.0); said.len() / 240 + 2];
+    for begin in &begins[1..] {
+        recorded[begin / 240 + 1] = Some(900.0);
+    }
+    let call = Call { dtx: true, captured: 1, played: 4, on_time: true, ..Call::default() };
+    let clean = call.run(&said, &mut [Line::new(1)]);
+    let heard = call.run(&said, &mut [Line { recorded: recorded.into(), ..Line::new(1) }]);
+    for begin in &begins[1..] {
+        let at = *begin as f64 / 48.0 + 20.0;
+        let later = heard.delay(at, at + 10.0) - clean.delay(at, at + 10.0);
+        assert!((-0.5..2.0).contains(&later), "{later} ms later at {at}");
+    }
+}

@@ -16,6 +16,9 @@ const BELIEVED: i64 = 4_800;
 const EXACT: i64 = 24;
 /// A late frame is remembered for so many frames: one in sixteen is too many.
 const LATELY: u8 = 16;
+/// The buffer that is too shallow again within so many frames is made deeper by a whole one: a path
+/// that gets longer and longer would ask for a little each time.
+const AGAIN: u8 = 100;
 /// Samples of made-up sound given out at a time, 1.25 ms: the frame whose place it takes may still
 /// come, and is then heard from there on.
 const PIECE: usize = 60;
@@ -68,6 +71,11 @@ impl PlayoutBuffer {
         if let Some(given) = self.made {
             return self.make_more(given, place, wanted);
         }
+        if let Some((number, len)) = self.hushed.take()
+            && self.next != number
+        {
+            return self.give(PIECE, len);
+        }
         let samples = self.samples();
         let waits = self.pending == 0;
         if waits && self.is_silence(self.next) && !self.skip_silence(place, wanted) {
@@ -81,6 +89,10 @@ impl PlayoutBuffer {
             self.level_before = place.wrapping_sub(self.position(self.next));
         }
         match self.after_gap(place, wanted) {
+            // It came when all that stands for it had been given out: its end is what makes deeper.
+            Some(number) if number == self.next + 1 && self.shortage(wanted) > 0 => {
+                self.late_frame(self.next, samples as usize, place - samples, wanted);
+            }
             Some(number) => {
                 let late = self.late;
                 self.pass_until(number);
@@ -107,21 +119,44 @@ impl PlayoutBuffer {
 
     /// Goes on with a made-up frame of which so many samples were given out, or with the frame itself
     /// if that has come in the meantime: only what was made up is missing of it then, and it keeps
-    /// its place.
+    /// its place, or loses as much of it as the buffer has to get deeper.
     fn make_more(&mut self, given: usize, place: i64, wanted: i64) {
         let begin = place - given as i64;
         let came = if self.is_slower() { None } else { self.after_gap(begin, wanted) };
-        match came.filter(|number| !self.is_silence(*number)) {
-            Some(number) => {
-                self.made = None;
-                self.decoder.go_back();
-                self.pass_until(number);
-                self.late_lately = LATELY;
-                self.discard = given;
-                self.play(number, begin, wanted);
-            }
-            None => self.give_made(given, PIECE),
+        let Some(number) = came.filter(|number| !self.is_silence(*number)) else {
+            return self.give_made(given, PIECE);
+        };
+        let shortage = self.shortage(wanted);
+        if given < shortage {
+            return self.give_made(given, PIECE.min(shortage - given));
         }
+        self.late_frame(number, given, begin, wanted);
+    }
+
+    /// Plays a frame of which so many samples were made up, from `begin` on: all of it but these, and of
+    /// these as many as the buffer has to get deeper.
+    fn late_frame(&mut self, number: u64, given: usize, begin: i64, wanted: i64) {
+        let shortage = self.shortage(wanted);
+        self.made = None;
+        self.decoder.go_back();
+        self.pass_until(number);
+        self.late_lately = LATELY;
+        if shortage > 0 {
+            self.deeper_lately = AGAIN;
+        }
+        self.discard = given - shortage;
+        self.play(number, begin + shortage as i64, wanted);
+    }
+
+    /// By how many samples the buffer gets deeper now that the frame came for which one was made up:
+    /// that frames come late, and not for the first time, is what it is too shallow for.
+    fn shortage(&self, wanted: i64) -> usize {
+        let came = self.pending == 1 && self.store.fate(self.next) == Fate::Held;
+        if !came || self.late_lately == 0 || self.deeper_lately > 0 || self.is_slower() {
+            return 0;
+        }
+        let shortage = wanted.saturating_sub(self.level_before);
+        if (EXACT..=self.samples()).contains(&shortage) { shortage as usize } else { 0 }
     }
 
     fn nothing(&mut self) {
@@ -138,9 +173,10 @@ impl PlayoutBuffer {
         } else {
             // A gap is where the buffer gets deeper without a gap more, by a whole frame at a time.
             let ceiling = self.delay.base().unwrap_or(before).saturating_add(CEILING);
-            // What is here has only come late: that it is not the first makes it worth a frame.
+            // What is here has only come late: that it is not the first, and that a part of a frame has
+            // not been enough, makes it worth a whole one.
             let late = self.store.fate(self.next) == Fate::Held;
-            let again = late && self.late_lately > 0;
+            let again = late && self.late_lately > 0 && self.deeper_lately > 0;
             let enough = if again { EXACT } else { samples / 4 * 3 };
             let deeper = wanted.saturating_sub(before) > enough;
             before.saturating_add(if deeper { samples } else { 0 }).min(ceiling)
@@ -202,14 +238,23 @@ impl PlayoutBuffer {
         }
         let samples = self.samples();
         let excess = place.wrapping_sub(self.position(self.next)).saturating_sub(wanted);
+        let mut first = usize::MAX;
         let len = if excess < -EXACT {
             (-excess).min(samples)
         } else {
+            let len = if (EXACT..samples).contains(&excess) { samples - excess } else { samples };
+            // A word may have begun, and its first frame be late by less than a piece. Where there are
+            // copies it may be lost, and its copy needs the room of whole frames.
+            let unknown = self.store.fate(self.next) == Fate::Unknown && self.reach == 0;
+            if unknown && len as usize > PIECE {
+                self.hushed = Some((self.next, len as usize));
+                first = PIECE;
+            }
             self.pass_silence();
-            if (EXACT..samples).contains(&excess) { samples - excess } else { samples }
+            len
         };
         self.make_up(1.0);
-        self.give(0, len as usize);
+        self.give(0, first.min(len as usize));
     }
 
     /// Gives the reader this part of the frame in hand, so that it follows what was given before
@@ -268,6 +313,7 @@ impl PlayoutBuffer {
         self.next = number + 1;
         self.pending = 0;
         self.late_lately = self.late_lately.saturating_sub(1);
+        self.deeper_lately = self.deeper_lately.saturating_sub(1);
         self.assumed = None;
         if !decoded {
             self.rejected += 1;

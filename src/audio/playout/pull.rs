@@ -43,7 +43,8 @@ impl PlayoutBuffer {
                 let left = self.reader.left(rate);
                 // Whatever comes, a frame that is here will be next, and nobody needs to wake for
                 // it at its turn. Only its rate is open, by less than a sample.
-                let held = self.pending == 0 && self.store.fate(self.next) == Fate::Held;
+                let whole = self.pending == 0 && self.hushed.is_none();
+                let held = whole && self.store.fate(self.next) == Fate::Held;
                 left + if held { (self.samples() as f64 / rate) as usize - ROUNDING } else { 0 }
             }
         }

@@ -42,10 +42,11 @@ fn level(heard: &Heard, seconds: std::ops::Range<usize>) -> f64 {
 #[test]
 fn recorded_lines_cost_little_more_than_nobody_could_have_saved_and_leave_no_lag() {
     let said = speech(39);
-    for (name, text, copies) in [
-        ("bulk", include_str!("../../../tests/traces/bulk.txt"), &[][..]),
-        ("web", include_str!("../../../tests/traces/web.txt"), &[1][..]),
-        ("wifi", include_str!("../../../tests/traces/wifi.txt"), &[1, 3][..]),
+    for (name, text, copies, most, lag_most) in [
+        ("bulk", include_str!("../../../tests/traces/bulk.txt"), &[][..], 2.0, 1.5),
+        ("web", include_str!("../../../tests/traces/web.txt"), &[1][..], 2.0, 1.5),
+        // It is bad to its end.
+        ("wifi", include_str!("../../../tests/traces/wifi.txt"), &[1, 3][..], 3.0, 25.0),
     ] {
         let recorded = trace(text);
         assert_eq!(recorded.len(), 8_000, "{name}");
@@ -58,15 +59,19 @@ fn recorded_lines_cost_little_more_than_nobody_could_have_saved_and_leave_no_lag
             let (from, to) = (4_000.0, 38_000.0);
             let beyond = beyond_reach(&recorded, copies, from, to);
             let concealed = heard.concealed(from, to);
-            let more = heard.delay(from, to) - clean.delay(from, to);
+            let lag = heard.delay(37_000.0, 38_900.0) - clean.delay(37_000.0, 38_900.0);
+            let louder = level(&heard, 36..39) - level(&clean, 36..39);
             if std::env::var_os("HYPERZOOM_TRACES").is_some() {
+                let more = heard.delay(from, to) - clean.delay(from, to);
                 println!(
                     "{name:5} {played:2}: concealed {concealed:5.2} %, beyond 30 ms {beyond:5.2} %, \
-                     delay {more:+5.1} ms, at the end {:+5.1}, level {:+5.2} dB",
-                    heard.delay(36_000.0, 38_500.0) - clean.delay(36_000.0, 38_500.0),
-                    level(&heard, 5..38) - level(&clean, 5..38),
+                     delay {more:+5.1} ms, at the end {lag:+5.1}, level there {louder:+5.2} dB",
                 );
             }
+            // The buffer cannot know what is coming, and is shallower than 30 ms most of the time.
+            assert!(concealed <= beyond + most, "{name} {played}: {concealed} %, {beyond} %");
+            assert!(lag <= lag_most, "{name} {played}: {lag} ms");
+            assert!(louder.abs() < 0.5, "{name} {played}: {louder} dB");
         }
     }
 }
