@@ -353,7 +353,10 @@ impl PlayoutBuffer {
     /// Where the output is, less where the sound is.
     fn level(&self) -> i64 {
         let ahead = self.reader.ahead() as i64 - self.reader.look_ahead() as i64;
-        self.output.wrapping_sub(self.position(self.next)).wrapping_add(ahead)
+        // Of a frame of silence that has gone by the end is still to be given out.
+        let gone_by = self.hushed.filter(|(number, _)| *number != self.next);
+        let to_come = gone_by.map_or(0, |(_, len)| len.saturating_sub(play::PIECE) as i64);
+        self.output.wrapping_sub(self.position(self.next)).wrapping_add(ahead + to_come)
     }
 
     /// The depth that the path and the copies need, in samples.

@@ -21,7 +21,7 @@ const LATELY: u8 = 16;
 const AGAIN: u8 = 100;
 /// Samples of made-up sound given out at a time, 1.25 ms: the frame whose place it takes may still
 /// come, and is then heard from there on.
-const PIECE: usize = 60;
+pub(super) const PIECE: usize = 60;
 /// Samples over which one piece of sound goes over into another that does not follow it: 1 ms.
 pub(super) const SEAM: usize = 48;
 /// A frame whose samples all lie below this (-60 dBFS) can be left out unheard.
