@@ -311,7 +311,7 @@ fn a_frame_that_comes_late_is_heard_from_then_on_in_its_place_and_nothing_else_c
 #[test]
 fn frames_that_come_a_little_late_again_make_the_buffer_deeper_by_a_little_and_not_by_a_frame() {
     for mut line in Line::both(48) {
-        let late = |n: u64| (1_200..1_320).contains(&n) && n % 3 == 0;
+        let late = |n: u64| (1_200..1_320).contains(&n) && n.is_multiple_of(3);
         line.send(0..1_600, |n| Some(if late(n) { 4_500 } else { 3_000 }));
         line.run(7_900_000);
         let deepest = line.between(6_000.0, 6_700.0).map(|s| s.depth_ms).fold(0.0, f32::max);
