@@ -3,7 +3,7 @@
 //! Threads: `hz-before` takes levels and pictures twenty times a second, and feeds the window; one a device
 //! (`hz-before-mic`, `-spk`, `-cam`) opens and closes, because some systems take seconds for that;
 //! `hz-before-list` and `hz-before-net` ask the system and the router. The screen waits for none of
-//! them, nor for a lip-sync check ([`clapping`]). [`Precall::finish`] has closed every device when it returns.
+//! them, nor for a lip-sync check (`clapping`). [`Precall::finish`] has closed every device when it returns.
 
 mod choices;
 mod clapping;
