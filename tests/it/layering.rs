@@ -388,3 +388,29 @@ fn the_reader_of_sources_knows_comments_strings_and_tests() {
     assert_eq!(rooms, ["units", "video", "audio", "clock"]);
     assert_eq!(code.matches('\n').count(), text.matches('\n').count());
 }
+
+/// Two tests that share a laboratory's name tear down each other's, when they meet.
+#[test]
+fn every_laboratory_has_a_name_of_its_own() {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it");
+    let mut folders = vec![tests];
+    let mut names = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("a folder of tests") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if let Ok(text) = std::fs::read_to_string(&path) {
+                let begun = text.split("Homes::up(\"").skip(1);
+                names.extend(begun.filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())));
+            }
+        }
+    }
+    // This file's own line of search is no name.
+    names.retain(|name| name.chars().all(|c| c.is_ascii_alphanumeric()));
+    let count = names.len();
+    assert!(count > 10, "{names:?}");
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), count, "{names:?}");
+}

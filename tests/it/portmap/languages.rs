@@ -87,7 +87,7 @@ fn is_back(homes: &Homes, place: &str, router: &Scripted, method: &str) {
 
 #[test]
 fn a_router_that_restarts_or_gets_another_address_is_noticed_within_half_a_minute() {
-    let Some(two) = Homes::up("hpl", "none") else { return };
+    let Some(two) = Homes::up("hpp", "none") else { return };
     let Some(one) = Homes::up("hpm", "none") else { return };
     let Some(third) = Homes::up("hpn", "none") else { return };
     std::thread::scope(|scope| {
