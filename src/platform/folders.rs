@@ -47,6 +47,9 @@ pub fn show(folder: &Path) -> io::Result<()> {
     };
     let mut command = Command::new(opener);
     command.arg(folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    // The terminal may be closed before it has begun: in our group it would be hung up, too.
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
     let mut child = command.spawn()?;
     // Somebody has to take its exit code; nobody waits for it.
     std::thread::Builder::new().name("show-folder".to_owned()).spawn(move || child.wait()).map(drop)
