@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use super::trace_tests::{Call, Heard, Line, speech};
+use super::trace_tests::{Call, Line, speech};
 use crate::audio::redundancy::Plan;
 
 /// Of each packet, sent 5 ms after the one before: more delay than the quickest had in
@@ -33,12 +33,6 @@ fn beyond_reach(trace: &[Option<f64>], copies: &[u8], from_ms: f64, to_ms: f64) 
     missed.count() as f64 * 100.0 / count as f64
 }
 
-/// Level of some seconds in dB.
-fn level(heard: &Heard, seconds: std::ops::Range<usize>) -> f64 {
-    let part = &heard.samples[seconds.start * 48_000..seconds.end * 48_000];
-    10.0 * (part.iter().map(|s| f64::from(s * s)).sum::<f64>() / part.len() as f64).log10()
-}
-
 #[test]
 fn recorded_lines_cost_little_more_than_nobody_could_have_saved_and_leave_no_lag() {
     let said = speech(39);
@@ -60,7 +54,8 @@ fn recorded_lines_cost_little_more_than_nobody_could_have_saved_and_leave_no_lag
             let beyond = beyond_reach(&recorded, copies, from, to);
             let concealed = heard.concealed(from, to);
             let lag = heard.delay(37_000.0, 38_900.0) - clean.delay(37_000.0, 38_900.0);
-            let louder = level(&heard, 36..39) - level(&clean, 36..39);
+            let end = 36 * 48_000..39 * 48_000;
+            let louder = heard.level_of(end.clone()) - clean.level_of(end);
             if std::env::var_os("HYPERZOOM_TRACES").is_some() {
                 let more = heard.delay(from, to) - clean.delay(from, to);
                 println!(

@@ -241,8 +241,13 @@ impl Heard {
 
     /// Level of the second half in dB.
     pub fn level(&self) -> f64 {
-        let half = &self.samples[self.samples.len() / 2..];
-        10.0 * (half.iter().map(|s| f64::from(s * s)).sum::<f64>() / half.len() as f64).log10()
+        self.level_of(self.samples.len() / 2..self.samples.len())
+    }
+
+    /// Level of some samples in dB.
+    pub fn level_of(&self, range: std::ops::Range<usize>) -> f64 {
+        let part = &self.samples[range];
+        10.0 * (part.iter().map(|s| f64::from(s * s)).sum::<f64>() / part.len() as f64).log10()
     }
 }
 
@@ -374,9 +379,7 @@ fn silence_is_kept_back_and_neither_an_onset_nor_a_level_is_lost() {
         for phrase in 2..6 {
             let energy = |heard: &Heard, part: usize, samples: usize| {
                 let from = (f64::from(phrase) * 3.5 * 48_000.0) as usize + part * samples;
-                let part = &heard.samples[from..from + samples];
-                let sum: f64 = part.iter().map(|s| f64::from(s * s)).sum();
-                10.0 * (sum / samples as f64).log10()
+                heard.level_of(from..from + samples)
             };
             let (with, without) = (energy(&dtx, 0, 12_000), energy(&all, 0, 12_000));
             assert!((with - without).abs() < 0.5, "phrase {phrase}: {with} dB, {without} dB");

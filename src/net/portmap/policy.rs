@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::protocol::Scope;
 
-/// Lease asked for, seconds: after a kill nothing of ours stays on the router for longer, and a
-/// router that has forgotten us (a restart) is asked again within half of it.
+/// Lease asked for, seconds: after a kill nothing of ours stays on the router for longer. It is renewed
+/// at half of it.
 pub const LEASE_SECONDS: u32 = 600;
 /// How our mappings are called on the router: how we know them again.
 pub const DESCRIPTION: &str = "HyperZoom";
