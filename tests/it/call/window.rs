@@ -331,6 +331,8 @@ fn the_window_s_keys_are_the_terminal_s_and_w_brings_a_closed_one_back() {
     ana.shows(": mf");
     display.press("i");
     ana.shows("the invite line is copied");
+    // The terminal knows that the note is done before the window does.
+    eventually("no line to write in", || display.plate() == 0.0);
     display.press("f");
     display.is_sized(|size| size == (1280, 800));
     display.press("f");
