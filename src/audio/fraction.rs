@@ -1,19 +1,19 @@
 //! A windowed-sinc resampler that reads between samples, one output sample at a time.
 //!
-//! One actuator for three things: the playout buffer's drift and depth corrections, and a card that
-//! does not run at 48 kHz. Push input as it comes, pull output while there is enough; no block
-//! sizes, no allocation after `new`.
+//! One actuator for the playout buffer's corrections of drift and depth. Push input as it comes,
+//! read output while there is enough; no block sizes, no allocation after `new`.
 
 /// Rows of the kernel table. Linear interpolation between 256 rows is off by less than -90 dB.
 const PHASES: usize = 256;
 /// Kaiser window: side lobes some 80 dB down.
 const BETA: f64 = 8.0;
 
-/// Fractional reader over a stream of samples.
-pub struct FractionalReader {
-    taps: usize,
-    /// `PHASES + 1` rows of `taps` weights.
-    kernel: Box<[f32]>,
+/// Fractional reader over a stream of samples, whose kernel spans `TAPS` of them, a multiple of 4.
+pub struct FractionalReader<const TAPS: usize> {
+    /// `PHASES + 1` rows of weights.
+    kernel: Box<[[f32; TAPS]]>,
+    /// At phase 0 the kernel takes nothing but the sample itself.
+    passes_through: bool,
     fifo: Box<[f32]>,
     /// First sample under the kernel.
     read: usize,
@@ -22,17 +22,18 @@ pub struct FractionalReader {
     phase: f64,
 }
 
-impl FractionalReader {
-    /// A reader whose kernel spans `taps` (even) input samples, with its cutoff relative to the
-    /// input's Nyquist frequency, and which takes up to `max_push` samples at a time.
+impl<const TAPS: usize> FractionalReader<TAPS> {
+    /// A reader whose kernel's cutoff is relative to the input's Nyquist frequency, and which takes
+    /// up to `max_push` samples at a time.
     ///
     /// With a cutoff of 1 it gives its input back bit for bit as long as the step is 1.
-    pub fn new(taps: usize, cutoff: f64, max_push: usize) -> Self {
-        let taps = taps.next_multiple_of(2).max(2);
+    pub fn new(cutoff: f64, max_push: usize) -> Self {
+        const { assert!(TAPS > 0 && TAPS.is_multiple_of(4)) };
+        let kernel = kernel(cutoff.clamp(0.01, 1.0));
         let mut reader = Self {
-            taps,
-            kernel: kernel(taps, cutoff.clamp(0.01, 1.0)),
-            fifo: vec![0.0; 2 * (taps + max_push)].into_boxed_slice(),
+            passes_through: kernel[0][TAPS / 2 - 1] == 1.0,
+            kernel,
+            fifo: vec![0.0; 2 * (TAPS + max_push)].into_boxed_slice(),
             read: 0,
             write: 0,
             phase: 0.0,
@@ -45,24 +46,24 @@ impl FractionalReader {
     pub fn clear(&mut self) {
         self.read = 0;
         // The kernel reaches this far before the first sample.
-        self.write = self.taps / 2 - 1;
+        self.write = TAPS / 2 - 1;
         self.fifo[..self.write].fill(0.0);
         self.phase = 0.0;
     }
 
     /// Input samples that must have come after the one that is read: the delay it adds.
     pub fn look_ahead(&self) -> usize {
-        self.taps / 2
+        TAPS / 2
     }
 
     /// Input samples that came and are still ahead of the place that is read.
     pub fn ahead(&self) -> f64 {
-        self.write as f64 - (self.read + self.taps / 2 - 1) as f64 - self.phase
+        self.write as f64 - (self.read + TAPS / 2 - 1) as f64 - self.phase
     }
 
-    /// Whether [`Self::next`] has all the input that it needs.
+    /// Whether [`Self::read`] has all the input that it needs.
     pub fn ready(&self) -> bool {
-        self.read + self.taps <= self.write
+        self.read + TAPS <= self.write
     }
 
     /// Output samples `step` apart for which all the input is here.
@@ -70,7 +71,7 @@ impl FractionalReader {
         if !self.ready() || step <= 0.0 {
             return 0;
         }
-        let places = (self.write - self.read - self.taps + 1) as f64;
+        let places = (self.write - self.read - TAPS + 1) as f64;
         ((places - self.phase) / step).ceil() as usize
     }
 
@@ -79,7 +80,7 @@ impl FractionalReader {
         if count == 0 {
             return 0;
         }
-        let last = self.read + (self.phase + step * (count - 1) as f64) as usize + self.taps;
+        let last = self.read + (self.phase + step * (count - 1) as f64) as usize + TAPS;
         last.saturating_sub(self.write)
     }
 
@@ -101,67 +102,63 @@ impl FractionalReader {
         self.write += samples.len();
     }
 
-    /// One output sample; the next one lies `step` input samples further. 0 when not ready.
-    pub fn next(&mut self, step: f64) -> f32 {
-        if !self.ready() {
-            return 0.0;
-        }
-        let window = &self.fifo[self.read..self.read + self.taps];
-        let place = self.phase * PHASES as f64;
-        let row = (place as usize).min(PHASES - 1);
-        let between = (place - row as f64) as f32;
-        let near = &self.kernel[row * self.taps..(row + 1) * self.taps];
-        let value = if between == 0.0 {
-            if row == 0 && self.passes_through() {
-                window[self.taps / 2 - 1]
+    /// Fills `out` with samples that lie `step` (above 0) input samples apart, as far as the input
+    /// reaches. Returns how many; none is written when not [`Self::ready`].
+    pub fn read(&mut self, out: &mut [f32], step: f64) -> usize {
+        let mut read = 0;
+        for sample in out {
+            let held = &self.fifo[self.read.min(self.write)..self.write];
+            let Some(window) = held.first_chunk() else {
+                break;
+            };
+            let place = self.phase * PHASES as f64;
+            let row = (place as usize).min(PHASES - 1);
+            let between = (place - row as f64) as f32;
+            *sample = if place == 0.0 && self.passes_through {
+                window[TAPS / 2 - 1]
             } else {
-                dot(window, near)
-            }
-        } else {
-            let far = &self.kernel[(row + 1) * self.taps..(row + 2) * self.taps];
-            let a = dot(window, near);
-            a + between * (dot(window, far) - a)
-        };
-        let moved = self.phase + step;
-        let whole = moved.floor();
-        self.phase = moved - whole;
-        self.read += whole as usize;
-        value
-    }
-
-    fn passes_through(&self) -> bool {
-        self.kernel[self.taps / 2 - 1] == 1.0
+                between_rows(window, &self.kernel[row], &self.kernel[row + 1], between)
+            };
+            let moved = self.phase + step;
+            // Neither is negative: what a conversion cuts off is the fraction.
+            let whole = moved as usize;
+            self.phase = moved - whole as f64;
+            self.read += whole;
+            read += 1;
+        }
+        read
     }
 }
 
-fn dot(a: &[f32], b: &[f32]) -> f32 {
+/// The sum of `window`, weighted by what lies `between` (0 to 1) two rows of the kernel.
+fn between_rows<const TAPS: usize>(
+    window: &[f32; TAPS],
+    near: &[f32; TAPS],
+    far: &[f32; TAPS],
+    between: f32,
+) -> f32 {
     // Four sums side by side: the order of additions is fixed, so the compiler may use vectors.
     let mut sums = [0.0f32; 4];
-    let mut a = a.chunks_exact(4);
-    let mut b = b.chunks_exact(4);
-    for (x, y) in (&mut a).zip(&mut b) {
-        for i in 0..4 {
-            sums[i] += x[i] * y[i];
+    for tap in (0..TAPS).step_by(4) {
+        for (lane, sum) in sums.iter_mut().enumerate() {
+            let (near, far) = (near[tap + lane], far[tap + lane]);
+            *sum += window[tap + lane] * (near + between * (far - near));
         }
     }
-    let rest: f32 = a.remainder().iter().zip(b.remainder()).map(|(x, y)| x * y).sum();
-    sums[0] + sums[1] + sums[2] + sums[3] + rest
+    (sums[0] + sums[1]) + (sums[2] + sums[3])
 }
 
-fn kernel(taps: usize, cutoff: f64) -> Box<[f32]> {
-    let mut rows = vec![0.0f32; (PHASES + 1) * taps];
-    let half = taps as f64 / 2.0;
-    let mut weights = vec![0.0f64; taps];
-    for (phase, row) in rows.chunks_exact_mut(taps).enumerate() {
-        for (tap, weight) in weights.iter_mut().enumerate() {
+fn kernel<const TAPS: usize>(cutoff: f64) -> Box<[[f32; TAPS]]> {
+    let mut rows = vec![[0.0f32; TAPS]; PHASES + 1];
+    let half = TAPS as f64 / 2.0;
+    for (phase, row) in rows.iter_mut().enumerate() {
+        let weights: [f64; TAPS] = std::array::from_fn(|tap| {
             let x = tap as f64 - (half - 1.0) - phase as f64 / PHASES as f64;
-            *weight = sinc(x * cutoff) * kaiser(x / half);
-        }
+            sinc(x * cutoff) * kaiser(x / half)
+        });
         // The same gain at every phase, or a steady tone would waver.
         let sum: f64 = weights.iter().sum();
-        for (slot, weight) in row.iter_mut().zip(&weights) {
-            *slot = (weight / sum) as f32;
-        }
+        *row = weights.map(|weight| (weight / sum) as f32);
     }
     rows.into_boxed_slice()
 }
@@ -201,14 +198,14 @@ mod tests {
 
     #[test]
     fn a_step_of_one_gives_the_input_back_bit_for_bit() {
-        let mut reader = FractionalReader::new(16, 1.0, 240);
+        let mut reader = FractionalReader::<16>::new(1.0, 240);
         let input: Vec<f32> = (0..2400).map(|i| tone(i as f64, 1234.5) as f32).collect();
         let mut output = Vec::new();
         for block in input.chunks(240) {
             reader.push(block);
-            while reader.ready() {
-                output.push(reader.next(1.0));
-            }
+            let mut read = [0.0; 300];
+            let count = reader.read(&mut read, 1.0);
+            output.extend_from_slice(&read[..count]);
         }
         assert_eq!(output.len(), input.len() - reader.look_ahead());
         assert_eq!(output, input[..output.len()]);
@@ -217,7 +214,7 @@ mod tests {
     #[test]
     fn between_samples_it_reads_what_would_have_been_there() {
         for step in [0.995, 0.9995, 1.0003, 1.005] {
-            let mut reader = FractionalReader::new(16, 1.0, 240);
+            let mut reader = FractionalReader::<16>::new(1.0, 240);
             let mut position = 0.0;
             let mut fed = 0;
             for _ in 0..9_600 {
@@ -227,9 +224,10 @@ mod tests {
                     reader.push(&block);
                     fed += 240;
                 }
-                let value = reader.next(step);
+                let mut value = [0.0];
+                assert_eq!(reader.read(&mut value, step), 1);
                 if position > 16.0 {
-                    let error = (f64::from(value) - tone(position, 3_000.0)).abs();
+                    let error = (f64::from(value[0]) - tone(position, 3_000.0)).abs();
                     assert!(error < 1e-3, "step {step}: {error} at {position}");
                 }
                 position += step;
@@ -239,13 +237,13 @@ mod tests {
 
     #[test]
     fn what_there_is_no_room_for_is_dropped_without_harm() {
-        let mut reader = FractionalReader::new(16, 1.0, 10);
+        let mut reader = FractionalReader::<16>::new(1.0, 10);
         reader.push(&[1.0; 1000]);
         assert_eq!(reader.room(), 0);
-        while reader.ready() {
-            assert!(reader.next(1.0).is_finite());
-        }
-        assert_eq!(reader.next(1.0), 0.0, "not ready is silence");
+        let mut read = [f32::NAN; 1000];
+        let count = reader.read(&mut read, 1.0);
+        assert!(count > 0 && read[..count].iter().all(|sample| sample.is_finite()));
+        assert_eq!(reader.read(&mut read, 1.0), 0, "not ready gives nothing");
         assert!(reader.room() >= 10);
     }
 }

@@ -149,7 +149,7 @@ pub struct PlayoutBuffer {
     delay: DelayTracker,
     clock: Clock,
     control: Control,
-    reader: FractionalReader,
+    reader: FractionalReader<TAPS>,
     state: State,
     length: FrameLength,
     /// Samples given out, silence included: the output's position.
@@ -213,7 +213,7 @@ impl PlayoutBuffer {
             delay: DelayTracker::new(),
             clock: Clock::new(),
             control: Control::new(),
-            reader: FractionalReader::new(TAPS, 1.0, FRAME),
+            reader: FractionalReader::new(1.0, FRAME),
             state: State::Idle,
             length: FrameLength::Full,
             output: 0,

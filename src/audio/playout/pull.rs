@@ -60,11 +60,12 @@ impl PlayoutBuffer {
         out[..lead].fill(0.0);
         let heard = &mut out[lead..];
         let begin = self.output + lead as i64;
-        for (i, sample) in heard.iter_mut().enumerate() {
+        let mut read = 0;
+        while read < heard.len() {
             while !self.reader.ready() {
-                self.step(begin + i as i64);
+                self.step(begin + read as i64);
             }
-            *sample = self.reader.next(1.0 + self.control.rate());
+            read += self.reader.read(&mut heard[read..], 1.0 + self.control.rate());
         }
         self.played_samples += heard.len() as u64;
         self.output += out.len() as i64;
