@@ -144,7 +144,8 @@ pub struct Talk {
     block: Vec<f32>,
     framer: Framer,
     continuity: Continuity,
-    /// The next frame follows sound that was never captured.
+    /// The next frame follows sound that was never captured, or left out here: no loss on the way,
+    /// which copies would be sent against.
     skipped: bool,
     frame: FrameLength,
     encoder: TalkEncoder,
@@ -238,10 +239,11 @@ impl Talk {
             let lost = self.continuity.lost(self.block.len(), missed, captured, handed);
             if missed + lost > 0 {
                 self.framer.skip(missed + lost);
-                self.skipped |= lost > 0;
+                self.skipped = true;
             }
             if self.captured.waiting() > STALE_SAMPLES {
                 self.framer.skip(self.block.len());
+                self.skipped = true;
                 continue;
             }
             self.shared.wake_up.add(clock::now().since(handed));
@@ -398,6 +400,8 @@ impl Wire<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::audio::parse_payload;
+    use crate::audio::reception::{Reception, ReceptionReport};
     use crate::devices::microphone::MicSink;
     use crate::engine::capture::MicTap;
     use crate::protocol::demux::{Demux, Demuxed};
@@ -566,6 +570,28 @@ mod tests {
         b.say(1);
         // The numbers count what was lost, too: nothing is late for good.
         assert_eq!(b.hear(), [('a', 101)]);
+    }
+
+    #[test]
+    fn what_a_stall_of_our_own_left_out_is_no_loss_on_the_way() {
+        let mut b = bench();
+        let mut reception = Reception::new();
+        for stall in [1, 100, 30, 1, 1, 1, 1, 1] {
+            b.say(stall);
+            for _ in 0..10 {
+                b.say(1);
+            }
+            let mut buffer = [0; 2_048];
+            while let Ok(Some(got)) = b.heard.recv(&mut buffer, Duration::from_millis(100)) {
+                let Demuxed::Audio { sequence, payload, .. } =
+                    b.demux.handle(&mut buffer[..got.len])
+                else {
+                    panic!("only audio is sent");
+                };
+                reception.push(sequence, &parse_payload(payload).unwrap(), Micros(0));
+            }
+        }
+        assert_eq!(reception.report(), ReceptionReport::default());
     }
 
     #[test]
