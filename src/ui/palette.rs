@@ -154,6 +154,7 @@ impl Palette {
 mod tests {
     use super::*;
 
+    #[cfg(not(windows))]
     fn with(pairs: &[(&str, &str)]) -> Abilities {
         Abilities::of(&|name| {
             pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
