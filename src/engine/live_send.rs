@@ -18,7 +18,10 @@ use crate::protocol::fragment;
 use crate::protocol::header::MAX_DATAGRAM;
 use crate::protocol::seal::{self, MAX_ENVELOPE};
 use crate::units::Micros;
-use crate::video::fanout::{self, DEPTH, Fanout, Feed, OutFrame, Source};
+use crate::video::fanout::{self, Cut, DEPTH, Fanout, Feed, OutFrame, Source};
+
+/// Pictures are cut as the protocol does.
+pub const CUT: Cut = Cut { size: fragment::fragment_len, count: fragment::fragments };
 
 /// Pictures between the encoders and the talk thread: one tick's worth and some more.
 const RING: usize = 8;
@@ -142,7 +145,7 @@ impl VideoSend {
             shared: shared.clone(),
             frames: frame_end,
             spent,
-            fan: Fanout::new(fragment::fragments),
+            fan: Fanout::new(CUT),
             carry: None,
             carried: false,
             video_kbps,
@@ -247,7 +250,7 @@ impl VideoSend {
                 let (key, total) = (out.keyframe, out.fragments);
                 // 0/0 = not fragmented (PRD 5.4).
                 let (id, total) = if total == 1 { (0, 0) } else { (part, total) };
-                let data = fragment::fragment(out.data, part);
+                let data = fragment::fragment(out.data, out.size, part);
                 let buffer = &mut self.datagram;
                 let len = peer.sealer.video(key, sequence, id, total, timestamp, data, buffer);
                 if key {

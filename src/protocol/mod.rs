@@ -44,7 +44,7 @@ mod wire;
 
 pub use control::{Admit, Member, Reception, Roster, Status, StreamParameters, sanitise_name};
 pub use demux::{Demux, Demuxed, DropCounters, DropReason};
-pub use fragment::{MAX_FRAGMENT, MAX_FRAGMENTS, fragment, fragments};
+pub use fragment::{MAX_FRAGMENT, MAX_FRAGMENTS, fragment, fragment_len, fragments};
 pub use handshake::{CODEC_OPUS, CODEC_VP8, Randomness, Refusal, SessionStart};
 pub use header::{HEADER_LEN, Header, HeaderError, MAX_DATAGRAM, PacketType, TAG_LEN};
 pub use invite::{DEFAULT_PORT, Invite, InviteKey, MalformedInvite, MalformedKey};

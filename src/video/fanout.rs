@@ -71,8 +71,31 @@ pub struct Outgoing<'a> {
     pub fragment: u8,
     /// Of how many.
     pub fragments: u8,
+    /// Bytes of the picture in each of them but the last.
+    pub size: usize,
     /// The picture; empty where `again`.
     pub data: &'a [u8],
+}
+
+/// How pictures are cut into packets: the protocol's business.
+#[derive(Clone, Copy)]
+pub struct Cut {
+    /// Most bytes of a picture in a packet on a path of so many kbit/s.
+    pub size: fn(u32) -> usize,
+    /// Into how many packets of such a size a picture of so many bytes is cut; `None` for one that
+    /// cannot be sent.
+    pub count: fn(usize, usize) -> Option<u8>,
+}
+
+impl Cut {
+    /// The size of the packets of a picture of `len` bytes on that path, and how many they are.
+    fn of(&self, len: usize, kbps: u32) -> Option<(usize, u8)> {
+        // One that is long for so thin a path is cut as on any other.
+        [kbps, u32::MAX].into_iter().find_map(|kbps| {
+            let size = (self.size)(kbps);
+            Some((size, (self.count)(len, size)?))
+        })
+    }
 }
 
 /// A packet that carries nothing.
@@ -129,7 +152,10 @@ struct Cursor {
     /// In whose row it reads.
     source: Source,
     at: u64,
+    /// Of the picture under way: the next one of its packets, their size and number.
     fragment: u8,
+    size: usize,
+    count: u8,
     /// Of the picture under way, or of the next one.
     sequence: u64,
     /// What comes refers to something that was not sent.
@@ -155,13 +181,12 @@ pub struct Fanout {
     carried_kbps: u32,
     carried: (Micros, usize),
     turn: usize,
-    fragments: fn(usize) -> Option<u8>,
+    cut: Cut,
 }
 
 impl Fanout {
-    /// `fragments` tells how many a picture of so many bytes is cut into; `None` for one that cannot
-    /// be sent.
-    pub fn new(fragments: fn(usize) -> Option<u8>) -> Self {
+    /// Nobody is there yet.
+    pub fn new(cut: Cut) -> Self {
         Self {
             rows: Default::default(),
             peers: Default::default(),
@@ -169,7 +194,7 @@ impl Fanout {
             carried_kbps: 0,
             carried: (Micros(0), 0),
             turn: 0,
-            fragments,
+            cut,
         }
     }
 
@@ -181,6 +206,8 @@ impl Fanout {
                 source: Source::Main,
                 at: self.rows[0].next,
                 fragment: 0,
+                size: 1,
+                count: 0,
                 sequence: 0,
                 broken: true,
                 held: false,
@@ -366,6 +393,7 @@ impl Fanout {
                 sequence: kept.sequence,
                 fragment: kept.wanted.trailing_zeros() as u8,
                 fragments: kept.fragments,
+                size: peer.size,
                 data: &[],
             });
         }
@@ -376,7 +404,8 @@ impl Fanout {
             keyframe: frame.keyframe,
             sequence: peer.sequence,
             fragment: peer.fragment,
-            fragments: (self.fragments)(frame.data.len())?,
+            fragments: peer.count,
+            size: peer.size,
             data: &frame.data,
         })
     }
@@ -396,13 +425,13 @@ impl Fanout {
             return;
         }
         let Some(frame) = self.rows[peer.source as usize].get(peer.at) else { return };
-        let count = (self.fragments)(frame.data.len()).unwrap_or(1);
         if frame.keyframe && peer.fragment == 0 {
             peer.broken = false;
-            peer.kept = Some(Kept { sequence: peer.sequence, fragments: count, wanted: 0 });
+            let fragments = peer.count;
+            peer.kept = Some(Kept { sequence: peer.sequence, fragments, wanted: 0 });
         }
         peer.fragment += 1;
-        if peer.fragment >= count {
+        if peer.fragment >= peer.count {
             peer.fragment = 0;
             peer.at += 1;
             peer.sequence += 1;
@@ -412,7 +441,7 @@ impl Fanout {
     /// Moves everybody past what is not for them.
     fn settle(&mut self) {
         for peer in self.peers.iter_mut().flatten() {
-            peer.settle(&self.rows, self.fragments);
+            peer.settle(&self.rows, &self.cut);
         }
     }
 
@@ -479,7 +508,7 @@ impl Cursor {
             .filter_map(|at| row.get(at))
             .map(|f| f.data.len() + PACKET - pacer::PACKET)
             .sum();
-        let begun = usize::from(self.fragment) * pacer::PACKET;
+        let begun = usize::from(self.fragment) * self.size;
         bytes.saturating_sub(begun) as u64 * 8_000 / u64::from(self.video_kbps)
     }
 
@@ -492,7 +521,7 @@ impl Cursor {
         }
     }
 
-    fn settle(&mut self, rows: &[Row; 2], fragments: fn(usize) -> Option<u8>) {
+    fn settle(&mut self, rows: &[Row; 2], cut: &Cut) {
         let Some(feed) = self.feed else {
             self.abandon();
             self.broken = true;
@@ -526,10 +555,13 @@ impl Cursor {
             let behind = row.next - self.at > BEHIND;
             let unwanted = frame.disposable && (feed.layers < 2 || behind);
             let useless = self.broken && !frame.keyframe;
-            if fragments(frame.data.len()).is_none() {
-                self.broken |= !frame.disposable;
-            } else if !unwanted && !useless {
-                break;
+            match cut.of(frame.data.len(), self.kbps) {
+                None => self.broken |= !frame.disposable,
+                Some((size, count)) if !unwanted && !useless => {
+                    (self.size, self.count) = (size, count);
+                    break;
+                }
+                Some(_) => {}
             }
             self.at += 1;
         }

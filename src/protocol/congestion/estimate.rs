@@ -47,8 +47,15 @@ const CALM: i64 = 500_000;
 /// Growth a second: nothing is known against it / below where the path broke / near it and beyond, as
 /// long as no more has come through (faster beyond it is what audio feels on a path that has not changed).
 const GROWTH: [f64; 3] = [1.0, 0.20, 0.03];
-/// Near is from this share of where it broke on.
+/// Near is from this share of where it broke on ...
 const NEAR: f64 = 0.9;
+/// ... and at this one growth stops: a path that is used up to its end makes packets wait for each
+/// other, and audio in between.
+const FULL: f64 = 0.95;
+/// So long after it broke more is tried all the same, microseconds, and twice as long each time that it
+/// broke there again, up to twice. (Padding finds sooner that a path has become much wider.)
+const RETRY: i64 = 10_000_000;
+const RETRIES: u32 = 2;
 /// Two calm reports in a row of so much more and it is another path than it was (as
 /// draft-ietf-rmcat-gcc forgets its link's capacity).
 const ANOTHER: f64 = 1.1;
@@ -58,8 +65,6 @@ const ONE_PACKET: f64 = 24.0;
 /// was ever known.
 const CAUTION: i64 = 1_500_000;
 const CAUTIOUS: f64 = 0.5;
-/// Where a path broke is forgotten after this long, microseconds.
-const FORGET: i64 = 60_000_000;
 /// More than this over what arrives is not believed: whoever sends little learns little.
 const UNPROVEN: f64 = 1.5;
 /// The same in kbit/s where the path cannot be probed, so that with audio alone it can be tried with
@@ -120,6 +125,8 @@ pub struct Estimate {
     calm_since: Option<Micros>,
     /// Where the path broke, kbit/s, and when.
     broke: Option<(f64, Micros)>,
+    /// How often it had broken near there before.
+    again: u32,
     /// What audio may count upon, kbit/s: that, and what has come without a queue since.
     limit: f64,
     /// Calm reports in a row of more than that.
@@ -153,6 +160,7 @@ impl Default for Estimate {
             outage: None,
             calm_since: None,
             broke: None,
+            again: 0,
             limit: 0.0,
             above: 0,
             unprobed: false,
@@ -249,6 +257,12 @@ impl Estimate {
         }
         // While a queue stands, what arrives is what the path carries.
         let carried = arrived.min(self.rate);
+        if self.before_cut.is_none() {
+            let there = self
+                .broke
+                .is_some_and(|(rate, _)| (rate / ANOTHER..rate * ANOTHER).contains(&carried));
+            self.again = if there { self.again + 1 } else { 0 };
+        }
         self.before_cut.get_or_insert(self.rate);
         self.broke = Some((carried, now));
         self.limit = carried;
@@ -309,9 +323,6 @@ impl Estimate {
         let elapsed = self.ticked.map_or(0, |last| now.since(last).clamp(0, 1_000_000));
         self.ticked = Some(now);
         let seconds = elapsed as f64 / 1e6;
-        if self.broke.is_some_and(|(_, at)| now.since(at) > FORGET) {
-            self.broke = None;
-        }
         let patience = if self.longest <= SHORT_QUEUE { SHORT_HOLD } else { HOLD };
         if self.held.is_some_and(|since| now.since(since) > patience) {
             // Without video it has not gone: it is not ours, and the rate was right.
@@ -344,6 +355,7 @@ impl Estimate {
             None if self.forgot.is_some() => GROWTH[0] * CAUTIOUS,
             None => GROWTH[0],
             Some((rate, _)) if self.rate < rate * NEAR => GROWTH[1],
+            Some((rate, at)) if self.rate >= rate * FULL && now.since(at) < self.retry() => 0.0,
             Some(_) => GROWTH[2],
         };
         let proven = f64::from(report.received_kbps);
@@ -351,6 +363,11 @@ impl Estimate {
         let most = (proven * UNPROVEN).max(unprobed).min(MOST);
         let grown = self.rate * (1.0 + growth * seconds);
         self.rate = self.rate.max(grown.min(most));
+    }
+
+    /// When more than the path has carried is tried again, microseconds after it broke.
+    fn retry(&self) -> i64 {
+        RETRY << self.again.min(RETRIES)
     }
 
     /// All that may be sent to the peer, kbit/s.

@@ -2,8 +2,6 @@
 
 use serde::Serialize;
 
-use super::PathKind;
-
 /// The figures of one second.
 #[derive(Clone, Debug, Default, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]

@@ -2,8 +2,11 @@
 
 use super::*;
 
-fn cut(len: usize) -> Option<u8> {
-    match len.div_ceil(1_122) {
+/// Into full packets, whatever the path carries.
+const CUT: Cut = Cut { size: |_| 1_122, count };
+
+fn count(len: usize, size: usize) -> Option<u8> {
+    match len.div_ceil(size) {
         0 => None,
         n => u8::try_from(n).ok(),
     }
@@ -43,7 +46,7 @@ const MAIN: Option<Feed> = Some(Feed { source: Source::Main, layers: 2 });
 /// wait until they may leave.
 fn carrier(in_turn: bool) -> (i64, usize) {
     const SOUND: usize = 77;
-    let mut fan = Fanout::new(cut);
+    let mut fan = Fanout::new(CUT);
     for place in 0..2 {
         fan.join(place, 100);
         // With what is carried besides, all of the line.
@@ -117,7 +120,7 @@ fn no_sound_at_a_carrier_waits_for_more_than_one_packet_of_anybodys_picture() {
 
 #[test]
 fn a_slow_path_delays_nobody_else_and_gets_fewer_pictures_that_still_belong_together() {
-    let mut fan = Fanout::new(cut);
+    let mut fan = Fanout::new(CUT);
     for place in 0..3 {
         fan.join(place, 400);
         fan.set(place, MAIN, [1_000, 800], 400);
@@ -145,7 +148,7 @@ fn a_slow_path_delays_nobody_else_and_gets_fewer_pictures_that_still_belong_toge
 
 #[test]
 fn one_layer_is_every_other_picture_without_a_hole_in_the_numbers() {
-    let mut fan = Fanout::new(cut);
+    let mut fan = Fanout::new(CUT);
     fan.join(0, 400);
     fan.set(0, Some(Feed { source: Source::Main, layers: 1 }), [1_000, 800], 400);
     let mut at = 0;
@@ -159,7 +162,7 @@ fn one_layer_is_every_other_picture_without_a_hole_in_the_numbers() {
 
 #[test]
 fn a_change_of_encoder_waits_for_its_keyframe_and_has_no_gap() {
-    let mut fan = Fanout::new(cut);
+    let mut fan = Fanout::new(CUT);
     fan.join(0, 400);
     let mut at = 0;
     let mut sent = Vec::new();
@@ -182,7 +185,7 @@ fn a_change_of_encoder_waits_for_its_keyframe_and_has_no_gap() {
 
 #[test]
 fn a_keyframe_that_comes_while_a_picture_of_the_other_encoder_is_under_way_is_kept() {
-    let mut fan = Fanout::new(cut);
+    let mut fan = Fanout::new(CUT);
     fan.join(0, 400);
     let mut at = 0;
     fan.push(Source::Main, picture(true, false, 8_000));
@@ -200,7 +203,7 @@ fn a_keyframe_that_comes_while_a_picture_of_the_other_encoder_is_under_way_is_ke
 
 #[test]
 fn a_short_hold_breaks_nothing_and_a_long_one_ends_with_a_keyframe() {
-    let mut fan = Fanout::new(cut);
+    let mut fan = Fanout::new(CUT);
     fan.join(0, 400);
     let mut at = 0;
     let mut sent = Vec::new();
@@ -220,7 +223,7 @@ fn a_short_hold_breaks_nothing_and_a_long_one_ends_with_a_keyframe() {
 
 #[test]
 fn who_was_cut_off_gets_nothing_more_before_a_keyframe() {
-    let mut fan = Fanout::new(cut);
+    let mut fan = Fanout::new(CUT);
     fan.join(0, 400);
     let mut at = 0;
     fan.push(Source::Main, picture(true, false, 900));
@@ -238,7 +241,7 @@ fn who_was_cut_off_gets_nothing_more_before_a_keyframe() {
 
 #[test]
 fn padding_fills_up_what_is_sent_and_takes_no_number_that_a_picture_has() {
-    let mut fan = Fanout::new(cut);
+    let mut fan = Fanout::new(CUT);
     fan.join(0, 400);
     fan.fill(0, 300);
     let (mut bytes, mut seen) = (0, std::collections::HashSet::new());
@@ -269,7 +272,7 @@ fn padding_fills_up_what_is_sent_and_takes_no_number_that_a_picture_has() {
 
 #[test]
 fn fragments_of_a_keyframe_come_again_when_they_are_asked_for_and_no_others() {
-    let mut fan = Fanout::new(cut);
+    let mut fan = Fanout::new(CUT);
     fan.join(0, 400);
     let mut at = 0;
     fan.push(Source::Main, picture(true, false, 5_000));
@@ -287,8 +290,33 @@ fn fragments_of_a_keyframe_come_again_when_they_are_asked_for_and_no_others() {
 }
 
 #[test]
-fn a_full_row_gives_its_oldest_back_and_breaks_who_needed_it() {
+fn each_path_s_packets_are_as_long_as_it_can_do_with_and_a_picture_s_stay_alike() {
+    let cut = Cut { size: |kbps| if kbps < 500 { 500 } else { 1_000 }, count };
     let mut fan = Fanout::new(cut);
+    for (place, kbps) in [(0, 400), (1, 6_000)] {
+        fan.join(place, 6_000);
+        fan.set(place, MAIN, [kbps, kbps], 6_000);
+    }
+    fan.push(Source::Main, picture(true, false, 1_900));
+    let (mut now, mut sent) = (0, Vec::new());
+    while sent.len() < 6 {
+        while let Some(o) = fan.next(Micros(now)) {
+            let (place, size) = (o.place, o.size);
+            sent.push((place, o.fragment, o.fragments, size));
+            fan.sent(place, false, size + 56, Micros(now));
+            // In the middle of the picture.
+            fan.set(0, MAIN, [900, 900], 6_000);
+        }
+        now += 500;
+    }
+    let of = |place| sent.iter().filter(move |s| s.0 == place).map(|s| (s.1, s.2, s.3));
+    assert!(of(0).eq([(0, 4, 500), (1, 4, 500), (2, 4, 500), (3, 4, 500)]), "{sent:?}");
+    assert!(of(1).eq([(0, 2, 1_000), (1, 2, 1_000)]), "{sent:?}");
+}
+
+#[test]
+fn a_full_row_gives_its_oldest_back_and_breaks_who_needed_it() {
+    let mut fan = Fanout::new(CUT);
     fan.join(0, 400);
     fan.hold(0, true);
     let evicted: Vec<_> = (0..DEPTH + 3)

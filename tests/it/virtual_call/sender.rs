@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use hyperzoom::audio::{Framer, MAX_AUDIO_PAYLOAD, TalkEncoder, TestSound, write_payload};
-use hyperzoom::protocol::{MAX_DATAGRAM, MediaSealer, fragment, fragments};
+use hyperzoom::protocol::{MAX_DATAGRAM, MediaSealer, fragment, fragment_len, fragments};
 use hyperzoom::units::{Micros, SessionMicros};
-use hyperzoom::video::fanout::{Fanout, Feed, OutFrame, Source};
+use hyperzoom::video::fanout::{Cut, Fanout, Feed, OutFrame, Source};
 use hyperzoom::video::image::I420;
 use hyperzoom::video::payload::{self, FramePrefix};
 use hyperzoom::video::scale::Scaler;
@@ -103,7 +103,7 @@ impl Live {
             small: I420::black(LIVE.width, LIVE.height),
             scaler: Scaler::new(),
             encoder: Vp8Encoder::new(&LIVE).unwrap(),
-            fan: Fanout::new(fragments),
+            fan: Fanout::new(Cut { size: fragment_len, count: fragments }),
             next_due: None,
             keyframe_wanted: false,
             encoded: 0,
@@ -223,7 +223,8 @@ impl Talk {
             // 0/0 = not fragmented (PRD 5.4).
             let (id, total) =
                 if next.fragments == 1 { (0, 0) } else { (next.fragment, next.fragments) };
-            let (part, mut datagram) = (fragment(next.data, next.fragment), [0; MAX_DATAGRAM]);
+            let (part, mut datagram) =
+                (fragment(next.data, next.size, next.fragment), [0; MAX_DATAGRAM]);
             let (key, number, to) = (next.keyframe, next.sequence, &mut datagram);
             let len = peer.sealer.video(key, number, id, total, timestamp, part, to);
             assert!(len > 0);
