@@ -1,3 +1,5 @@
+//! Mixer and feeds together, as callback and receiving thread use them.
+
 use super::feed::RING;
 use super::*;
 use crate::audio::reception::ReceptionReport;
