@@ -502,6 +502,26 @@ mod tests {
     }
 
     #[test]
+    fn a_path_s_known_end_is_kept_away_from_and_tried_ever_more_rarely() {
+        // All that may be sent is sent, over a path of 400 kbit/s with a queue behind that.
+        let (mut e, mut cuts) = (Estimate::default(), Vec::new());
+        for n in 0..3_000i64 {
+            let now = Micros(n * 50_000);
+            let over = e.kbps() > 400.0;
+            let before = e.kbps();
+            e.report(&told(if over { 60 } else { 1 }, before.min(400.0) as u16), 40_000, None, now);
+            e.tick(now);
+            if e.kbps() < before {
+                cuts.push(n / 20);
+            }
+        }
+        let apart: Vec<i64> = cuts.windows(2).map(|w| w[1] - w[0]).collect();
+        // 10, 20 and 40 s, and what the way up takes.
+        assert!(matches!(apart[..], [10..14, 20..24, 40..44, ..]), "{apart:?}");
+        assert!(apart[3..].iter().all(|s| (40..44).contains(s)), "{apart:?}");
+    }
+
+    #[test]
     fn loss_lowers_the_picture_and_never_what_audio_is_told() {
         let mut e = Estimate::default();
         for n in 0..100 {

@@ -3,11 +3,12 @@
 //! The structure is Google Congestion Control's (draft-ietf-rmcat-gcc-02): one controller for delay
 //! and one for loss, a multiplicative decrease to a share of what arrives, an increase that is fast
 //! far from where the path last broke and slow near it, a threshold that adapts to the path's own
-//! jitter. Two things differ. The signal is not the delay's gradient but the queue itself, the least
+//! jitter. Three things differ. The signal is not the delay's gradient but the queue itself, the least
 //! delay of a short interval over the least of the last seconds, as in LEDBAT (RFC 6817) and NADA
 //! (RFC 8698): audio goes through that queue, so its length is what matters, and a decrease must
 //! empty it. And there are two answers to it: video is held back at once, while the rate is only cut
-//! when the queue stands.
+//! when the queue stands. And the increase stops short of where the path broke, to be tried again ever
+//! more rarely: a path that is used up to its end is one on which audio waits.
 //!
 //! [`PathMeter`] is the receive thread's; its [`PathReport`]s travel to the sender, whose
 //! [`Estimate`] is the control thread's. Both are pure.

@@ -32,6 +32,8 @@ const MAX_SIDE: usize = 8192;
 
 /// Everything is drawn at least this often.
 const REFRESH: Duration = Duration::from_secs(1);
+/// The call tells within this whether a key has begun a text.
+const TOLD: Duration = Duration::from_millis(500);
 
 /// Why there is no window (any more).
 #[derive(Debug, thiserror::Error, strum::EnumCount)]
@@ -89,8 +91,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// What is done with keys here: the screen is this process's own, and the space bar is held and let go.
 #[derive(Default)]
 struct Keys {
-    /// They are letters of a text.
+    /// They are letters of a text, as far as the call has told.
     typing: bool,
+    /// Until then a text may have been begun that the call has not told of yet.
+    begun: Option<Instant>,
     /// The window has the whole screen.
     full: bool,
     /// The space bar is down.
@@ -111,9 +115,13 @@ enum Pressed {
 }
 
 impl Keys {
-    fn pressed(&mut self, key: Key) -> Pressed {
+    fn pressed(&mut self, key: Key, now: Instant) -> Pressed {
         match key {
-            _ if self.typing => Pressed::Tell(key),
+            _ if self.is_typing(now) => Pressed::Tell(key),
+            Key::Char('n' | 'N') => {
+                self.begun = Some(now + TOLD);
+                Pressed::Tell(key)
+            }
             // Its own way: a held space bar types many.
             Key::Char(' ') => Pressed::Nothing,
             Key::Char('f' | 'F') if self.f => Pressed::Nothing,
@@ -123,14 +131,18 @@ impl Keys {
         }
     }
 
+    fn is_typing(&self, now: Instant) -> bool {
+        self.typing || self.begun.is_some_and(|until| now < until)
+    }
+
     fn toggle(&mut self) -> Pressed {
         self.full = !self.full;
         Pressed::FullScreen(self.full)
     }
 
     /// Whether the space bar is down now: what to tell the call.
-    fn space(&mut self, down: bool) -> Option<Reply> {
-        let down = down && (self.held || !self.typing);
+    fn space(&mut self, down: bool, now: Instant) -> Option<Reply> {
+        let down = down && (self.held || !self.is_typing(now));
         let was = std::mem::replace(&mut self.held, down);
         match (was, down) {
             (false, true) => Some(Reply::Key(Key::Char(' '))),
@@ -264,8 +276,9 @@ pub fn run(input: impl Read + Send + 'static, mut output: impl Write) -> Result<
                 .map_err(|error| WindowError::Display(error.to_string()))?,
             None => window.update(),
         }
+        let now = Instant::now();
         let mut pressed: Vec<Pressed> =
-            letterless(&window).chain(typed.take()).map(|key| keys.pressed(key)).collect();
+            letterless(&window).chain(typed.take()).map(|key| keys.pressed(key, now)).collect();
         if window.is_key_pressed(minifb::Key::F11, KeyRepeat::No) {
             pressed.push(keys.toggle());
         }
@@ -295,7 +308,7 @@ pub fn run(input: impl Read + Send + 'static, mut output: impl Write) -> Result<
         keys.f = window.is_key_down(minifb::Key::F);
         // Without the focus nobody tells of a key that is let go.
         let down = window.is_key_down(minifb::Key::Space) && window.is_active();
-        if let Some(reply) = keys.space(down) {
+        if let Some(reply) = keys.space(down, now) {
             tell(&mut output, reply)?;
         }
     }
@@ -317,30 +330,42 @@ mod tests {
 
     #[test]
     fn the_screen_is_the_window_s_own_and_all_other_keys_are_the_call_s() {
-        let mut keys = Keys::default();
+        let (mut keys, now) = (Keys::default(), Instant::now());
         let tell = Pressed::Tell;
-        assert_eq!(keys.pressed(Key::Char('m')), tell(Key::Char('m')));
-        assert_eq!(keys.pressed(Key::Escape), tell(Key::Escape));
-        assert_eq!(keys.pressed(Key::Char('f')), Pressed::FullScreen(true));
-        assert_eq!(keys.pressed(Key::Char('F')), Pressed::FullScreen(false));
+        assert_eq!(keys.pressed(Key::Char('m'), now), tell(Key::Char('m')));
+        assert_eq!(keys.pressed(Key::Escape, now), tell(Key::Escape));
+        assert_eq!(keys.pressed(Key::Char('f'), now), Pressed::FullScreen(true));
+        assert_eq!(keys.pressed(Key::Char('F'), now), Pressed::FullScreen(false));
         assert_eq!(keys.toggle(), Pressed::FullScreen(true));
         keys.f = true;
-        assert_eq!(keys.pressed(Key::Char('f')), Pressed::Nothing, "it is held");
-        assert_eq!(keys.pressed(Key::Escape), Pressed::FullScreen(false));
+        assert_eq!(keys.pressed(Key::Char('f'), now), Pressed::Nothing, "it is held");
+        assert_eq!(keys.pressed(Key::Escape, now), Pressed::FullScreen(false));
         keys.typing = true;
         for key in [Key::Char('f'), Key::Char(' '), Key::Escape] {
-            assert_eq!(keys.pressed(key), tell(key), "a letter of a note");
+            assert_eq!(keys.pressed(key, now), tell(key), "a letter of a note");
         }
     }
 
     #[test]
+    fn a_note_s_first_letters_are_letters_before_the_call_has_told_of_it() {
+        let (mut keys, now) = (Keys::default(), Instant::now());
+        for key in ['n', 'f', ' '].map(Key::Char) {
+            assert_eq!(keys.pressed(key, now), Pressed::Tell(key));
+        }
+        assert_eq!(keys.space(true, now), None);
+        // It may have begun none: with a question on the screen it does not.
+        let later = now + TOLD;
+        assert_eq!(keys.pressed(Key::Char('f'), later), Pressed::FullScreen(true));
+    }
+
+    #[test]
     fn the_space_bar_is_told_once_when_it_goes_down_and_once_when_it_comes_up() {
-        let mut keys = Keys::default();
-        let told = [false, true, true, false, false].map(|down| keys.space(down));
+        let (mut keys, now) = (Keys::default(), Instant::now());
+        let told = [false, true, true, false, false].map(|down| keys.space(down, now));
         let (down, up) = (Reply::Key(Key::Char(' ')), Reply::Released);
         assert_eq!(told, [None, Some(down), None, Some(up), None]);
-        assert_eq!(keys.pressed(Key::Char(' ')), Pressed::Nothing);
+        assert_eq!(keys.pressed(Key::Char(' '), now), Pressed::Nothing);
         keys.typing = true;
-        assert_eq!(keys.space(true), None, "a gap between words");
+        assert_eq!(keys.space(true, now), None, "a gap between words");
     }
 }
