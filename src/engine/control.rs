@@ -369,7 +369,7 @@ impl Control {
                     counters.left();
                 }
                 self.talk.send(TalkCommand::Remove(peer));
-                let _ = self.receive.send(ReceiveCommand::Remove(peer));
+                let _ = self.receive.send(ReceiveCommand::Remove(peer, reason));
                 if let Some(safety) = &mut self.safety {
                     safety.left(peer);
                 }

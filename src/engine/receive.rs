@@ -26,6 +26,7 @@ use crate::protocol::congestion::{PathMeter, PathReport, RelayPolice};
 use crate::protocol::demux::{Demux, Demuxed, DropCounters};
 use crate::protocol::fragment::MAX_FRAGMENT;
 use crate::protocol::header::{Header, PacketType};
+use crate::protocol::mesh::LeaveReason;
 use crate::protocol::seal::PairKeys;
 use crate::units::{MAX_PARTICIPANTS, Micros, ParticipantId, SessionMicros};
 
@@ -110,8 +111,8 @@ pub enum ReceiveCommand {
     /// What others send through us to this peer goes there; `None` for a peer that is itself only
     /// reached through another member.
     Address(ParticipantId, Option<SocketAddr>),
-    /// It is gone.
-    Remove(ParticipantId),
+    /// It is gone, and so it went.
+    Remove(ParticipantId, LeaveReason),
 }
 
 /// Places for what is not sealed yet, on its way to the control thread. Few: what waits longer than
@@ -338,8 +339,11 @@ impl Receive {
                     place.relay_to = address;
                 }
             }
-            ReceiveCommand::Remove(peer) => {
-                demux.remove_peer(peer);
+            ReceiveCommand::Remove(peer, reason) => {
+                match reason {
+                    LeaveReason::Bye => demux.peer_left(peer),
+                    LeaveReason::Timeout | LeaveReason::Removed => demux.remove_peer(peer),
+                }
                 forget(places, peer);
                 if let Some(tap) = &mut self.safety {
                     tap.listen(peer, 0);

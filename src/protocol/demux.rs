@@ -201,6 +201,8 @@ impl Epoch {
 struct Slot {
     current: Option<Epoch>,
     next: Option<Epoch>,
+    /// Of somebody who has said BYE: only what is to be passed on is opened with it.
+    left: Option<Epoch>,
 }
 
 /// Opens and sorts what arrives. Owned by the receive thread.
@@ -226,10 +228,19 @@ impl Demux {
             return;
         }
         let epoch = Some(Epoch::new(keys.receive));
+        slot.left = None;
         if slot.current.is_none() {
             slot.current = epoch;
         } else {
             slot.next = epoch;
+        }
+    }
+
+    /// A peer has said BYE to us. What it says to others through us, its BYE above all, may come after
+    /// that and is still passed on, until somebody else has its id.
+    pub fn peer_left(&mut self, peer: ParticipantId) {
+        if let Some(slot) = self.slots.get_mut(usize::from(peer.0)) {
+            *slot = Slot { left: slot.current.take(), ..Slot::default() };
         }
     }
 
@@ -284,6 +295,10 @@ impl Demux {
         }
         let peer = header.participant;
         let slot = self.slots.get_mut(usize::from(peer.0)).ok_or(DropReason::UnknownPeer)?;
+        if let Some(left) = slot.left.as_mut().filter(|_| relay) {
+            left.open(&header, datagram, clear)?;
+            return passed_on(peer, &datagram[clear..datagram.len() - TAG_LEN]);
+        }
         let current = slot.current.as_mut().ok_or(DropReason::UnknownPeer)?;
         let sequence = match (current.open(&header, datagram, clear), &mut slot.next) {
             (Ok(sequence), _) => sequence,
@@ -505,6 +520,33 @@ mod tests {
         let found = demux.handle(&mut out[..len]);
         assert!(matches!(found, Demuxed::Video { sequence: 20_000, .. }), "{found:?}");
         assert_eq!(demux.drops().malformed, 0);
+    }
+
+    #[test]
+    fn who_has_said_bye_is_heard_no_more_but_its_bye_to_others_is_passed_on() {
+        let mut demux = demux(1);
+        let mut media = MediaSealer::new(PEER, &keys(1));
+        let mut control = ControlSealer::new(PEER, &keys(1));
+        let inner = audio(&mut MediaSealer::new(PEER, &keys(9)), 0, b"opus");
+        let mut relayed = || {
+            let mut out = Vec::new();
+            assert!(control.relay(ParticipantId(3), 0, &inner, &mut out));
+            out
+        };
+        demux.peer_left(PEER);
+        let unknown = Demuxed::Dropped(DropReason::UnknownPeer);
+        assert_eq!(demux.handle(&mut audio(&mut media, 0, b"x")), unknown);
+        let (mut passes, mut again) = (relayed(), Vec::new());
+        again.extend_from_slice(&passes);
+        let relay = Demuxed::Relay { peer: PEER, to: ParticipantId(3), datagram: &inner };
+        assert_eq!(demux.handle(&mut passes), relay);
+        assert_eq!(demux.handle(&mut again), Demuxed::Dropped(DropReason::Replay));
+        // Another has the id, or a person has removed it.
+        demux.add_peer(PEER, &keys(2));
+        assert_eq!(demux.handle(&mut relayed()), Demuxed::Dropped(DropReason::Unsealed));
+        demux.peer_left(PEER);
+        demux.remove_peer(PEER);
+        assert_eq!(demux.handle(&mut relayed()), unknown);
     }
 
     #[test]

@@ -170,7 +170,7 @@ fn a_peer_that_comes_back_under_new_keys_keeps_its_demultiplexer_and_gets_all_el
             ReceiveCommand::Listen(..) => "listen",
             ReceiveCommand::Video(..) => "video",
             ReceiveCommand::Address(..) => "address",
-            ReceiveCommand::Remove(_) => "remove",
+            ReceiveCommand::Remove(..) => "remove",
         })
         .collect();
     let once = ["keys", "listen", "video", "address"];

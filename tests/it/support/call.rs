@@ -220,9 +220,14 @@ impl Call {
                         known.relay = *relay;
                     }
                 }
-                MeshEvent::PeerLeft { peer, .. } => {
+                MeshEvent::PeerLeft { peer, reason } => {
                     node.peers.retain(|p| p.id != *peer);
-                    node.demux.remove_peer(*peer);
+                    match reason {
+                        LeaveReason::Bye => node.demux.peer_left(*peer),
+                        LeaveReason::Timeout | LeaveReason::Removed => {
+                            node.demux.remove_peer(*peer);
+                        }
+                    }
                 }
                 // A plain NTP estimate; the clock room does better.
                 MeshEvent::ClockSample {

@@ -354,7 +354,7 @@ impl Party {
                 assert_eq!(*reason, LeaveReason::Bye);
                 self.talk.peer = None;
                 self.live.leave();
-                self.demux.remove_peer(*peer);
+                self.demux.peer_left(*peer);
                 self.ear.feeds[usize::from(peer.0)].stop();
                 self.eye = None;
                 self.peer = None;
