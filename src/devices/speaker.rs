@@ -165,6 +165,10 @@ fn run_played(
         while let Some(due) = pace.due(clock::now()) {
             if due.skipped > 0 {
                 counters.count_xrun();
+                let silent = due.skipped as i64 * 1_000_000 / i64::from(SAMPLE_RATE);
+                if silent <= MOST_PASSED {
+                    pass_over(source, silent, clock::now());
+                }
             }
             source.fill(&mut block, clock::now());
             if let Some(file) = &mut file {
@@ -173,6 +177,40 @@ fn run_played(
             }
             counters.called(BLOCK, 0, due.at);
         }
+    }
+}
+
+/// Sound that is passed over at most when the device ran dry, microseconds. After a longer time the
+/// stream's own rules for a pause hold.
+const MOST_PASSED: i64 = 100_000;
+
+/// Notices for how long a device had nothing to play before a callback.
+#[derive(Default)]
+struct Dry {
+    xruns: u64,
+    last: Option<Micros>,
+}
+
+impl Dry {
+    /// Microseconds of silence before the callback at `now` for a block of that length, when the device
+    /// has counted so many xruns. It holds two blocks (as [`super::sound::choice`] asks for).
+    fn silent(&mut self, xruns: u64, now: Micros, block: i64) -> i64 {
+        let dry = std::mem::replace(&mut self.xruns, xruns) < xruns;
+        let since = self.last.replace(now).map_or(0, |last| now.since(last));
+        let silent = since - 2 * block;
+        if dry && (0..=MOST_PASSED).contains(&silent) { silent } else { 0 }
+    }
+}
+
+/// What would have been heard in that time, microseconds, is passed over: it would make everything
+/// later, by as much.
+fn pass_over(source: &mut dyn SpeakerSource, silent: i64, now: Micros) {
+    let mut left = silent.max(0) as usize * SAMPLE_RATE as usize / 1_000_000;
+    let mut unheard = [0.0; BLOCK];
+    while left > 0 {
+        let part = left.min(BLOCK);
+        source.fill(&mut unheard[..part], now);
+        left -= part;
     }
 }
 
@@ -212,6 +250,7 @@ impl End for SpeakerEnd {
         let channels = usize::from(choice.channels);
         let mut converter = Converter::new(choice.rate)?;
         let mut on_time = OnTime::default();
+        let mut dry = Dry::default();
         device.build_output_stream_raw(
             config,
             choice.format,
@@ -220,10 +259,13 @@ impl End for SpeakerEnd {
                 let now = clock::now();
                 let stamp = info.timestamp();
                 let delay = sane_delay(stamp.playback.saturating_duration_since(stamp.callback));
+                let frames = convert::frames(data, channels);
+                let block = frames as i64 * 1_000_000 / i64::from(choice.rate.max(1));
+                let silent = dry.silent(counters.xruns(), now, block);
                 if let Some(end) = loan.get() {
+                    pass_over(end.source.as_mut(), silent, now);
                     converter.run(end, data, channels, now);
                 }
-                let frames = convert::frames(data, channels);
                 let delay = on_time.push(delay, now) + converter.behind;
                 counters.called(frames, delay, now);
             },
@@ -309,6 +351,27 @@ mod tests {
         fn fill(&mut self, out: &mut [f32], _: Micros) {
             out.fill(0.5);
         }
+    }
+
+    #[test]
+    fn what_would_have_been_heard_while_the_device_ran_dry_is_passed_over() {
+        let mut dry = Dry::default();
+        let mut at = |xruns, ms: i64| dry.silent(xruns, Micros(ms * 1_000), 4_000);
+        // The first callback, those on time, and one that is late and whose device had enough.
+        assert_eq!([at(3, 100), at(3, 104), at(3, 115), at(3, 119)], [0; 4]);
+        // It held 8 ms of the 20.
+        assert_eq!([at(4, 139), at(4, 139), at(4, 143)], [12_000, 0, 0]);
+        assert_eq!([at(5, 149), at(6, 1_149)], [0, 0], "enough, and so long that it is a pause");
+
+        struct Counted(usize);
+        impl SpeakerSource for Counted {
+            fn fill(&mut self, out: &mut [f32], _: Micros) {
+                self.0 += out.len();
+            }
+        }
+        let mut source = Counted(0);
+        pass_over(&mut source, 12_000, Micros(0));
+        assert_eq!(source.0, 576);
     }
 
     #[test]

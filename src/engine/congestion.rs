@@ -139,7 +139,7 @@ impl Congestion {
         if let Some(Some(peer)) = self.peers.get_mut(usize::from(id.0)) {
             let before = peer.estimate.holds(now);
             peer.round_trip = round_trip;
-            let back = peer.estimate.report(report, round_trip, peer.sent.most(), now);
+            let back = peer.estimate.report(report, round_trip, peer.sent.range(), now);
             peer.cut_off |= back;
             if back || before != peer.estimate.holds(now) {
                 self.next = self.next.min(now.max(self.thought + THINK_SOON));

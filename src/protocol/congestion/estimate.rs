@@ -178,14 +178,14 @@ impl Estimate {
         Self { unprobed: true, ..Self::default() }
     }
 
-    /// The peer says how our packets arrive. `round_trip` in microseconds; `sent` is the most that it
-    /// was sent in the last second, kbit/s, where that is known. Whether it is the first one after a
+    /// The peer says how our packets arrive. `round_trip` in microseconds; `sent` is the least and
+    /// the most that it was sent in the last second, kbit/s, where that is known. Whether it is the first one after a
     /// time without: what was sent in it is lost.
     pub fn report(
         &mut self,
         report: &PathReport,
         round_trip: i64,
-        sent: Option<f64>,
+        sent: Option<[f64; 2]>,
         now: Micros,
     ) -> bool {
         let before = self.report.replace((*report, now));
@@ -204,7 +204,7 @@ impl Estimate {
         report: &PathReport,
         before: Option<PathReport>,
         round_trip: i64,
-        sent: Option<f64>,
+        sent: Option<[f64; 2]>,
         paused: bool,
         now: Micros,
     ) {
@@ -248,8 +248,10 @@ impl Estimate {
         // of the rate. (A path with an end so near lets less through than is sent.)
         let arrived = f64::from(report.received_kbps);
         let uneven = f64::from(report.noise_micros) * 6.0 / MEASURED;
-        let idle =
-            sent.is_some_and(|sent| arrived >= sent * (ALL - uneven) && sent < self.rate * IDLE);
+        // Of speech with silence in between any second's least may be what came.
+        let idle = sent.is_some_and(|[least, most]| {
+            arrived >= least * (ALL - uneven) && most < self.rate * IDLE
+        });
         let probed = self.probed.is_some_and(|at| now.since(at) < AFTER_PROBE);
         if self.over < 2 || falling || lately || paused || idle || probed {
             self.learn(arrived, now);
@@ -542,14 +544,26 @@ mod tests {
     fn a_queue_on_a_path_that_is_hardly_used_does_not_lower_the_rate() {
         let mut e = Estimate::default();
         for n in 0..4 {
-            e.report(&told(40, 123), 40_000, Some(125.0), Micros(n * 100_000));
+            e.report(&told(40, 123), 40_000, Some([125.0; 2]), Micros(n * 100_000));
         }
         assert_eq!((e.kbps(), e.is_known()), (START, false));
         // It lets through less than audio alone.
         for n in 4..8 {
-            e.report(&told(40, 90), 40_000, Some(125.0), Micros(n * 100_000));
+            e.report(&told(40, 90), 40_000, Some([125.0; 2]), Micros(n * 100_000));
         }
         assert!(e.kbps() < 90.0 && e.is_known());
+    }
+
+    #[test]
+    fn a_microphone_s_gap_in_silence_is_no_queue_on_a_path_of_33_kbit_s() {
+        let mut e = Estimate::default();
+        for n in 0..10 {
+            let at = Micros(n * 100_000);
+            // Words have just been 123 kbit/s; the packets' numbers stood still for 22 ms.
+            e.report(&told(22, 33), 40_000, Some([33.0, 123.0]), at);
+            e.tick(at);
+        }
+        assert_eq!((e.kbps(), e.limit_kbps()), (START, None));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! How much was sent to a peer lately, at most.
+//! How much was sent to a peer lately, at least and at most.
 //!
 //! Belongs to the control thread; pure.
 
@@ -30,9 +30,10 @@ impl SentRate {
         self.began = Some((bytes, now));
     }
 
-    /// The highest rate of the last second, kbit/s; `None` before one has passed.
-    pub fn most(&self) -> Option<f64> {
-        (self.next >= SLOTS).then(|| self.slots.iter().copied().fold(0.0, f64::max))
+    /// The lowest and the highest rate of the last second, kbit/s; `None` before one has passed.
+    pub fn range(&self) -> Option<[f64; 2]> {
+        let edge = |from, of: fn(f64, f64) -> f64| self.slots.iter().copied().fold(from, of);
+        (self.next >= SLOTS).then(|| [edge(f64::MAX, f64::min), edge(0.0, f64::max)])
     }
 }
 
@@ -41,17 +42,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_highest_rate_of_the_last_second_is_kept_and_older_ones_are_not() {
+    fn the_rates_of_the_last_second_are_kept_and_older_ones_are_not() {
         let mut sent = SentRate::default();
-        let (mut bytes, mut most) = (0, Vec::new());
+        let (mut bytes, mut range) = (0, Vec::new());
         for tick in 0..100i64 {
             // 100 kbit/s, and 800 for half a second.
             bytes += if (40..50).contains(&tick) { 5_000 } else { 625 };
             sent.look(bytes, Micros(tick * 50_000));
-            most.push(sent.most().map(|kbps| kbps.round()));
+            range.push(sent.range().map(|kbps| kbps.map(f64::round)));
         }
-        assert_eq!((most[10], most[35]), (None, Some(100.0)));
-        assert!(most[60].is_some_and(|kbps| kbps > 600.0));
-        assert_eq!(most[90], Some(100.0));
+        assert_eq!((range[10], range[35]), (None, Some([100.0; 2])));
+        assert!(range[60].is_some_and(|[least, most]| least == 100.0 && most > 600.0));
+        assert_eq!(range[90], Some([100.0; 2]));
     }
 }

@@ -4,7 +4,8 @@
 //! only from whom the receiver itself sees as the introducer: its own, or, from one that has stepped
 //! back behind a lower id, that one's. Where two rosters meet (the call was split, and each half had
 //! an introducer), the lower introducer goes on from the higher of the two epochs, takes in whom the
-//! other one has let in as far as the ids are free, and its roster wins.
+//! other one has let in as far as the ids are free, and its roster wins. Who sees only members that
+//! follow somebody it has no key of takes that one's roster from them, after a while.
 
 use std::net::SocketAddr;
 
@@ -21,10 +22,22 @@ use crate::units::{MAX_PARTICIPANTS, Micros, ParticipantId};
 const OLD_SECRETS: usize = 3;
 /// A newcomer leaves it so long to the introducer that let it in to be heard, microseconds.
 const CLAIM: i64 = TIMEOUT_MICROS + 3_000_000;
+/// A member that follows somebody lower, whom we do not see, is believed after this long, microseconds:
+/// by then that one has been heard, if it can be.
+const ASTRAY: i64 = 10_000_000;
 /// Places of [`MAX_ADDRESSES`] that are kept for addresses at which others see us. The rest is for our
 /// own: four at least, which is both families of two interfaces, and all six where nobody sees us
 /// anywhere else.
 const SEEN_OFFERED: usize = 2;
+
+/// Others follow somebody whom we do not see.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Astray {
+    whom: ParticipantId,
+    since: Micros,
+    /// When it was last told.
+    told: Micros,
+}
 
 impl Session {
     /// Secrets that may be in use among members, the newest first.
@@ -317,7 +330,9 @@ impl Mesh {
         // Whom we would follow follows another one: that one's epoch need not be higher.
         let stepped_back = roster.introducer < id && roster.introducer < self.roster.introducer;
         let follow = self.introducer() == Some(id);
-        if roster.introducer != id && !(follow && stepped_back) {
+        if self.is_astray(now, id, roster) {
+            self.adopt(now, update);
+        } else if roster.introducer != id && !(follow && stepped_back) {
             self.counters.rosters_ignored += 1;
         } else if follow {
             if newer || stepped_back {
@@ -330,6 +345,25 @@ impl Mesh {
         }
     }
 
+    /// Nobody is left of those that we have followed, and whom we see follows a lower one that came while
+    /// we were apart. That one cannot be heard by us: we have no key of it.
+    fn is_astray(&mut self, now: Micros, id: ParticipantId, roster: &Roster) -> bool {
+        let lower = roster.introducer;
+        let listed = roster.members.iter().any(|m| {
+            (m.id, m.epoch) == (self.own, self.own_epoch) && m.static_key == self.static_key.public
+        });
+        let alone = self.introducer() == Some(self.own) && lower < self.own && lower != id;
+        if !alone || !listed {
+            return false;
+        }
+        // Told with each heartbeat, as long as it is so.
+        let before = self.astray.filter(|a| a.whom == lower && now.since(a.told) < TIMEOUT_MICROS);
+        let since = before.map_or(now, |a| a.since);
+        let over = now.since(since) >= ASTRAY;
+        self.astray = Some(Astray { whom: lower, since, told: now }).filter(|_| !over);
+        over
+    }
+
     fn adopt(&mut self, now: Micros, update: RosterUpdate) {
         let ours = |m: &Member| m.id == self.own && m.static_key == self.static_key.public;
         let own = update.roster.members.iter().find(|m| ours(m)).map(|m| m.epoch);
@@ -338,6 +372,7 @@ impl Mesh {
         // A roster without us: its maker has taken us for gone, and we come as a stranger does.
         let Some(own_epoch) = own else { return self.dismissed(now, update.roster.introducer) };
         self.own_epoch = own_epoch;
+        self.astray = None;
         // A person's removing somebody makes a new secret; else who is not there has said BYE to the
         // introducer, which may be nearer.
         let removed = self.session.as_ref().is_some_and(|s| s.secret != update.secret);

@@ -152,6 +152,8 @@ pub struct Mesh {
     mapped: Option<SocketAddr>,
     invited: Option<(InviteKey, Vec<SocketAddr>)>,
     welcomed_at: Option<Micros>,
+    /// Whom others follow that we do not see.
+    astray: Option<members::Astray>,
     /// Since when there is nobody, although others are on the roster.
     alone_since: Option<Micros>,
     /// All tries to come back are over.
@@ -240,6 +242,7 @@ impl Mesh {
             mapped: None,
             invited: None,
             welcomed_at: None,
+            astray: None,
             alone_since: None,
             lost_over: false,
             status: Status::default(),
