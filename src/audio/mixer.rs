@@ -2,7 +2,7 @@
 //! limit softly.
 //!
 //! [`Mixer`] belongs to the speaker callback and neither allocates, locks, logs, waits nor panics;
-//! each [`PeerFeed`] belongs to the thread that receives ([`feed`]). Between them lie one SPSC ring
+//! each [`PeerFeed`] belongs to the thread that receives (`feed`). Between them lie one SPSC ring
 //! of packets a peer, and atomics.
 
 mod feed;
