@@ -10,6 +10,7 @@ struct Schema {
 }
 
 impl Schema {
+    #[cfg_attr(windows, allow(dead_code))]
     fn new(text: &str) -> Self {
         Self::part(text, "")
     }
