@@ -166,9 +166,7 @@ fn run_played(
             if due.skipped > 0 {
                 counters.count_xrun();
                 let silent = due.skipped as i64 * 1_000_000 / i64::from(SAMPLE_RATE);
-                if silent <= MOST_PASSED {
-                    pass_over(source, silent, clock::now());
-                }
+                pass_over(silent, |out| source.fill(out, clock::now()));
             }
             source.fill(&mut block, clock::now());
             if let Some(file) = &mut file {
@@ -180,8 +178,8 @@ fn run_played(
     }
 }
 
-/// Sound that is passed over at most when the device ran dry, microseconds. After a longer time the
-/// stream's own rules for a pause hold.
+/// Sound that is passed over at most when the device ran dry, microseconds. After a longer time, as
+/// after a sleep of the system, the streams begin anew by themselves.
 const MOST_PASSED: i64 = 100_000;
 
 /// Notices for how long a device had nothing to play before a callback.
@@ -193,23 +191,23 @@ struct Dry {
 
 impl Dry {
     /// Microseconds of silence before the callback at `now` for a block of that length, when the device
-    /// has counted so many xruns. It holds two blocks (as [`super::sound::choice`] asks for).
+    /// has counted so many xruns. It holds two blocks: cpal opens it so.
     fn silent(&mut self, xruns: u64, now: Micros, block: i64) -> i64 {
         let dry = std::mem::replace(&mut self.xruns, xruns) < xruns;
         let since = self.last.replace(now).map_or(0, |last| now.since(last));
-        let silent = since - 2 * block;
-        if dry && (0..=MOST_PASSED).contains(&silent) { silent } else { 0 }
+        if dry { (since - 2 * block).max(0) } else { 0 }
     }
 }
 
-/// What would have been heard in that time, microseconds, is passed over: it would make everything
-/// later, by as much.
-fn pass_over(source: &mut dyn SpeakerSource, silent: i64, now: Micros) {
-    let mut left = silent.max(0) as usize * SAMPLE_RATE as usize / 1_000_000;
+/// What would have been heard while a device had nothing to play for so long, microseconds, is taken
+/// from who fills and passed over: it would make everything later, by as much.
+pub(super) fn pass_over(silent: i64, mut fill: impl FnMut(&mut [f32])) {
+    let silent = if silent <= MOST_PASSED { silent.max(0) as usize } else { 0 };
+    let mut left = silent * SAMPLE_RATE as usize / 1_000_000;
     let mut unheard = [0.0; BLOCK];
     while left > 0 {
         let part = left.min(BLOCK);
-        source.fill(&mut unheard[..part], now);
+        fill(&mut unheard[..part]);
         left -= part;
     }
 }
@@ -263,7 +261,7 @@ impl End for SpeakerEnd {
                 let block = frames as i64 * 1_000_000 / i64::from(choice.rate.max(1));
                 let silent = dry.silent(counters.xruns(), now, block);
                 if let Some(end) = loan.get() {
-                    pass_over(end.source.as_mut(), silent, now);
+                    pass_over(silent, |out| end.source.fill(out, now));
                     converter.run(end, data, channels, now);
                 }
                 let delay = on_time.push(delay, now) + converter.behind;
@@ -361,17 +359,15 @@ mod tests {
         assert_eq!([at(3, 100), at(3, 104), at(3, 115), at(3, 119)], [0; 4]);
         // It held 8 ms of the 20.
         assert_eq!([at(4, 139), at(4, 139), at(4, 143)], [12_000, 0, 0]);
-        assert_eq!([at(5, 149), at(6, 1_149)], [0, 0], "enough, and so long that it is a pause");
+        assert_eq!(at(5, 149), 0, "enough");
 
-        struct Counted(usize);
-        impl SpeakerSource for Counted {
-            fn fill(&mut self, out: &mut [f32], _: Micros) {
-                self.0 += out.len();
-            }
-        }
-        let mut source = Counted(0);
-        pass_over(&mut source, 12_000, Micros(0));
-        assert_eq!(source.0, 576);
+        let passed = |silent| {
+            let mut samples = 0;
+            pass_over(silent, |out| samples += out.len());
+            samples
+        };
+        assert_eq!([-1, 0, 12_000, MOST_PASSED].map(passed), [0, 0, 576, 4_800]);
+        assert_eq!(passed(MOST_PASSED + 1), 0, "so long that it is a pause");
     }
 
     #[test]

@@ -353,7 +353,8 @@ impl Mesh {
             (m.id, m.epoch) == (self.own, self.own_epoch) && m.static_key == self.static_key.public
         });
         let alone = self.introducer() == Some(self.own) && lower < self.own && lower != id;
-        if !alone || !listed {
+        let removed = roster.members.iter().any(|m| self.removed.contains(&m.static_key));
+        if !alone || !listed || removed {
             return false;
         }
         // Told with each heartbeat, as long as it is so.

@@ -8,17 +8,14 @@ use crate::devices::sound::convert;
 use crate::devices::sound::counters::Counters;
 use crate::devices::sound::live::Loan;
 use crate::devices::sound::reserve::{LEAST_DUE, MOST_DUE, Patience, Reserve, Verdict, micros};
-use crate::devices::speaker::SpeakerEnd;
+use crate::devices::speaker::{SpeakerEnd, pass_over};
 use crate::devices::supervise::{Helper, Stop};
 use crate::platform::clock;
 use crate::platform::priority::{self, Grant};
-use crate::units::{Micros, SAMPLE_RATE};
+use crate::units::Micros;
 
 /// Frames written at a time at most.
 const MOST: usize = 1_024;
-/// Sound that is passed over at most when the device ran dry, frames: 100 ms. After a longer time,
-/// as after a sleep of the system, the streams begin anew by themselves.
-const MOST_PASSED: i64 = 4_800;
 /// Shortest sleep, microseconds.
 const NAP: i64 = 50;
 
@@ -153,22 +150,17 @@ impl Playback {
         Ok(())
     }
 
-    /// It had nothing to play from `until` on, and plays the reserve now. What would have been heard
-    /// meanwhile is passed over: it would make everything later, by as much.
+    /// It had nothing to play from `until` on, and plays the reserve now.
     fn ran_dry(&mut self, until: Option<Micros>) {
         self.counters.count_xrun();
         let now = clock::now();
-        let silent = self.until.zip(until).map_or(0, |(end, until)| end.since(until));
-        let silent = silent.max(0) * i64::from(SAMPLE_RATE) / 1_000_000;
-        if silent <= MOST_PASSED {
-            let mut left = silent as usize;
-            while let (1.., Some(end)) = (left, self.loan.get()) {
-                let part = left.min(MOST_DUE);
-                end.source.fill_due(&mut self.mono[..part], part, now);
-                left -= part;
-            }
+        let silent = self.until.zip(until).map_or(0, |(end, until)| end.since(until).max(0));
+        if let Some(end) = self.loan.get() {
+            pass_over(silent, |out| {
+                end.source.fill_due(out, out.len(), now);
+            });
         }
-        match self.reserve.dry(now, micros(silent)) {
+        match self.reserve.dry(now, silent) {
             Verdict::Accident => {}
             Verdict::Raised => self.counters.raise(micros(self.reserve.frames())),
             Verdict::Hopeless => self.counters.give_up(),
